@@ -1,0 +1,188 @@
+"""Each kernel beside a plain Python loop that does the same: `pytest benchmarks/test_kernels.py`."""
+
+import random
+import time
+from array import array
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from azoth_dlq.kernels import backoff, eligibility, order
+
+LETTERS = 100_000
+NOW = datetime(2026, 11, 24, 3, 46, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+RULES = eligibility.Rules(
+    now=(NOW - EPOCH) // MICROSECOND,
+    max_retries=5,
+    min_age=5_000_000,
+    kind=backoff.EXPONENTIAL,
+    initial=10_000_000,
+    maximum=3_600_000_000,
+)
+TEXTS = ["deadlock", "timeout", "HTTP 503"]
+
+Row = tuple[int, int, str, str | None, None, str]
+Beside = Callable[[Callable[[], object], Callable[[], object]], None]
+
+
+@pytest.fixture
+def beside(benchmark: BenchmarkFixture, capsys: pytest.CaptureFixture[str]) -> Beside:
+    """Measures a kernel and a plain loop over LETTERS letters; tells ns a letter and their ratio."""
+
+    def measure(kernel: Callable[[], object], plain: Callable[[], object]) -> None:
+        def plain_once() -> float:
+            start = time.perf_counter()
+            plain()
+            return time.perf_counter() - start
+
+        plain_time = min(plain_once() for _ in range(3))
+        benchmark.pedantic(kernel, rounds=15, warmup_rounds=1)
+        kernel_time = benchmark.stats["min"]
+        benchmark.extra_info |= {
+            "kernel_ns": kernel_time / LETTERS * 1e9,
+            "plain_ns": plain_time / LETTERS * 1e9,
+            "ratio": plain_time / kernel_time,
+        }
+        with capsys.disabled():
+            told = (
+                "{kernel_ns:6.0f} ns a letter, plain Python {plain_ns:6.0f} ns: {ratio:.0f} times"
+            )
+            print(f"\n{benchmark.name:40}", told.format(**benchmark.extra_info))  # noqa: T201 -- the result
+
+    return measure
+
+
+def make_rows(*, in_order: bool) -> list[Row]:
+    chance = random.Random(1)
+    rows: list[Row] = []
+    for place in range(LETTERS):
+        age = (LETTERS - place) // 3 + 60 if in_order else chance.randrange(60, 10**6)
+        failed_at = NOW - timedelta(seconds=age)
+        retried = chance.random() < 0.1
+        last_retry_at = failed_at.isoformat(timespec="microseconds") if retried else None
+        error = f"connection refused by 10.0.0.{place % 255}: {chance.choice(TEXTS)} downstream"
+        failed_text = failed_at.strftime("%Y-%m-%d %H:%M:%S")
+        rows.append((place + 1, int(retried), failed_text, last_retry_at, None, error))
+    return rows
+
+
+def plain_instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def plain_delay(attempt: int) -> int:
+    return min(RULES.initial << attempt, RULES.maximum)
+
+
+def plain_select(rows: list[Row], rank: Callable[[Row], int], sign: int = 1) -> list[int]:
+    due = []
+    for row in rows:
+        failed_at = plain_instant(row[2])
+        base = plain_instant(row[3]) if row[3] else failed_at
+        wait = max(RULES.min_age, plain_delay(row[1]))
+        if row[1] < RULES.max_retries and NOW - base >= wait * MICROSECOND:
+            due.append((rank(row), sign * failed_at.timestamp(), row[0]))
+    due.sort()
+    return [letter_id for _, _, letter_id in due]
+
+
+def plain_rank(row: Row) -> int:
+    folded = row[5].lower()
+    for place, text in enumerate(TEXTS):
+        if text.lower() in folded:
+            return place
+    return len(TEXTS)
+
+
+RANKS: dict[str, tuple[Any, Callable[[Row], int], bool]] = {
+    "fifo": (None, lambda _: 0, False),
+    "lifo": (None, lambda _: 0, True),
+    "retry_count": ("retry_count", lambda row: row[1], False),
+    "error_types": (order.ErrorTypes(TEXTS), plain_rank, False),
+}
+
+
+@pytest.mark.parametrize("rank", RANKS)
+@pytest.mark.parametrize("ordered", ["in order", "shuffled"])
+def test_select(beside: Beside, ordered: str, rank: str) -> None:
+    rows = make_rows(in_order=ordered == "in order")
+    kernel_rank, plain_key, descending = RANKS[rank]
+    sign = -1 if descending else 1
+    selection = eligibility.select(rows, RULES, rank=kernel_rank, descending=descending)
+    assert selection.ids() == plain_select(rows, plain_key, sign)
+    beside(
+        lambda: eligibility.select(rows, RULES, rank=kernel_rank, descending=descending),
+        lambda: plain_select(rows, plain_key, sign),
+    )
+
+
+def test_due(beside: Beside) -> None:
+    chance = random.Random(1)
+    retry_count = array("q", (chance.randrange(7) for _ in range(LETTERS)))
+    failed_at = array("q", (RULES.now - chance.randrange(10**9) for _ in range(LETTERS)))
+    out = array("q", bytes(8 * LETTERS))
+
+    def plain() -> list[int]:
+        return [
+            place
+            for place, (count, failed) in enumerate(zip(retry_count, failed_at, strict=True))
+            if count < RULES.max_retries
+            and RULES.now - failed >= max(RULES.min_age, plain_delay(count))
+        ]
+
+    def kernel() -> int:
+        return eligibility.due(RULES, retry_count=retry_count, failed_at=failed_at, out=out)[0]
+
+    assert out[: kernel()].tolist() == plain()
+    beside(kernel, plain)
+
+
+def test_delays(beside: Beside) -> None:
+    attempts = array("q", (place % 100 for place in range(LETTERS)))
+    out = array("q", bytes(8 * LETTERS))
+
+    def plain() -> list[int]:
+        return [plain_delay(attempt) for attempt in attempts]
+
+    def kernel() -> None:
+        backoff.delays(RULES.kind, RULES.initial, RULES.maximum, attempts, out)
+
+    kernel()
+    assert out.tolist() == plain()
+    beside(kernel, plain)
+
+
+def test_argsort(beside: Beside) -> None:
+    chance = random.Random(1)
+    instants = array("q", (chance.getrandbits(50) for _ in range(LETTERS)))
+    ids = array("q", range(LETTERS))
+    out = array("q", bytes(8 * LETTERS))
+
+    def plain() -> list[int]:
+        return sorted(ids, key=lambda place: (instants[place], place))
+
+    order.argsort(instants, ids, out=out)
+    assert out.tolist() == plain()
+    beside(lambda: order.argsort(instants, ids, out=out), plain)
+
+
+def test_parse_timestamp(beside: Beside) -> None:
+    texts = [row[2] for row in make_rows(in_order=True)]
+    beside(
+        lambda: [eligibility.parse_timestamp(text) for text in texts],
+        lambda: [(plain_instant(text) - EPOCH) // MICROSECOND for text in texts],
+    )
+
+
+def test_ranks(beside: Beside) -> None:
+    rows = make_rows(in_order=True)
+    messages = [row[5] for row in rows]
+    types = order.ErrorTypes(TEXTS)
+    assert types.ranks(messages) == [plain_rank(row) for row in rows]
+    beside(lambda: types.ranks(messages), lambda: [plain_rank(row) for row in rows])

@@ -1,0 +1,41 @@
+"""Replays dead letters kept in SQLite: fast, in order, nothing lost, nothing twice."""
+
+from azoth_dlq.backoff import BackoffStrategy
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.errors import (
+    AzothError,
+    ConfigError,
+    EventDecodeError,
+    InvalidStateError,
+    StorageError,
+)
+from azoth_dlq.metrics import DlqMetrics, DlqMetricsSnapshot
+from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
+from azoth_dlq.priority import ReplayPriority
+from azoth_dlq.queue import DeadLetterQueue
+from azoth_dlq.registry import BatchConfig, EventHandlerRegistry
+from azoth_dlq.replayer import DlqReplayer
+from azoth_dlq.types import FailedEvent, PermanentFailure, ReplayReport
+
+__all__ = [
+    "AzothError",
+    "BackoffStrategy",
+    "BatchConfig",
+    "ConfigError",
+    "DeadLetterQueue",
+    "DlqMetrics",
+    "DlqMetricsSnapshot",
+    "DlqReplayConfig",
+    "DlqReplayer",
+    "EventDecodeError",
+    "EventHandlerRegistry",
+    "FailedEvent",
+    "InvalidStateError",
+    "NonRetryable",
+    "PermanentFailure",
+    "ReplayPriority",
+    "ReplayReport",
+    "RetryAfter",
+    "Snooze",
+    "StorageError",
+]

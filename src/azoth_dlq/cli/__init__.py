@@ -1,0 +1,88 @@
+"""The command line: `azoth-dlq COMMAND …`, each command in a module of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from traceback import extract_tb
+from typing import TYPE_CHECKING
+
+import click
+
+from azoth_dlq.cli import demo, drain, status
+from azoth_dlq.cli.output import say
+from azoth_dlq.errors import AzothError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+@click.group(
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+    epilog="Exit codes: 0 done; 1 stopped by failures, or an error; 2 wrong usage; 130 interrupted",
+)
+@click.version_option(package_name="azoth-dlq", message="%(prog)s %(version)s")
+def azoth_dlq() -> None:
+    """Replay dead letters kept in SQLite: fast, in order, nothing lost, nothing twice.
+
+    \b
+    Try it:
+      azoth-dlq demo
+      azoth-dlq status azoth-demo.db
+    """
+
+
+for module in (demo, drain, status):
+    azoth_dlq.add_command(module.command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments (default: those of the process) name; its exit code.
+
+    Errors are told in one line on stderr.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        # Texts from files may hold what the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = azoth_dlq.main(arguments, prog_name="azoth-dlq", standalone_mode=False)
+    except click.ClickException as error:
+        say(_with_way_out(error))
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted")
+        return INTERRUPTED
+    except AzothError as error:
+        say(str(error))
+        return FAILED
+    except OSError as error:
+        say(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        _discard_output()
+        return FAILED
+    except Exception as error:  # noqa: BLE001 -- nobody at a terminal is helped by a traceback
+        say(_defect(error))
+        return FAILED
+    return DONE if code is None else int(code)
+
+
+def _with_way_out(error: click.ClickException) -> str:
+    message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return message
+    return f"{message.rstrip('.')}; see {context.command_path} --help"
+
+
+def _defect(error: Exception) -> str:
+    frame = extract_tb(error.__traceback__)[-1]
+    place = f"{frame.filename}, line {frame.lineno}"
+    return f"unexpected {type(error).__name__}: {error} ({place}); please report it as a defect"
+
+
+def _discard_output() -> None:
+    """Keep Python from writing again, at its end, what could not be written."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,53 @@
+"""The file that a command works on: it must be there and hold dead letters."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from azoth_dlq.errors import StorageError
+from azoth_dlq.queue import DeadLetterQueue
+from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
+from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.migrations import inspect
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+
+@contextmanager
+def queue_of(path: str) -> Iterator[DeadLetterQueue]:
+    """The queue in a file, to work on. Errors: StorageError."""
+    _check_file(path)
+    with DeadLetterQueue.open(path) as dlq:
+        _check_tables(dlq.connection, path)
+        yield dlq
+
+
+@contextmanager
+def readable_store_of(path: str) -> Iterator[SqliteStore]:
+    """The letters in a file, which is only read. Errors: StorageError."""
+    _check_file(path)
+    with closing(open_for_looking(path)) as connection:
+        _check_tables(connection, path)
+        yield SqliteStore(connection)
+
+
+def _check_file(path: str) -> None:
+    try:
+        os.stat(path)  # noqa: PTH116 -- an empty path must stay one: as a Path it is "."
+    except (FileNotFoundError, NotADirectoryError):
+        raise StorageError(f"there is no file {path!r}; check the path") from None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be opened: {error.strerror}") from None
+
+
+def _check_tables(connection: sqlite3.Connection, path: str) -> None:
+    with explained(path):
+        schema = inspect(connection)
+    if not schema.has_queue:
+        raise StorageError(
+            f"{path} has no table dead_letter_queue, so it holds no dead letters; check the path"
+        )

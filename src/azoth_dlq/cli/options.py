@@ -1,0 +1,125 @@
+"""Settings as options and as keys of a TOML file: one for each field of `DlqReplayConfig`."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+_HELP: Final = {
+    "enabled": "Whether `run` does anything; a drain does not ask.",
+    "check_interval": "The longest sleep of `run` between two looks for due letters.",
+    "max_retries": "Attempts before a letter is parked.",
+    "backoff": "The delay after a failed attempt: fixed=S, exponential=S,MAX or fibonacci=S,MAX.",
+    "min_age": "The least time since the failure or the last attempt.",
+    "batch_size": "Letters that one cycle attempts; a drain does not ask.",
+    "priority": "fifo, lifo, by-retry-count or by-error-type=TEXT,TEXT,…",
+    "stop_on_consecutive_failures": "Failures in a row that end a drain, or never.",
+    "jitter": "The share of its backoff by which a delay may be lessened, 0 to 1.",
+    "max_transaction_time": "After how long a group of letters is committed.",
+    "yield_time": "How long the file is left to others after each second of held lock.",
+    "busy_timeout": "How long a locked file is waited for.",
+    "history_limit": "Failed attempts that are kept for each letter.",
+    "memory_limit": "Bytes of payloads held at once; at least 1048576.",
+}
+_METAVARS: Final = {"timedelta": "SECONDS", "int": "N", "float": "X", "int | None": "N|never"}
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
+_DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE]-?[0-9]{1,3})?|-?\.[0-9]+")
+
+
+def settings_options(command: _Command) -> _Command:
+    """Add `--config` and an option for each setting to a command."""
+    defaults = DlqReplayConfig().to_mapping()
+    for field in reversed(fields(DlqReplayConfig)):
+        command = _option(field.name, str(field.type), defaults[field.name])(command)
+    return click.option(
+        "--config",
+        metavar="FILE.toml",
+        help="Settings as top-level keys, named as the options with _ for -; options win over it.",
+    )(command)
+
+
+def load_config(file: str | None, options: Mapping[str, Any]) -> DlqReplayConfig:
+    """Make the settings of a file and of the options that were given, which win.
+
+    Errors: click.BadParameter.
+    """
+    settings = {} if file is None else _read(file)
+    settings.update({name: value for name, value in options.items() if value is not None})
+    return DlqReplayConfig.from_mapping(settings)
+
+
+def any_given(file: str | None, options: Mapping[str, Any]) -> bool:
+    """Whether a file or any option was given."""
+    return file is not None or any(value is not None for value in options.values())
+
+
+def _option(name: str, kind: str, default: Any) -> Callable[[_Command], _Command]:
+    flag = name.replace("_", "-")
+    shown = f"{_HELP[name]}  [default: {_default_text(default)}]"
+    if kind == "bool":
+        return click.option(f"--{flag}/--no-{flag}", name, default=None, help=shown)
+    metavar = _METAVARS.get(kind, "TEXT")
+    return click.option(
+        f"--{flag}", name, metavar=metavar, help=shown, callback=partial(_checked, kind)
+    )
+
+
+def _checked(kind: str, context: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """The plain value of one setting, refused where `DlqReplayConfig` refuses it."""
+    if text is None:
+        return None
+    plain = _plain(text, kind)
+    try:
+        DlqReplayConfig.from_mapping({str(option.name): plain})
+    except ConfigError as error:
+        raise click.BadParameter(str(error), context, option) from None
+    return plain
+
+
+def _plain(text: str, kind: str) -> int | float | str:
+    """The number that a text stands for where the setting is one; what is no number stays text."""
+    if kind.startswith("int") and _INTEGER.fullmatch(text):
+        return int(text)
+    if kind == "float" and _DECIMAL.fullmatch(text):
+        return float(text)
+    return text
+
+
+def _default_text(default: Any) -> str:
+    if default is None:
+        return "never"
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        settings = tomllib.loads(Path(file).read_bytes().decode())
+        DlqReplayConfig.from_mapping(settings)
+    except OSError as error:
+        raise _wrong(f"{file} cannot be read: {error.strerror}") from None
+    except ConfigError as error:
+        raise _wrong(f"{file}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise _wrong(f"{file} is not UTF-8, as TOML must be, at byte {error.start + 1}") from None
+    # Of a number with thousands of digits, and of arrays nested as deep.
+    except (ValueError, RecursionError) as error:
+        raise _wrong(f"{file} is not TOML: {error}") from None
+    return settings
+
+
+def _wrong(message: str) -> click.BadParameter:
+    return click.BadParameter(message, click.get_current_context(), param_hint="--config")

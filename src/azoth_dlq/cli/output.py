@@ -1,0 +1,116 @@
+"""What commands print: documents and tables on stdout, messages on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from contextlib import contextmanager, suppress
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from azoth_dlq.engine.failure import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime, timedelta
+
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on stdout."
+)
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def say(message: str) -> None:
+    """Print a message on stderr, in one line."""
+    if sys.stderr is None:
+        return
+    with suppress(OSError):
+        print(f"azoth-dlq: {one_line(message)}", file=sys.stderr, flush=True)  # noqa: T201 -- click's echo needs an open stderr
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document on stdout."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines on stdout; control characters are shown, not obeyed."""
+    for line in lines:
+        click.echo(one_line(line))
+
+
+def print_table(rows: Sequence[tuple[str, int | str, str]]) -> None:
+    """Print rows of a name, a figure and a remark, the figures right-aligned."""
+    shown = [(name, _figure(figure), remark) for name, figure, remark in rows]
+    names = max(len(name) for name, _, _ in shown)
+    figures = max(len(figure) for _, figure, _ in shown)
+    for name, figure, remark in shown:
+        print_lines(f"  {name:<{names}}  {figure:>{figures}}   {remark}".rstrip())
+
+
+def print_ranking(heading: str, rows: Sequence[tuple[str, int]]) -> None:
+    """Print texts, each after its number of letters, below a heading."""
+    figures = max([len("letters"), *(len(_figure(number)) for _, number in rows)])
+    print_lines(f"  {'letters':>{figures}}   {heading}")
+    for text, number in rows:
+        print_lines(f"  {_figure(number):>{figures}}   {first_line(text)}")
+
+
+def first_line(text: str) -> str:
+    """The first line of a text, with a sign where there is more."""
+    lines = text.splitlines() or [""]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} …"
+
+
+def instant_text(instant: datetime) -> str:
+    """An instant for people: `2026-11-24 21:50:10 UTC`."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def duration_text(duration: timedelta) -> str:
+    """A duration for people, in its two largest units: `2 h 5 min`."""
+    rest = max(int(duration.total_seconds()), 0)
+    parts = []
+    for seconds, unit in _UNITS:
+        number, rest = divmod(rest, seconds)
+        if number:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def show_log(*, verbose: bool) -> None:
+    """Show the package's log on stderr, or leave it to whoever else listens."""
+    logger = logging.getLogger("azoth_dlq")
+    if not verbose:
+        logger.addHandler(logging.NullHandler())
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("azoth-dlq: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+@contextmanager
+def stdout_reserved() -> Iterator[None]:
+    """What others write to stdout, be it a handler or a program that it starts, goes to stderr."""
+    if sys.stdout is None or sys.stderr is None:
+        yield
+        return
+    stdout = sys.stdout.fileno()
+    sys.stdout.flush()
+    kept = os.dup(stdout)
+    os.dup2(sys.stderr.fileno(), stdout)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, stdout)
+        os.close(kept)
+
+
+def _figure(figure: int | str) -> str:
+    return figure if isinstance(figure, str) else f"{figure:,}"

@@ -1,0 +1,54 @@
+"""A drain's progress: a bar where stderr is a terminal, else nothing."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+if TYPE_CHECKING:
+    from azoth_dlq.queue import DeadLetterQueue
+    from azoth_dlq.types import ReplayReport
+
+
+class Progress:
+    """Gets a drain's reports, keeps the last one, and shows it."""
+
+    def __init__(self, dlq: DeadLetterQueue, *, hidden: bool = False) -> None:
+        self.report: ReplayReport | None = None
+        is_shown = not hidden and sys.stderr is not None and sys.stderr.isatty()
+        self._letters = dlq.count() if is_shown else None
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, report: ReplayReport) -> None:
+        self.report = report
+        if self._letters is None:
+            return
+        done = _done(report)
+        if self._bar is None:
+            self._bar = _bar(max(self._letters - report.waiting, done))
+        self._bar.update(done - self._bar.pos, report)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.render_progress()
+            self._bar.render_finish()
+
+
+def _done(report: ReplayReport) -> int:
+    return report.attempted + report.skipped + report.unreadable + report.exhausted
+
+
+def _bar(length: int) -> Any:
+    bar: Any = click.progressbar(
+        length=length,
+        label="draining",
+        show_pos=True,
+        item_show_func=lambda report: f"{report.failed:,} failed" if report else None,
+        file=sys.stderr,
+    )
+    return bar.__enter__()

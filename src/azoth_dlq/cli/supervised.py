@@ -1,0 +1,48 @@
+"""A drain that a person or a script watches: signals, progress, and how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from azoth_dlq.cli.output import stdout_reserved
+from azoth_dlq.cli.progress import Progress
+from azoth_dlq.cli.signals import ending_in_order
+from azoth_dlq.engine.failure import describe
+from azoth_dlq.errors import StorageError
+
+if TYPE_CHECKING:
+    from azoth_dlq.queue import DeadLetterQueue
+    from azoth_dlq.replayer import DlqReplayer
+    from azoth_dlq.types import ReplayReport
+
+
+class Ending(NamedTuple):
+    """How a drain ended: what it did (None: it did not begin), the exit code, what went wrong."""
+
+    report: ReplayReport | None
+    exit_code: int
+    trouble: str | None = None
+
+
+def drain_supervised(
+    replayer: DlqReplayer, dlq: DeadLetterQueue, *, now: bool = False, hide_progress: bool = False
+) -> Ending:
+    """Drain; SIGINT and SIGTERM end it, and progress is shown on a terminal."""
+    with (
+        ending_in_order(replayer.shutdown) as received,
+        stdout_reserved(),
+        Progress(dlq, hidden=hide_progress) as progress,
+    ):
+        try:
+            report = replayer.drain(now=now, on_progress=progress)
+        except StorageError as error:
+            return Ending(error.report, 1, str(error))
+        except KeyboardInterrupt:
+            trouble = "interrupted; what was done is committed"
+            return Ending(progress.report, received.exit_code, trouble)
+        except Exception:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- SystemExit and whatever else handlers raise
+            trouble = f"a handler raised {describe(error)}, which ended the drain"
+            return Ending(progress.report, 1, f"{trouble}; what was done before is committed")
+    return Ending(report, 1 if report.stopped == "failures" else 0)

@@ -1,0 +1,200 @@
+"""The settings of a replayer."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from azoth_dlq.backoff import BackoffStrategy
+from azoth_dlq.durations import (
+    Duration,
+    from_microseconds,
+    parse_seconds,
+    plain_seconds,
+    to_microseconds,
+)
+from azoth_dlq.errors import ConfigError
+from azoth_dlq.kernels.eligibility import Rules
+from azoth_dlq.priority import ReplayPriority
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_INT32_MAX: Final = 2**31 - 1
+_INT64_MAX: Final = 2**63 - 1
+_MEBIBYTE: Final = 2**20
+_NEVER: Final = "never"
+_DEFAULT_BACKOFF: Final = BackoffStrategy.exponential(10, 3600)
+
+_SHORTEST_US: Final = {
+    "check_interval": 1,
+    "min_age": 0,
+    "max_transaction_time": 1,
+    "yield_time": 0,
+    "busy_timeout": 0,
+}
+_BOUNDS: Final = {
+    # The Rust crate azoth 0.2.5 reads retry counts as 32-bit integers.
+    "max_retries": (1, _INT32_MAX),
+    "batch_size": (1, _INT32_MAX),
+    "history_limit": (0, _INT64_MAX),
+    "memory_limit": (_MEBIBYTE, _INT64_MAX),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DlqReplayConfig:
+    """How a replayer works; every setting is checked when the config is made.
+
+    Durations are given as a `timedelta` or seconds and kept as a `timedelta`. Errors:
+    `ConfigError` (a `ValueError`) naming the setting, its value and what is allowed.
+    """
+
+    enabled: bool = True
+    """Whether `run` does anything; nothing else asks."""
+    check_interval: timedelta = timedelta(seconds=60)
+    """The longest sleep between two looks for due letters; more than 0."""
+    max_retries: int = 5
+    """Attempts before a letter is parked; 1 to 2**31-1."""
+    backoff: BackoffStrategy = _DEFAULT_BACKOFF
+    """The delay after each failed attempt."""
+    min_age: timedelta = timedelta(seconds=5)
+    """The least time since the failure or the last attempt; 0 or more."""
+    batch_size: int = 100
+    """Letters that one cycle attempts; 1 to 2**31-1."""
+    priority: ReplayPriority = ReplayPriority.BY_RETRY_COUNT
+    """The order in which due letters are attempted."""
+    stop_on_consecutive_failures: int | None = 10
+    """Failures in a row that end a cycle or drain, 1 or more; None: never."""
+    jitter: float = 0.0
+    """The share of its backoff by which a letter's delay may be lessened; 0 to 1."""
+    max_transaction_time: timedelta = timedelta(seconds=0.25)
+    """After how long a group of letters is committed; more than 0."""
+    yield_time: timedelta = timedelta(seconds=0.11)
+    """How long the file is left to other writers after each second of held lock; 0 or more."""
+    busy_timeout: timedelta = timedelta(seconds=30)
+    """How long a locked file is waited for; 0 or more."""
+    history_limit: int = 20
+    """Failed attempts that are kept for each letter; 0: none."""
+    memory_limit: int = 64 * _MEBIBYTE
+    """Bytes of payloads held at once, where one letter does not need more; at least 1 MiB."""
+
+    if TYPE_CHECKING:
+        # A dataclass cannot say that it takes more types than it keeps.
+        def __init__(  # noqa: PLR0913 -- one keyword a setting
+            self,
+            *,
+            enabled: bool = ...,
+            check_interval: Duration = ...,
+            max_retries: int = ...,
+            backoff: BackoffStrategy = ...,
+            min_age: Duration = ...,
+            batch_size: int = ...,
+            priority: ReplayPriority = ...,
+            stop_on_consecutive_failures: int | None = ...,
+            jitter: float = ...,
+            max_transaction_time: Duration = ...,
+            yield_time: Duration = ...,
+            busy_timeout: Duration = ...,
+            history_limit: int = ...,
+            memory_limit: int = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        _check_type("enabled", self.enabled, bool, "True or False")
+        _check_type(
+            "backoff", self.backoff, BackoffStrategy, "a BackoffStrategy (parse() reads texts)"
+        )
+        _check_type(
+            "priority", self.priority, ReplayPriority, "a ReplayPriority (parse() reads texts)"
+        )
+        for name, shortest in _SHORTEST_US.items():
+            duration = to_microseconds(getattr(self, name), name, minimum=shortest)
+            object.__setattr__(self, name, from_microseconds(duration))
+        for name, (least, most) in _BOUNDS.items():
+            _check_integer(name, getattr(self, name), least, most, f"an int from {least} to {most}")
+        if self.stop_on_consecutive_failures is not None:
+            name, value = "stop_on_consecutive_failures", self.stop_on_consecutive_failures
+            _check_integer(name, value, 1, _INT64_MAX, "an int of 1 or more, or None (never stop)")
+        object.__setattr__(self, "jitter", _checked_share("jitter", self.jitter))
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Make a config from plain values, as TOML or JSON give them.
+
+        Durations are seconds, `backoff` and `priority` their text forms; as TOML has no null,
+        `stop_on_consecutive_failures` may be "never". Errors: `ConfigError`.
+        """
+        allowed = [field.name for field in fields(cls)]
+        for key in mapping:
+            if key not in allowed:
+                raise ConfigError(_unknown_setting(key, allowed))
+        return cls(**{key: _from_plain(key, value) for key, value in mapping.items()})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return every setting as a JSON-ready value that `from_mapping` reads back exactly."""
+        return {field.name: _to_plain(getattr(self, field.name)) for field in fields(self)}
+
+    def rules(self, now_us: int, *, waive_delay: bool = False) -> Rules:
+        """Return what decides which letters are due at `now_us` (µs since 1970, UTC).
+
+        `waive_delay` makes every letter due that has attempts left.
+        """
+        return Rules(
+            now=now_us,
+            max_retries=self.max_retries,
+            min_age=to_microseconds(self.min_age, "min_age"),
+            kind=self.backoff.kind,
+            initial=self.backoff.initial_us,
+            maximum=self.backoff.max_us,
+            jitter=self.jitter,
+            waive_delay=waive_delay,
+        )
+
+
+def _check_type(name: str, value: object, expected: type, allowed: str) -> None:
+    if not isinstance(value, expected):
+        raise ConfigError.for_field(name, value, allowed)
+
+
+def _check_integer(name: str, value: object, least: int, most: int, allowed: str) -> None:
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not is_integer or not least <= value <= most:  # type: ignore[operator]
+        raise ConfigError.for_field(name, value, allowed)
+
+
+def _checked_share(name: str, value: object) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:  # type: ignore[operator]
+        raise ConfigError.for_field(name, value, "a number from 0 to 1")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _unknown_setting(key: object, allowed: list[str]) -> str:
+    near = difflib.get_close_matches(str(key).replace("-", "_").lower(), allowed, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown setting {key!r}{hint}: must be one of {', '.join(allowed)}"
+
+
+def _from_plain(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if name == "backoff":
+        return BackoffStrategy.parse(value)
+    if name == "priority":
+        return ReplayPriority.parse(value)
+    if name in _SHORTEST_US:
+        return from_microseconds(parse_seconds(value, name, minimum=_SHORTEST_US[name]))
+    if name == "stop_on_consecutive_failures" and value == _NEVER:
+        return None
+    return value
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return plain_seconds(value)
+    if isinstance(value, BackoffStrategy | ReplayPriority):
+        return str(value)
+    return value

@@ -1,0 +1,93 @@
+"""Durations: a `timedelta` or seconds outside, whole microseconds inside.
+
+Anything longer than `MAX_US` (292,471 years) counts as `MAX_US`, the longest the kernels know.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+from azoth_dlq.errors import ConfigError
+
+Duration: TypeAlias = timedelta | float
+"""A `timedelta`, or seconds as an int or a float."""
+
+MAX_US: Final = 2**63 - 1
+
+_US_PER_SECOND: Final = 10**6
+_MICROSECOND: Final = timedelta(microseconds=1)
+_BEYOND_TIMEDELTA: Final = 1e13
+_DECIMAL_SECONDS: Final = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,6}))?")
+
+
+def to_microseconds(value: object, field: str, *, minimum: int = 0) -> int:
+    """Return a `timedelta` or seconds as microseconds, from `minimum` (µs) to `MAX_US`.
+
+    Floats are rounded to the nearest microsecond. Errors: `ConfigError` naming `field`.
+    """
+    microseconds = _microseconds(value)
+    if microseconds is None or microseconds < minimum:
+        raise ConfigError.for_field(field, value, f"a timedelta or seconds, {_at_least(minimum)}")
+    return min(microseconds, MAX_US)
+
+
+def parse_seconds(text: str, field: str, *, minimum: int = 0) -> int:
+    """Return decimal seconds (`10`, `0.25`) as microseconds, from `minimum` (µs) to `MAX_US`.
+
+    Errors: `ConfigError` naming `field`.
+    """
+    match = _DECIMAL_SECONDS.fullmatch(text)
+    if match is None:
+        allowed = f"decimal seconds such as 10 or 0.25, {_at_least(minimum)}"
+        raise ConfigError.for_field(field, text, allowed)
+    fraction = int((match[2] or "").ljust(6, "0"))
+    microseconds = min(int(match[1]) * _US_PER_SECOND + fraction, MAX_US)
+    return to_microseconds(timedelta(microseconds=microseconds), field, minimum=minimum)
+
+
+def from_microseconds(microseconds: int) -> timedelta:
+    """Return microseconds as a `timedelta`."""
+    return timedelta(microseconds=microseconds)
+
+
+def format_seconds(microseconds: int) -> str:
+    """Return microseconds as decimal seconds, the form that `parse_seconds` reads back."""
+    seconds, fraction = divmod(microseconds, _US_PER_SECOND)
+    return f"{seconds}.{fraction:06}".rstrip("0").rstrip(".")
+
+
+def plain_seconds(duration: timedelta) -> int | float | str:
+    """Return a duration as JSON-ready seconds that lose no microsecond.
+
+    An int where it is whole, else a float, else (over some 140 years) the decimal text.
+    """
+    seconds, rest = divmod(duration, timedelta(seconds=1))
+    if not rest:
+        return seconds
+    as_float = duration.total_seconds()
+    if _microseconds(as_float) == duration // _MICROSECOND:
+        return as_float
+    return format_seconds(duration // _MICROSECOND)
+
+
+def _microseconds(value: object) -> int | None:
+    if isinstance(value, timedelta):
+        return value // _MICROSECOND
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int):
+        return value * _US_PER_SECOND
+    if not math.isfinite(value):
+        return None
+    if abs(value) >= _BEYOND_TIMEDELTA:
+        return int(value) * _US_PER_SECOND
+    return timedelta(seconds=value) // _MICROSECOND
+
+
+def _at_least(minimum: int) -> str:
+    if minimum == 0:
+        return "0 or more"
+    return f"at least {format_seconds(minimum)} s"

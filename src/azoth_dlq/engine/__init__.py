@@ -1,0 +1,1 @@
+"""A drain: plan → groups → report. It knows stores by their port alone."""

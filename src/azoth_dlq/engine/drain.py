@@ -1,0 +1,362 @@
+"""A drain: plans once, works through the plan in groups, and reports."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
+from typing import Literal, TypeVar
+
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.engine.attempts import attempt
+from azoth_dlq.engine.failure import describe
+from azoth_dlq.engine.group import Group
+from azoth_dlq.engine.plan import make_plan, why_unfit
+from azoth_dlq.errors import StorageError
+from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
+from azoth_dlq.metrics import DlqMetrics
+from azoth_dlq.registry import EventHandlerRegistry
+from azoth_dlq.store.base import (
+    Busy,
+    CommitRefused,
+    DrainSettings,
+    Forked,
+    Opened,
+    Store,
+    StorageFault,
+    TransactionLost,
+)
+from azoth_dlq.types import ReplayReport
+
+logger = logging.getLogger("azoth_dlq")
+T = TypeVar("T")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CHUNK = 500  # letters fetched by one statement
+_INLINE = 16 * 1024  # longer event bytes are fetched when their turn comes
+_HELD_SECONDS = 1.0  # after so much of held lock, others get their turn
+_FIRST_ACK_SECONDS = 2e-6
+_DIED = (
+    "the process died while the handler of this letter ran (killed, crashed, or out of memory)"
+)
+
+
+class _ShutdownRequested(Exception):
+    """shutdown() was called while the drain waited."""
+
+
+class Drain:
+    """One drain (or one cycle) of one store. Used once."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: EventHandlerRegistry,
+        config: DlqReplayConfig,
+        *,
+        clock: Callable[[], int],
+        sleep: Callable[[float], None],
+        stopping: Callable[[], bool],
+        metrics: DlqMetrics,
+        on_progress: Callable[[ReplayReport], None] | None,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._config = config
+        self._clock = clock
+        self._sleep = sleep
+        self._stopping = stopping
+        self._metrics = metrics
+        self._on_progress = on_progress
+        self._max_time = config.max_transaction_time.total_seconds()
+        self._chunk = max(1, min(_CHUNK, config.memory_limit // _INLINE))
+        self._counts: Counter[str] = Counter()
+        self._stopped: Literal["failures", "shutdown"] | None = None
+        self._started_at = clock()
+        self._began = monotonic()
+        self._place = 0  # in the plan
+        self._end = 0
+        self._largest_group: int | None = None  # halved after a loss that names no letter
+        self._charged: set[int] = set()  # letters whose outcome of this drain is committed already
+        self._failures_in_row = 0
+        self._held = 0.0
+        self._ack_seconds = _FIRST_ACK_SECONDS
+        self._plan: Selection | None = None
+
+    def run(self, *, now: bool = False, limit: int | None = None) -> ReplayReport:
+        """Attempt every letter that is due (`now`: or would be later), at most `limit` of them.
+
+        Errors: StorageError with the report so far, ConfigError, InvalidStateError.
+        """
+        self._rules = self._config.rules(self._started_at, waive_delay=now)
+        settings = DrainSettings(
+            self._config.busy_timeout.total_seconds(), json.dumps(self._config.to_mapping())
+        )
+        try:
+            with self._store.draining(settings):
+                self._work(limit)
+        except _ShutdownRequested:
+            self._stopped = "shutdown"
+        except (Busy, StorageFault) as fault:
+            raise StorageError(str(fault), report=self.report()) from fault
+        except StorageError as error:
+            error.report = self.report()
+            raise
+        report = self.report()
+        if report.unreadable:
+            logger.error("%d letters could not be read and were parked", report.unreadable)
+        logger.info("%s", report)
+        return report
+
+    def report(self) -> ReplayReport:
+        plan = self._plan
+        next_due = None if plan is None else plan.next_due
+        return ReplayReport(
+            **self._counts,
+            stopped=self._stopped,
+            waiting=0 if plan is None else plan.waiting,
+            next_due=None if next_due is None else _as_datetime(next_due),
+            started_at=_as_datetime(self._started_at),
+            duration=timedelta(seconds=monotonic() - self._began),
+        )
+
+    # The drain
+
+    def _work(self, limit: int | None) -> None:
+        plan = self._patiently(lambda: make_plan(self._store, self._config, self._rules))
+        self._plan = plan
+        self._end = len(plan) if limit is None else min(limit, len(plan))
+        self._park_unfit(plan)
+        while self._place < self._end and self._stopped is None:
+            if self._stopping():
+                self._stopped = "shutdown"
+                return
+            self._give_turn()
+            self._work_on_group(plan)
+
+    def _work_on_group(self, plan: Selection) -> None:
+        start = self._place
+        opened = self._open()
+        began = monotonic()
+        group = self._new_group()
+        try:
+            self._attempt_letters(plan, group, began, verify=not opened.unchanged)
+            self._commit(group)
+        except TransactionLost as lost:
+            self._redo_without_culprit(start, group, lost)
+        except CommitRefused as refused:
+            self._redo_halved(start, group, refused)
+        except StorageFault as fault:
+            self._store.end(commit=False)
+            if group.interrupt is None:
+                self._redo_before_fault(start, group, fault)
+        except Forked:
+            raise
+        except BaseException:
+            self._store.end(commit=False)
+            raise
+        finally:
+            self._held += monotonic() - began
+        if group.interrupt is not None:
+            raise group.interrupt
+
+    def _attempt_letters(
+        self, plan: Selection, group: Group, began: float, *, verify: bool
+    ) -> None:
+        most = self._largest_group or self._end
+        failures = self._config.stop_on_consecutive_failures
+        ack_seconds, max_time = self._ack_seconds, self._max_time
+        stopping = self._stopping
+
+        def go_on(now: float) -> bool:
+            if failures is not None and group.failures_in_row >= failures:
+                group.stopped = "failures"
+                return False
+            done = len(group)
+            if done >= most or now - began + done * ack_seconds >= max_time:
+                return False
+            return not stopping()
+
+        going = True
+        while going and self._place < self._end:
+            stop = min(self._place + self._chunk, self._end)
+            ids = plan.ids(self._place, stop)
+            wanted = [i for i in ids if i not in self._charged] if self._charged else ids
+            rows = self._store.fetch(wanted, inline=_INLINE, verify=verify) if wanted else []
+            if verify:
+                rows = plan.unchanged(rows, self._place, stop)
+            taken = attempt(rows, group, self._store, self._registry, go_on)
+            going = taken == len(rows) and group.interrupt is None and go_on(monotonic())
+            places = len(ids) if taken == len(rows) else ids.index(rows[taken - 1][0]) + 1
+            settled = sum(i in self._charged for i in ids[:places]) if self._charged else 0
+            group.skipped += places - settled - taken
+            self._place += places
+
+    def _new_group(self) -> Group:
+        return Group(self._config, self._clock, self._failures_in_row)
+
+    def _commit(self, group: Group) -> None:
+        began = monotonic()
+        self._store.settle(group.settlement)
+        self._patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
+        if len(group) > _CHUNK:
+            self._ack_seconds = (monotonic() - began) / len(group)
+        if self._largest_group is not None:
+            self._largest_group *= 2
+        self._failures_in_row = group.failures_in_row
+        self._stopped = group.stopped
+        self._tally(group)
+
+    def _tally(self, group: Group) -> None:
+        committed = {
+            "succeeded": len(group.acked),
+            "failed": group.failed,
+            "snoozed": group.snoozed,
+            "parked": len(group.settlement.parked),
+            "skipped": group.skipped,
+            "unreadable": group.unreadable,
+            "exhausted": group.exhausted,
+        }
+        self._counts.update(committed)
+        self._metrics.record(
+            successes=len(group.acked),
+            failures=group.failed,
+            permanent_failures=len(group.settlement.parked),
+            snoozed=group.snoozed,
+            skipped=group.skipped,
+        )
+        group.log()
+        if self._on_progress is not None:
+            self._on_progress(self.report())
+
+    # Opening a group, and turns for others
+
+    def _open(self) -> Opened:
+        """A group that is ours; deaths of others in a handler are charged first."""
+        while True:
+            opened = self._patiently(self._store.begin)
+            if opened.died_in is None:
+                return opened
+            self._charge_death(opened.died_in)
+
+    def _charge_death(self, letter_id: int) -> None:
+        group = self._new_group()
+        try:
+            rows = self._store.fetch([letter_id], inline=0, verify=False)
+            if rows and type(rows[0][1]) is int:
+                group.charge_death(rows[0], _DIED)
+                self._charged.add(letter_id)
+            self._commit(group)
+        except BaseException:
+            self._store.end(commit=False)
+            raise
+
+    def _give_turn(self) -> None:
+        """SQLite queues nobody: leave the file free for a while after each second of held lock."""
+        if self._held >= _HELD_SECONDS:
+            self._held = 0.0
+            self._sleep(self._config.yield_time.total_seconds())
+
+    def _patiently(self, action: Callable[[], T], *, heed_shutdown: bool = True) -> T:
+        """Do `action` when the file is free, within `busy_timeout`."""
+        began = monotonic()
+        while True:
+            try:
+                return action()
+            except Busy as busy:
+                if heed_shutdown and self._stopping():
+                    raise _ShutdownRequested from busy
+                if monotonic() - began >= self._config.busy_timeout.total_seconds():
+                    raise StorageError(str(busy), report=self.report()) from busy
+                sleep(0.005)
+
+    # Letters that are parked unattempted
+
+    def _park_unfit(self, plan: Selection) -> None:
+        place = 0
+        while place < plan.unfit_count and not self._stopping():
+            self._give_turn()
+            self._open()
+            opened = monotonic()
+            group = self._new_group()
+            try:
+                while place < plan.unfit_count and monotonic() - opened < self._max_time:
+                    chunk = plan.unfit(place, place + _CHUNK)
+                    self._park_chunk(chunk, group)
+                    place += len(chunk)
+                self._commit(group)
+            except BaseException:
+                self._store.end(commit=False)
+                raise
+            self._held += monotonic() - opened
+
+    def _park_chunk(self, chunk: list[tuple[int, Verdict]], group: Group) -> None:
+        """Look again under the lock: another program may have mended a row."""
+        rows = self._store.fetch([letter_id for letter_id, _ in chunk], inline=0, verify=True)
+        by_id = {row[0]: row for row in rows}
+        for letter_id, verdict in select(rows, self._rules).unfit():
+            reason = why_unfit(verdict, by_id[letter_id], self._config.max_retries)
+            unreadable = verdict is not Verdict.EXHAUSTED
+            group.park_unattempted(letter_id, reason, unreadable=unreadable)
+
+    # Groups that were lost
+
+    def _redo_without_culprit(self, start: int, group: Group, lost: TransactionLost) -> None:
+        """The transaction went away with a letter's call: charge that letter, do the others again,
+        unless their effects were committed all the same."""
+        self._store.end(commit=False)
+        known = lost.by_letter_in_hand and group.interrupt is None
+        culprit = group.in_hand if known else None
+        text = f"{group.handler}: {lost}"
+        if group.error is not None:
+            text = f"{text}: {describe(group.error)}"
+        if lost.committed:
+            self._settle_alone(group, culprit, text)
+            return
+        self._place = start
+        if culprit is not None:
+            self._settle_alone(self._new_group(), culprit, text)
+
+    def _settle_alone(self, group: Group, culprit: tuple[object, ...] | None, text: str) -> None:
+        """Commit `group`, whose letters were called already, with its culprit charged."""
+        self._open()
+        if culprit is not None:
+            group.failed_with(culprit, text)
+            assert isinstance(culprit[0], int)
+            self._charged.add(culprit[0])
+        try:
+            self._commit(group)
+        except BaseException:
+            self._store.end(commit=False)
+            raise
+
+    def _redo_halved(self, start: int, group: Group, refused: CommitRefused) -> None:
+        """One of the group's letters keeps it from being committed: halve until it is found."""
+        self._store.end(commit=False)
+        self._place = start
+        attempted = len(group)
+        if attempted > 1:
+            self._largest_group = attempted // 2
+        elif group.in_hand is not None:
+            self._settle_alone(self._new_group(), group.in_hand, str(refused))
+        else:
+            raise StorageError(str(refused), report=self.report()) from refused
+
+    def _redo_before_fault(self, start: int, group: Group, fault: StorageFault) -> None:
+        """The database failed, which charges nobody: save what can be committed in smaller groups,
+        down to one letter."""
+        attempted = len(group)
+        if attempted <= 1 and (attempted == 0 or group.error is None):
+            raise fault
+        self._place = start
+        self._largest_group = max(1, attempted // 2)
+
+
+def _as_datetime(instant: int) -> datetime:
+    """The instant, kept within the years that a datetime can show."""
+    try:
+        return _EPOCH + timedelta(microseconds=instant)
+    except OverflowError:
+        return (datetime.max if instant > 0 else datetime.min).replace(tzinfo=UTC)

@@ -1,0 +1,49 @@
+"""The errors that the package raises, all of them under `AzothError`."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from azoth_dlq.types import ReplayReport
+
+
+class AzothError(Exception):
+    """Any error of this package."""
+
+
+class ConfigError(AzothError, ValueError):
+    """A setting, a registration or another argument is not allowed."""
+
+    @classmethod
+    def for_field(cls, field: str, value: object, allowed: str) -> Self:
+        """Make the error for one field: its name, its value (shortened) and what is allowed."""
+        return cls(f"{field}={_shortened(value)}: must be {allowed}")
+
+
+class StorageError(AzothError):
+    """The database failed: busy, full, damaged, read-only, or not one that can be drained.
+
+    `report` counts what was done before the failure, where a drain was under way.
+    """
+
+    def __init__(self, message: str = "", *, report: ReplayReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class EventDecodeError(AzothError):
+    """The bytes of an event lead to no handler; the message never shows the payload."""
+
+
+class InvalidStateError(AzothError):
+    """The call is not possible in the present state of the object."""
+
+
+def _shortened(value: object) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        # Python prints no int of more than 4,300 digits.
+        return f"<{type(value).__name__}>"

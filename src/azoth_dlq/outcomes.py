@@ -1,0 +1,44 @@
+"""What a handler raises to choose the outcome of its attempt; no faults, so no `AzothError`s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azoth_dlq.durations import Duration, from_microseconds, to_microseconds
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+class NonRetryable(Exception):  # noqa: N818 -- it names an outcome, not an error
+    """Park the letter at once: no further attempt can help."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+
+
+class _Delayed(Exception):  # noqa: N818 -- it names an outcome, not an error
+    """An outcome that says when the letter is due again."""
+
+    delay: timedelta
+
+    def __init__(self, delay: Duration, message: str = "") -> None:
+        super().__init__(message)
+        self.delay = from_microseconds(to_microseconds(delay, f"{type(self).__name__} delay"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.delay, *self.args), self.__dict__
+
+
+class RetryAfter(_Delayed):
+    """Spend an attempt; the letter is due after `delay` in place of its backoff.
+
+    `delay` is a `timedelta` or seconds, 0 or more, else `ValueError`.
+    """
+
+
+class Snooze(_Delayed):
+    """Spend no attempt; the letter is due after `delay`.
+
+    `delay` is a `timedelta` or seconds, 0 or more, else `ValueError`.
+    """

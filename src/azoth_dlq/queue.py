@@ -1,0 +1,154 @@
+"""The queue of dead letters, as programs use it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from azoth_dlq import clock
+from azoth_dlq.engine.failure import describe, readable
+from azoth_dlq.errors import ConfigError
+from azoth_dlq.store.base import NewLetter
+from azoth_dlq.store.sqlite import SqliteStore, open_connection
+from azoth_dlq.types import FailedEvent, PermanentFailure
+
+_INT64 = range(-(2**63), 2**63)
+
+
+class DeadLetterQueue:
+    """Dead letters and permanent failures in one SQLite file.
+
+    Each method joins a transaction that is open on the connection and leaves the commit to its
+    owner; otherwise it commits itself. Ids of dead letters and of permanent failures are two
+    spaces. A queue belongs to one thread and one process. Errors of the database: StorageError.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Use a connection of yours; it stays open when the queue is closed."""
+        if not isinstance(connection, sqlite3.Connection):
+            raise ConfigError.for_field(
+                "connection",
+                connection,
+                "a sqlite3.Connection; DeadLetterQueue.open(path) opens a file",
+            )
+        self._store = SqliteStore(connection)
+        self._owned = False
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a file, or make it (in WAL mode) where there is none. In one that exists nothing
+        is changed before the first write."""
+        connection = open_connection(path)
+        try:
+            queue = cls(connection)
+        except BaseException:
+            connection.close()
+            raise
+        queue._owned = True
+        return queue
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection that drains, and that transactional handlers get."""
+        return self._store.connection
+
+    @property
+    def store(self) -> SqliteStore:
+        """What the engine works on."""
+        return self._store
+
+    def close(self) -> None:
+        """Close the connection, if the queue opened it."""
+        if self._owned:
+            self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Dead letters
+
+    def add(self, event_id: int, event_bytes: bytes, error: BaseException | str) -> int:
+        """Add a letter that failed now with `error`; its id."""
+        return self.add_many([(event_id, event_bytes, error)])[0]
+
+    def add_many(self, letters: Iterable[tuple[int, bytes, BaseException | str]]) -> list[int]:
+        """Add `(event_id, event_bytes, error)` letters, all or none; their ids, in order."""
+        now = clock.now()
+        return self._store.add([_new_letter(*letter, now) for letter in letters])
+
+    def get(self, letter_id: int) -> FailedEvent | None:
+        """The dead letter of an id, or None."""
+        return next(iter(self._store.read(ids=[letter_id])), None)
+
+    def letters(self, limit: int = 100) -> list[FailedEvent]:
+        """The newest dead letters."""
+        return self._store.read(limit=_checked_limit(limit))
+
+    def count(self) -> int:
+        """How many dead letters there are."""
+        return self._store.count()
+
+    def mark_retry(self, letter_id: int) -> bool:
+        """Count a failed attempt that was made elsewhere, now; whether there is such a letter."""
+        return self._store.mark_retry(letter_id, clock.now())
+
+    def remove(self, letter_id: int) -> bool:
+        """Delete a letter that was handled elsewhere; whether there was one."""
+        return self.discard([letter_id]) == 1
+
+    def clear(self) -> int:
+        """Delete every dead letter; how many there were."""
+        return self._store.delete(None)
+
+    # Permanent failures
+
+    def permanent_failures(self, limit: int = 100) -> list[PermanentFailure]:
+        """The newest permanent failures."""
+        return self._store.read(parked=True, limit=_checked_limit(limit))
+
+    def permanent_failure_count(self) -> int:
+        """How many permanent failures there are."""
+        return self._store.count(parked=True)
+
+    def clear_permanent_failures(self) -> int:
+        """Delete every permanent failure; how many there were."""
+        return self._store.delete(None, parked=True)
+
+    def requeue(self, ids: Iterable[int]) -> int:
+        """Move permanent failures (by their own ids) back among the dead letters, to be attempted
+        afresh, each with its old id where that is free; how many there were."""
+        return self._store.requeue(list(ids), clock.now())
+
+    def discard(self, ids: Iterable[int], *, parked: bool = False) -> int:
+        """Delete dead letters, or (`parked`) permanent failures, on purpose; how many there were."""
+        return self._store.delete(list(ids), parked=parked)
+
+
+def _new_letter(
+    event_id: int, event_bytes: bytes, error: BaseException | str, now: int
+) -> NewLetter:
+    if type(event_id) is not int or event_id not in _INT64:
+        raise ConfigError.for_field("event_id", event_id, "an int from -2**63 to 2**63-1")
+    if not isinstance(event_bytes, (bytes, bytearray, memoryview)):
+        raise ConfigError.for_field("event_bytes", event_bytes, "bytes, such as b'deposit:100'")
+    if not isinstance(error, (BaseException, str)):
+        raise ConfigError.for_field("error", error, "an exception or a text")
+    text = readable(error) if isinstance(error, str) else describe(error)
+    return NewLetter(event_id, bytes(event_bytes), text, now)
+
+
+def _checked_limit(limit: int) -> int:
+    if type(limit) is not int or limit < 0:
+        raise ConfigError.for_field("limit", limit, "an int of 0 or more")
+    return limit

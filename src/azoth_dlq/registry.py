@@ -1,0 +1,325 @@
+"""Which handler replays an event of which type."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
+
+from azoth_dlq.errors import ConfigError, EventDecodeError, InvalidStateError
+
+# A handler says itself of what kind its connection is, so the first argument is Any.
+HandlerCall: TypeAlias = Callable[[Any, int, bytes], object]
+Validate: TypeAlias = Callable[[bytes], object]
+BatchCall: TypeAlias = Callable[[Any, Any], object]
+Route: TypeAlias = Callable[[bytes], tuple[str, bytes]]
+"""Takes the bytes of an event apart into its type and its payload."""
+
+_H = TypeVar("_H", bound=HandlerCall)
+
+_SHOWN_TYPES: Final = 10
+_SHOWN_CHARACTERS: Final = 64
+_OPENINGS: Final = {ord("{"): "JSON?", ord("["): "JSON?", ord("<"): "XML?"}
+_NEVER_FIRST_IN_UTF8: Final = frozenset([*range(0x80, 0xC2), *range(0xF5, 0x100)])
+
+
+@dataclass(frozen=True, slots=True)
+class BatchConfig:
+    """How many letters a batch handler gets at once: at most `max_batch_size`, 1 or more."""
+
+    max_batch_size: int = 1000
+
+    def __post_init__(self) -> None:
+        size = self.max_batch_size
+        if type(size) is not int or size < 1:
+            raise ConfigError.for_field("max_batch_size", size, "an int of 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A handler as a drain calls it.
+
+    `call(conn, event_id, payload)` validates first where the handler does; `name` is the
+    handler's module and qualified name, for messages; `handler` is what was registered.
+    """
+
+    event_type: str
+    call: HandlerCall
+    validate: Validate | None
+    batch_call: BatchCall | None
+    name: str
+    handler: object
+
+
+class EventHandlerRegistry:
+    """Handlers by event type.
+
+    Events are `type:payload` in UTF-8, split at the first colon, unless `route` takes their bytes
+    apart. `batch` bounds what batch handlers get.
+    """
+
+    __slots__ = ("_by_key", "_by_type", "_route", "batch")
+
+    def __init__(self, route: Route | None = None, batch: BatchConfig | None = None) -> None:
+        if route is not None:
+            _check_callable(route, "route", "event_bytes")
+        if not isinstance(batch, BatchConfig | None):
+            raise ConfigError.for_field("batch", batch, "a BatchConfig")
+        self.batch = batch if batch is not None else BatchConfig()
+        self._route = route
+        self._by_type: dict[str, Registration] = {}
+        self._by_key: dict[bytes, Registration] = {}
+
+    def register(
+        self,
+        event_type: str,
+        handler: object,
+        *,
+        transactional: bool = True,
+        needs_connection: bool = False,
+    ) -> None:
+        """Let `handler` replay the events of a type.
+
+        `handler` is a callable `(conn, event_id, payload)`, or an object with such a `handle` and,
+        where it has them, `validate(payload)`, called before it, and `handle_batch(conn, events)`.
+        Errors: `ConfigError`; `InvalidStateError` where the type has a handler already.
+        """
+        _check_event_type(event_type, routed=self._route is not None)
+        _check_transaction(
+            event_type, transactional=transactional, needs_connection=needs_connection
+        )
+        registration = _registration(event_type, handler)
+        known = self._by_type.get(event_type)
+        if known is not None:
+            message = f"event type {event_type!r} is handled by {known.name} already"
+            raise InvalidStateError(f"{message}: {registration.name} cannot be registered for it")
+        self._by_type[event_type] = registration
+        self._by_key[event_type.encode()] = registration
+
+    def handler(
+        self, event_type: str, *, transactional: bool = True, needs_connection: bool = False
+    ) -> Callable[[_H], _H]:
+        """Return a decorator that registers a function and returns it unchanged."""
+        # Without this, @registry.handler without its brackets would silently register nothing.
+        _check_event_type(event_type, routed=self._route is not None)
+
+        def decorate(function: _H) -> _H:
+            self.register(
+                event_type,
+                function,
+                transactional=transactional,
+                needs_connection=needs_connection,
+            )
+            return function
+
+        return decorate
+
+    def get(self, event_type: str) -> object | None:
+        """Return what was registered for a type, None where nothing was."""
+        registration = self._by_type.get(event_type)
+        return None if registration is None else registration.handler
+
+    @property
+    def event_types(self) -> list[str]:
+        """The types that have a handler, sorted."""
+        return sorted(self._by_type)
+
+    def resolve(self, event_bytes: bytes) -> tuple[Registration, bytes]:
+        """Return the registration and the payload of an event.
+
+        Errors: `EventDecodeError`, naming the type or the kind of the first bytes.
+        """
+        if self._route is not None:
+            return self._resolve_routed(self._route, event_bytes)
+        key, colon, payload = event_bytes.partition(b":")
+        registration = self._by_key.get(key)
+        if registration is None or not colon:
+            self._refuse(key, colon, event_bytes)
+        if not payload.isascii():
+            _check_utf8(payload, f"the payload of an event of type {registration.event_type!r}")
+        return registration, payload
+
+    def process(self, conn: Any, event_id: int, event_bytes: bytes) -> None:
+        """Call the handler of an event; what it raises is passed on. Errors: `EventDecodeError`."""
+        registration, payload = self.resolve(event_bytes)
+        registration.call(conn, event_id, payload)
+
+    def validate(self, event_bytes: bytes) -> None:
+        """Let the handler of an event check its payload, where it does. Errors as `process`."""
+        registration, payload = self.resolve(event_bytes)
+        if registration.validate is not None:
+            registration.validate(payload)
+
+    def _resolve_routed(self, route: Route, event_bytes: bytes) -> tuple[Registration, bytes]:
+        try:
+            routed: object = route(event_bytes)
+        # Whatever a route raises over one event is a failure of that event.
+        except Exception as error:
+            raise EventDecodeError(f"the route raised {type(error).__name__}") from error
+        match routed:
+            case tuple((str(event_type), bytes(payload))):
+                pass
+            case _:
+                found = _type_names(routed)
+                raise EventDecodeError(f"the route must return (str, bytes), not {found}")
+        registration = self._by_type.get(event_type)
+        if registration is None:
+            raise EventDecodeError(self._unknown_type(event_type))
+        return registration, payload
+
+    def _refuse(self, key: bytes, colon: bytes, event_bytes: bytes) -> NoReturn:
+        kind = _kind(event_bytes)
+        if kind is not None:
+            raise EventDecodeError(f"the event {kind}: expected type:payload in UTF-8, or a route")
+        _check_utf8(event_bytes, "the event")
+        if not colon:
+            size = len(event_bytes)
+            raise EventDecodeError(f"the event has no colon in its {size} bytes of text")
+        raise EventDecodeError(self._unknown_type(key.decode()))
+
+    def _unknown_type(self, event_type: str) -> str:
+        if not self._by_type:
+            return f"unknown event type {_shown(event_type)}: no handler is registered"
+        known = ", ".join(_shown(name) for name in self.event_types[:_SHOWN_TYPES])
+        more = len(self._by_type) - _SHOWN_TYPES
+        rest = f" and {more} more" if more > 0 else ""
+        return f"unknown event type {_shown(event_type)}: registered are {known}{rest}"
+
+
+def _check_event_type(event_type: object, *, routed: bool) -> None:
+    if not isinstance(event_type, str) or not event_type:
+        allowed = 'a non-empty str, as in @registry.handler("deposit")'
+        raise ConfigError.for_field("event_type", event_type, allowed)
+    if ":" in event_type and not routed:
+        allowed = "without ':', at which an event is split; give the registry a route to allow it"
+        raise ConfigError.for_field("event_type", event_type, allowed)
+    try:
+        event_type.encode()
+    except UnicodeEncodeError:
+        allowed = "text that UTF-8 can hold (no lone surrogates)"
+        raise ConfigError.for_field("event_type", event_type, allowed) from None
+
+
+def _check_transaction(event_type: str, *, transactional: bool, needs_connection: bool) -> None:
+    if not transactional:
+        message = "transactional=False is not supported yet; register a transactional handler"
+        raise ConfigError(f"event type {event_type!r}: {message}")
+    if needs_connection:
+        message = "needs_connection=True goes with transactional=False"
+        raise ConfigError(f"event type {event_type!r}: {message}; others get conn always")
+
+
+def _registration(event_type: str, handler: object) -> Registration:
+    if inspect.isclass(handler):
+        allowed = "a function or an object, not a class: register an instance of it"
+        raise ConfigError.for_field("handler", handler, allowed)
+    name = _qualified_name(handler)
+    is_object = hasattr(handler, "handle")
+    call: Any = getattr(handler, "handle", handler)
+    _check_callable(call, name, "conn", "event_id", "payload")
+    validate = getattr(handler, "validate", None) if is_object else None
+    if validate is not None:
+        _check_callable(validate, f"{name}.validate", "payload")
+    batch_call = getattr(handler, "handle_batch", None) if is_object else None
+    if batch_call is not None:
+        _check_callable(batch_call, f"{name}.handle_batch", "conn", "events")
+    return Registration(
+        event_type=event_type,
+        call=call if validate is None else _validating(validate, call),
+        validate=validate,
+        batch_call=batch_call,
+        name=name,
+        handler=handler,
+    )
+
+
+def _validating(validate: Validate, call: HandlerCall) -> HandlerCall:
+    def validate_then_call(conn: Any, event_id: int, payload: bytes) -> object:
+        validate(payload)
+        return call(conn, event_id, payload)
+
+    return validate_then_call
+
+
+def _check_callable(function: object, name: str, *parameters: str) -> None:
+    if not callable(function):
+        raise ConfigError(f"{name} is not callable: it must take ({', '.join(parameters)})")
+    code = _unwrapped(function)
+    if not inspect.isroutine(code):
+        code = type(code).__call__
+    if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
+        reason = "a transaction would stay open, and the file locked, while it waits"
+        raise ConfigError(f"{name} is async: {reason}; register a plain function")
+    if inspect.isgeneratorfunction(code):
+        raise ConfigError(f"{name} is a generator: calling it runs nothing; remove its yield")
+    _check_signature(function, name, parameters)
+
+
+def _check_signature(
+    function: Callable[..., object], name: str, parameters: tuple[str, ...]
+) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        # Some compiled functions don't tell theirs.
+        return
+    try:
+        signature.bind(*parameters)
+    except TypeError as error:
+        message = f"{name}{signature} cannot be called with ({', '.join(parameters)}): {error}"
+        raise ConfigError(message) from None
+
+
+def _unwrapped(function: object) -> object:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _qualified_name(handler: object) -> str:
+    named = _unwrapped(handler)
+    if not hasattr(named, "__qualname__"):
+        named = type(named)
+    module = getattr(named, "__module__", None) or type(named).__module__
+    return f"{module}.{named.__qualname__}"
+
+
+def _check_utf8(text: bytes, what: str) -> None:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        place = f"byte {error.start + 1} of {len(text)}"
+    else:
+        return
+    # Raised here, where the error that holds the payload is gone.
+    raise EventDecodeError(f"{what} is not UTF-8 at {place}")
+
+
+def _kind(event_bytes: bytes) -> str | None:
+    """Return what the first bytes of an event give away, None where they may begin a type."""
+    if not event_bytes:
+        return "is empty"
+    first = event_bytes[0]
+    if first in _OPENINGS:
+        return f"starts with {chr(first)!r}: {_OPENINGS[first]}"
+    if first == ord(":"):
+        return "starts with ':', so it has no type"
+    if first < ord(" "):
+        return f"starts with byte {first:#04x}: binary?"
+    if first in _NEVER_FIRST_IN_UTF8:
+        return f"starts with byte {first:#04x}, not UTF-8"
+    return None
+
+
+def _type_names(value: object) -> str:
+    if isinstance(value, tuple) and len(value) <= _SHOWN_TYPES:
+        return f"({', '.join(type(item).__name__ for item in value)})"
+    return type(value).__name__
+
+
+def _shown(event_type: str) -> str:
+    if len(event_type) <= _SHOWN_CHARACTERS:
+        return repr(event_type)
+    return f"{event_type[:_SHOWN_CHARACTERS]!r}…"

@@ -1,0 +1,160 @@
+"""What is in a queue at an instant: how many letters, how old, due or not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from azoth_dlq.backoff import BackoffStrategy
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.errors import StorageError
+from azoth_dlq.kernels.eligibility import Verdict, format_timestamp, select
+from azoth_dlq.store.base import Busy, StorageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azoth_dlq.store.base import Figures, Store
+
+COMMONEST_ERRORS: Final = 10
+_CHUNK: Final = 10_000  # rows held at once
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_US: Final = 253_402_300_799_999_999  # the end of the year 9999
+_NO_DELAY: Final = DlqReplayConfig(min_age=0, backoff=BackoffStrategy.fixed(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The figures of a queue at the instant `at` (UTC).
+
+    `dead_letters` = `due` + `not_due` + `exhausted` + `unreadable`. `next_due` is when the first of
+    the `not_due` becomes due. `ahead` are those whose last attempt (or failure, where there was
+    none) lies in the future. Ages are since `failed_at`, 0 for one that lies ahead.
+    `by_retry_count` leaves out counts that are no integers. `by_error` are the commonest error
+    texts, their first 200 characters.
+    """
+
+    at: datetime
+    dead_letters: int = 0
+    due: int = 0
+    not_due: int = 0
+    exhausted: int = 0
+    unreadable: int = 0
+    ahead: int = 0
+    next_due: datetime | None = None
+    oldest_age: timedelta | None = None
+    oldest_due_age: timedelta | None = None
+    by_retry_count: dict[int, int] = field(default_factory=dict)
+    by_error: list[tuple[str, int]] = field(default_factory=list)
+    permanent_failures: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures ready for JSON: ages in seconds, instants as RFC 3339 in UTC."""
+        return {
+            "at": _rfc3339(self.at),
+            "dead_letters": self.dead_letters,
+            "due": self.due,
+            "not_due": self.not_due,
+            "exhausted": self.exhausted,
+            "unreadable": self.unreadable,
+            "ahead": self.ahead,
+            "next_due": None if self.next_due is None else _rfc3339(self.next_due),
+            "oldest_age": _seconds(self.oldest_age),
+            "oldest_due_age": _seconds(self.oldest_due_age),
+            "by_retry_count": {str(count): n for count, n in self.by_retry_count.items()},
+            "by_error": [{"error": text, "letters": n} for text, n in self.by_error],
+            "permanent_failures": self.permanent_failures,
+        }
+
+
+def look(store: Store, config: DlqReplayConfig, now: int) -> Status:
+    """Count what is in `store` at `now` (µs since 1970, UTC), in one pass over its letters.
+
+    Which letters are due is told by `config`. Errors: StorageError.
+    """
+    tally = _Tally(config, now)
+    try:
+        with store.candidates(with_error=False) as rows:
+            for chunk in _chunks(rows):
+                tally.count(chunk)
+        figures = store.figures(COMMONEST_ERRORS)
+    except (Busy, StorageFault) as fault:
+        raise StorageError(str(fault)) from fault
+    return tally.status(figures)
+
+
+class _Tally:
+    """Counts letters chunk by chunk."""
+
+    def __init__(self, config: DlqReplayConfig, now: int) -> None:
+        self._now = now
+        self._rules = config.rules(now)
+        self._no_delay = _NO_DELAY.rules(now)
+        self._at_any_time = _NO_DELAY.rules(now, waive_delay=True)
+        self._counts: Counter[str] = Counter()
+        self._by_retry_count: Counter[int] = Counter()
+        self._next_due: int | None = None
+        self._oldest: int | None = None
+        self._oldest_due: int | None = None
+
+    def count(self, rows: list[tuple[Any, ...]]) -> None:
+        plan = select(rows, self._rules)
+        exhausted = sum(verdict is Verdict.EXHAUSTED for _, verdict in plan.unfit())
+        self._counts.update(
+            dead_letters=len(rows),
+            due=len(plan),
+            not_due=plan.waiting,
+            exhausted=exhausted,
+            unreadable=plan.unfit_count - exhausted,
+            ahead=self._ahead(rows),
+        )
+        self._by_retry_count.update(row[1] for row in rows if type(row[1]) is int)
+        self._next_due = _earlier(self._next_due, plan.next_due)
+        self._oldest_due = _earlier(self._oldest_due, plan.oldest_due)
+        self._oldest = _earlier(self._oldest, self._earliest_failure(rows))
+
+    def status(self, figures: Figures) -> Status:
+        return Status(
+            at=_as_datetime(self._now),
+            next_due=None if self._next_due is None else _as_datetime(self._next_due),
+            oldest_age=self._age(self._oldest),
+            oldest_due_age=self._age(self._oldest_due),
+            by_retry_count=dict(sorted(self._by_retry_count.items())),
+            by_error=figures.by_error,
+            permanent_failures=figures.parked,
+            **self._counts,
+        )
+
+    def _ahead(self, rows: list[tuple[Any, ...]]) -> int:
+        """Letters that would have to wait although there is no delay."""
+        return select([(row[0], 0, row[2], row[3]) for row in rows], self._no_delay).waiting
+
+    def _earliest_failure(self, rows: list[tuple[Any, ...]]) -> int | None:
+        return select([(row[0], 0, row[2], None) for row in rows], self._at_any_time).oldest_due
+
+    def _age(self, instant: int | None) -> timedelta | None:
+        return None if instant is None else timedelta(microseconds=max(self._now - instant, 0))
+
+
+def _chunks(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    while chunk := list(islice(rows, _CHUNK)):
+        yield chunk
+
+
+def _earlier(known: int | None, found: int | None) -> int | None:
+    return found if known is None or (found is not None and found < known) else known
+
+
+def _as_datetime(instant: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=min(instant, _LATEST_US))
+
+
+def _rfc3339(instant: datetime) -> str:
+    return format_timestamp((instant - _EPOCH) // timedelta(microseconds=1))
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()

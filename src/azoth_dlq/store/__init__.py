@@ -1,0 +1,1 @@
+"""Where dead letters are kept: the port (`base`) and its adapters (`sqlite`)."""

@@ -1,0 +1,92 @@
+"""Opening SQLite files: to work on, or only to look at."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from azoth_dlq.errors import StorageError
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.faults import explain, explained
+from azoth_dlq.store.sqlite.guard import QueueConnection
+from azoth_dlq.store.sqlite.migrations import migrate
+
+MEMORY = ":memory:"
+_BUSY_SECONDS = 5.0
+
+
+def _connect(path: Path, mode: str) -> QueueConnection:
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    return sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, factory=QueueConnection
+    )
+
+
+def _check_path(path: Path) -> None:
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder; give the path of an SQLite file")
+    if not path.exists() and not path.parent.is_dir():
+        raise StorageError(f"{path} cannot be made: there is no folder {path.parent}")
+
+
+def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
+    """Open a file to work on; a missing one is made, in WAL mode. Nothing is changed in a file
+    that exists. Errors: StorageError."""
+    if os.fspath(path) == MEMORY:
+        return sqlite3.connect(MEMORY, isolation_level=None, factory=QueueConnection)
+    file = Path(path)
+    _check_path(file)
+    new = not file.exists()
+    with explained(str(file)):
+        connection = _connect(file, "mode=rwc" if new else "mode=rw")
+        try:
+            if new:
+                connection.execute(sql.MAKE_WAL)
+                connection.execute(sql.BEGIN)
+                migrate(connection)
+                connection.execute(sql.COMMIT)
+            connection.execute(sql.SCHEMA_VERSION).fetchall()
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_for_looking(path: str | os.PathLike[str]) -> QueueConnection:
+    """Open an existing file read-only. Errors: StorageError."""
+    file = Path(path)
+    _check_path(file)
+    if not file.exists():
+        raise StorageError(f"there is no file {file}; check the path")
+    try:
+        return _readable(_connect(file, "mode=ro"))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
+            raise explain(error, str(file)) from error
+        if not os.access(file, os.R_OK):
+            raise StorageError(f"{file} cannot be read; check its permissions") from error
+    except sqlite3.Error as error:
+        raise explain(error, str(file)) from error
+    return _immutable(file)
+
+
+def _immutable(file: Path) -> QueueConnection:
+    """In WAL mode SQLite needs files beside the database, also for reading. Where they cannot be
+    made and there is no log to read, nobody can be writing: the file may be taken as it is."""
+    if file.with_name(f"{file.name}-wal").exists():
+        raise StorageError(
+            f"{file} is in WAL mode and its folder cannot be written, so its write-ahead log "
+            f"{file.name}-wal cannot be read; copy both files to a folder of your own and look there"
+        )
+    with explained(str(file)):
+        return _readable(_connect(file, "mode=ro&immutable=1"))
+
+
+def _readable(connection: QueueConnection) -> QueueConnection:
+    try:
+        connection.execute(sql.SCHEMA_VERSION).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection

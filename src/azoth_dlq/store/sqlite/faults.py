@@ -1,0 +1,90 @@
+"""What SQLite's errors mean to the engine, and how they are told to people."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from azoth_dlq.errors import StorageError
+from azoth_dlq.store.base import Busy, StorageFault
+
+BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+SNAPSHOT_TOO_OLD = sqlite3.SQLITE_BUSY_SNAPSHOT
+NOT_A_DATABASE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# Faults of the database itself: they say nothing about a letter and charge none.
+FAULT_CODES = NOT_A_DATABASE_CODES | {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}
+
+_MEANINGS = {
+    sqlite3.SQLITE_BUSY: "is locked by another program; try again when it is done, or wait longer "
+    "(busy_timeout)",
+    sqlite3.SQLITE_LOCKED: "is locked by another statement of this connection; finish it first",
+    sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space and try again",
+    sqlite3.SQLITE_IOERR: "cannot be read or written; look at the disk and the system's log",
+    sqlite3.SQLITE_CORRUPT: "is damaged; see what `PRAGMA integrity_check` says, and restore it "
+    "from a backup or with sqlite3's `.recover`",
+    sqlite3.SQLITE_NOTADB: "is not an SQLite database; check the path (an encrypted file looks "
+    "like this, too)",
+    sqlite3.SQLITE_READONLY: "cannot be written; check its permissions and those of its folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and its permissions "
+    "allow it",
+    sqlite3.SQLITE_NOMEM: "needs more memory than there is",
+    sqlite3.SQLITE_CONSTRAINT: "refuses what is written",
+}
+
+
+def primary_code(error: BaseException) -> int | None:
+    """SQLite's primary result code of an error; None where it is no error of SQLite's."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether the database itself failed, not what was asked of it."""
+    return primary_code(error) in FAULT_CODES
+
+
+def is_fault_within(error: BaseException) -> bool:
+    """Whether a handler's error is a fault of the database, or was raised from one."""
+    seen = 0
+    link: BaseException | None = error
+    while link is not None and seen < 16:  # chains may be circular
+        if is_fault(link):
+            return True
+        link = link.__cause__ or link.__context__
+        seen += 1
+    return False
+
+
+def explain(error: BaseException, where: str) -> StorageError:
+    """The error as a `StorageError` that names the file, the trouble, and the way out."""
+    meaning = _MEANINGS.get(primary_code(error) or 0, "cannot be used")
+    return StorageError(f"{where} {meaning} (SQLite: {error})")
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Errors of SQLite within are raised as `StorageError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(error, where) from error
+
+
+@contextmanager
+def told_to_engine(where: str) -> Iterator[None]:
+    """Errors of SQLite within are raised as `Busy`, `StorageFault` or `StorageError`."""
+    try:
+        yield
+    except (sqlite3.Error, MemoryError) as error:
+        if primary_code(error) in BUSY_CODES:
+            raise Busy(str(explain(error, where))) from error
+        if is_fault(error) or isinstance(error, MemoryError):
+            raise StorageFault(str(explain(error, where))) from error
+        raise explain(error, where) from error

@@ -1,0 +1,137 @@
+"""The schema, and the numbered steps by which a file gets what we need beyond the crate's tables.
+
+Each step runs in one transaction and is recorded in `azoth_dlq_migrations`. A step's `needs` is the
+oldest step that a program must know to work on a file that has it: additions need nothing new
+(`needs` stays), a change that older programs would get wrong raises it to its own number.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+from azoth_dlq.errors import StorageError
+from azoth_dlq.store.sqlite import statements as sql
+
+DEAD_LETTER_QUEUE = """CREATE TABLE IF NOT EXISTS main.dead_letter_queue (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id INTEGER NOT NULL,
+    event_bytes BLOB NOT NULL,
+    error_message TEXT NOT NULL,
+    failed_at TEXT NOT NULL DEFAULT (datetime('now')),
+    retry_count INTEGER NOT NULL DEFAULT 0,
+    last_retry_at TEXT
+)"""
+EVENT_ID_INDEX = (
+    "CREATE INDEX IF NOT EXISTS main.idx_dlq_event_id ON dead_letter_queue(event_id)"
+)
+PERMANENT_FAILURES = """CREATE TABLE IF NOT EXISTS main.permanent_failures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id INTEGER NOT NULL,
+    event_bytes BLOB NOT NULL,
+    error_message TEXT NOT NULL,
+    failed_at TEXT NOT NULL,
+    retry_count INTEGER NOT NULL,
+    marked_permanent_at TEXT NOT NULL DEFAULT (datetime('now'))
+)"""
+MIGRATIONS = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_migrations (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    needs INTEGER NOT NULL,
+    applied_at TEXT NOT NULL DEFAULT (datetime('now'))
+)"""
+STATE = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_state (
+    key TEXT PRIMARY KEY,
+    value
+) WITHOUT ROWID"""
+RECORD = "INSERT INTO main.azoth_dlq_migrations (number, name, needs) VALUES (?, ?, ?)"
+APPLIED = "SELECT number, name, needs FROM main.azoth_dlq_migrations"
+
+
+class Migration(NamedTuple):
+    """Statements, and columns to add as (table, column, type) where the table lacks them."""
+
+    number: int
+    name: str
+    needs: int
+    statements: tuple[str, ...]
+    columns: tuple[tuple[str, str, str], ...]
+
+
+STEPS = (
+    Migration(
+        number=1,
+        name="latest error, not-before and the origin of permanent failures",
+        needs=1,
+        statements=(PERMANENT_FAILURES, STATE),
+        columns=(
+            ("dead_letter_queue", "azoth_last_error", "TEXT"),
+            ("dead_letter_queue", "azoth_not_before", "INTEGER"),
+            ("dead_letter_queue", "azoth_not_before_count", "INTEGER"),
+            ("dead_letter_queue", "azoth_not_before_retry_at", "TEXT"),
+            ("permanent_failures", "azoth_dead_letter_id", "INTEGER"),
+            ("permanent_failures", "azoth_last_retry_at", "TEXT"),
+            ("permanent_failures", "azoth_last_error", "TEXT"),
+            ("permanent_failures", "azoth_reason", "TEXT"),
+        ),
+    ),
+)
+LATEST = STEPS[-1].number
+
+
+def _names(connection: sqlite3.Connection, statement: str, *parameters: str) -> set[str]:
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    rows = cursor.execute(statement, parameters).fetchall()
+    return {bytes(n).decode("utf-8", "replace") if not isinstance(n, str) else n for (n,) in rows}
+
+
+class Schema(NamedTuple):
+    """Which of the tables a file has, and the last migration that it has seen (0: none)."""
+
+    has_queue: bool
+    has_parked: bool
+    version: int
+
+    @property
+    def migrated(self) -> bool:
+        return self.version >= 1
+
+
+def inspect(connection: sqlite3.Connection) -> Schema:
+    """What the file has; StorageError where a newer version has made it unreadable for us."""
+    tables = _names(connection, sql.TABLES)
+    version = 0
+    if "azoth_dlq_migrations" in tables:
+        cursor = sqlite3.Cursor(connection)
+        cursor.row_factory = None
+        applied = cursor.execute(APPLIED).fetchall()
+        version = max((number for number, _, _ in applied), default=0)
+        needs = max((needed for _, _, needed in applied), default=0)
+        if needs > LATEST:
+            raise StorageError(
+                f"the file needs a newer azoth-dlq: it has schema {version}, which only programs "
+                f"that know schema {needs} may use, and this one knows {LATEST}; upgrade azoth-dlq"
+            )
+    return Schema(
+        has_queue="dead_letter_queue" in tables,
+        has_parked="permanent_failures" in tables,
+        version=version,
+    )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Make what is missing, within the caller's transaction."""
+    cursor = sqlite3.Cursor(connection)
+    if not inspect(connection).has_queue:
+        cursor.execute(DEAD_LETTER_QUEUE)
+        cursor.execute(EVENT_ID_INDEX)
+    cursor.execute(MIGRATIONS)
+    version = inspect(connection).version
+    for step in STEPS[version:]:
+        for statement in step.statements:
+            cursor.execute(statement)
+        for table, column, kind in step.columns:
+            if column not in _names(connection, sql.COLUMNS, table):
+                cursor.execute(f"ALTER TABLE main.{table} ADD COLUMN {column} {kind}")
+        cursor.execute(RECORD, (step.number, step.name, step.needs))

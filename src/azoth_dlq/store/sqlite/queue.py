@@ -1,0 +1,255 @@
+"""The verbs of the queue: each joins a transaction that is open, or commits by itself."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, overload
+
+from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
+from azoth_dlq.store.base import Figures, NewLetter
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
+from azoth_dlq.types import FailedEvent, PermanentFailure
+
+IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SETTINGS = "settings"
+
+
+def second_text(instant: int) -> str:
+    """`YYYY-MM-DD HH:MM:SS`, the form that the crate orders by."""
+    return format_timestamp(instant)[:19].replace("T", " ")
+
+
+def text_of(value: object) -> str:
+    """A TEXT value as it came (`bytearray`), whatever its bytes are."""
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else text_of(value)
+
+
+def _bytes_of(value: object) -> bytes:
+    return bytes(value) if isinstance(value, (bytes, bytearray)) else text_of(value).encode()
+
+
+def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), IDS_A_STATEMENT):
+        yield ids[start : start + IDS_A_STATEMENT]
+
+
+class SqliteQueue:
+    """Dead letters and permanent failures of one connection's `main` database."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._process = os.getpid()
+        self._cursor = sqlite3.Cursor(connection)
+        self._cursor.row_factory = None
+        self._schema: Schema | None = None
+        self.where = self._database_file() or "the in-memory database"
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self._connection
+
+    # The queue
+
+    def add(self, letters: Iterable[NewLetter]) -> list[int]:
+        ids: list[int] = []
+        with self._writing():
+            for letter in letters:
+                failed_at = second_text(letter.failed_at)
+                self._execute(sql.ADD, (*letter[:3], failed_at))
+                ids.append(self._cursor.lastrowid or 0)
+        return ids
+
+    @overload
+    def read(
+        self, *, parked: Literal[False] = False, ids: Sequence[int] | None = None, limit: int = -1
+    ) -> list[FailedEvent]: ...
+    @overload
+    def read(
+        self, *, parked: Literal[True], ids: Sequence[int] | None = None, limit: int = -1
+    ) -> list[PermanentFailure]: ...
+    def read(
+        self, *, parked: bool = False, ids: Sequence[int] | None = None, limit: int = -1
+    ) -> list[FailedEvent] | list[PermanentFailure]:
+        schema = self._known_schema()
+        if not (schema.has_parked if parked else schema.has_queue):
+            return []
+        statement = sql.read_parked if parked else sql.read_letters
+        rows: list[tuple[Any, ...]] = []
+        for some in [()] if ids is None else chunks(ids):
+            text = statement(schema.migrated, None if ids is None else len(some))
+            rows += self._query(text, (*some, limit))
+        return [_permanent_failure(row) for row in rows] if parked else [_letter(r) for r in rows]
+
+    def count(self, *, parked: bool = False) -> int:
+        schema = self._known_schema()
+        if not (schema.has_parked if parked else schema.has_queue):
+            return 0
+        return int(self._query(sql.COUNT[parked])[0][0])
+
+    def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
+        deleted = 0
+        with self._writing():
+            if ids is None:
+                self._execute(sql.CLEAR[parked])
+                return self._cursor.rowcount
+            for some in chunks(ids):
+                self._execute(sql.delete(len(some), parked=parked), some)
+                deleted += self._cursor.rowcount
+        return deleted
+
+    def requeue(self, ids: Sequence[int], now: int) -> int:
+        requeued = 0
+        with self._writing():
+            for parked_id in ids:
+                origin = self._query(sql.PARKED_ORIGIN, (parked_id,))
+                if not origin:
+                    continue
+                old_id, failed_at = origin[0]
+                self._execute(sql.REQUEUE, (old_id, _failed_at_or(now, failed_at), parked_id))
+                self._execute(sql.delete(1, parked=True), (parked_id,))
+                requeued += 1
+        return requeued
+
+    def mark_retry(self, letter_id: int, now: int) -> bool:
+        with self._writing():
+            self._execute(sql.MARK_RETRY, (format_timestamp(now), letter_id))
+            return self._cursor.rowcount == 1
+
+    def figures(self, errors: int) -> Figures:
+        schema = self._known_schema()
+        by_error: list[tuple[str, int]] = []
+        settings = None
+        if schema.has_queue:
+            rows = self._query(sql.BY_ERROR, (errors,))
+            by_error = [(text_of(text), count) for text, count in rows]
+        if schema.migrated:
+            stored = self._query(sql.GET_STATE, (SETTINGS,))
+            settings = text_of(stored[0][0]) if stored else None
+        return Figures(self.count(), self.count(parked=True), by_error, settings)
+
+    # What the verbs share
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise InvalidStateError(
+                f"this queue was opened by process {self._process} and SQLite connections do not "
+                "survive fork(); open a queue of its own in each process"
+            )
+
+    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._cursor.execute(statement, parameters)
+
+    @contextmanager
+    def _raw_text(self) -> Iterator[None]:
+        """TEXT as `bytearray`: bad UTF-8 raises nothing, and BLOB (`bytes`) can be told from it."""
+        connection = self._connection
+        factory = connection.text_factory
+        connection.text_factory = bytearray
+        try:
+            yield
+        finally:
+            connection.text_factory = factory
+
+    def _query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with explained(self.where), self._raw_text():
+            return self._execute(statement, parameters).fetchall()
+
+    def _known_schema(self) -> Schema:
+        """What the file has. Only what is committed is remembered: an open transaction may yet be
+        rolled back."""
+        self._check_process()
+        if self._schema is not None and self._schema.migrated:
+            return self._schema
+        with explained(self.where):
+            schema = inspect(self._connection)
+        if not self._connection.in_transaction:
+            self._schema = schema
+        return schema
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction of our own, or a savepoint in the one that is open."""
+        migrated = self._known_schema().migrated
+        joined = self._connection.in_transaction
+        begin, commit, undo = (
+            (sql.SAVEPOINT_VERB, sql.RELEASE_VERB, sql.UNDO_VERB)
+            if joined
+            else (sql.BEGIN, sql.COMMIT, sql.ROLLBACK)
+        )
+        with explained(self.where):
+            self._execute(begin)
+            try:
+                if not migrated:
+                    migrate(self._connection)
+                yield
+                self._execute(commit)
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._execute(undo)
+                    if joined:
+                        self._execute(commit)
+                raise
+
+    def _database_file(self) -> str:
+        with explained("the connection"):
+            rows = self._query_plain(sql.DATABASES)
+        return next((text_of(file) for _, name, file in rows if text_of(name) == "main"), "")
+
+    def _query_plain(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._execute(statement).fetchall()
+
+
+def _failed_at_or(now: int, failed_at: object) -> str | None:
+    """None where the text can be read: it is kept."""
+    try:
+        if isinstance(failed_at, bytearray):
+            parse_timestamp(failed_at)
+            return None
+    except ValueError:
+        pass
+    return second_text(now)
+
+
+def _letter(row: tuple[Any, ...]) -> FailedEvent:
+    letter_id, event_id, event_bytes, error, failed_at, count, last, last_error, not_before = row
+    return FailedEvent(
+        id=letter_id,
+        event_id=event_id,
+        event_bytes=_bytes_of(event_bytes),
+        error_message=text_of(error),
+        failed_at=text_of(failed_at),
+        retry_count=count,
+        last_retry_at=_optional_text(last),
+        last_error=_optional_text(last_error),
+        not_before=None if not_before is None else EPOCH + timedelta(microseconds=not_before),
+    )
+
+
+def _permanent_failure(row: tuple[Any, ...]) -> PermanentFailure:
+    return PermanentFailure(
+        id=row[0],
+        event_id=row[1],
+        event_bytes=_bytes_of(row[2]),
+        error_message=text_of(row[3]),
+        failed_at=text_of(row[4]),
+        retry_count=row[5],
+        marked_permanent_at=text_of(row[6]),
+        dead_letter_id=row[7],
+        last_retry_at=_optional_text(row[8]),
+        last_error=_optional_text(row[9]),
+        reason=_optional_text(row[10]),
+    )

@@ -1,0 +1,105 @@
+"""What a drain sets on its connection, and how everything is put back."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.guard import Guard, QueueConnection
+
+# Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
+SHORT_WAIT_MS = 100
+_CRASH_PROOF = frozenset({"delete", "persist", "truncate", "wal"})
+_draining: set[int] = set()
+
+
+def _pragma(connection: sqlite3.Connection, statement: str) -> int | str:
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    value = cursor.execute(statement).fetchone()[0]
+    return value.decode() if isinstance(value, (bytes, bytearray)) else value
+
+
+def _check_drainable(connection: sqlite3.Connection) -> None:
+    if getattr(connection, "autocommit", None) is False:
+        raise ConfigError(
+            "the connection has autocommit=False, which keeps a transaction open all the time; "
+            "connect with autocommit=sqlite3.LEGACY_TRANSACTION_CONTROL (the default) or True, or "
+            "use DeadLetterQueue.open(path)"
+        )
+    if id(connection) in _draining:
+        raise InvalidStateError(
+            "a drain is running on this connection; start one when it is done, or on another queue"
+        )
+    if connection.in_transaction:
+        raise InvalidStateError(
+            "a transaction is open on the queue's connection; commit it or roll it back before the "
+            "drain, which commits transactions of its own"
+        )
+
+
+def check_journal(connection: sqlite3.Connection, where: str) -> bool:
+    """Whether the file is in WAL mode; StorageError where its journal survives no crash."""
+    with explained(where):
+        mode = str(_pragma(connection, sql.JOURNAL_MODE)).lower()
+    if mode not in _CRASH_PROOF:
+        raise StorageError(
+            f"{where} has journal_mode={mode.upper()}, with which a crash in the middle of a drain "
+            "can destroy it; run `PRAGMA journal_mode=WAL` (or DELETE) on it first"
+        )
+    return mode == "wal"
+
+
+@contextmanager
+def drain_session(
+    connection: sqlite3.Connection, where: str
+) -> Iterator[tuple[Guard, int]]:
+    """Set up the connection for a drain; its guard, and its own `wal_autocheckpoint`. Everything is put back on every way out, but
+    for an authorizer of the user's own, which cannot be read back."""
+    _check_drainable(connection)
+    guard = Guard(strict=not isinstance(connection, QueueConnection))
+    with explained(where):
+        busy_timeout = int(_pragma(connection, sql.BUSY_TIMEOUT))
+        autocheckpoint = int(_pragma(connection, sql.WAL_AUTOCHECKPOINT))
+    isolation_level = connection.isolation_level
+    autocommit = getattr(connection, "autocommit", None)
+    _draining.add(id(connection))
+    try:
+        if autocommit is True:
+            connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
+        # With "" Python would begin a transaction of its own before a handler's stray write, which
+        # the guard refuses; with None such a write would commit by itself.
+        connection.isolation_level = ""
+        connection.execute(sql.set_busy_timeout(SHORT_WAIT_MS))
+        connection.execute(sql.set_wal_autocheckpoint(0))
+        connection.set_authorizer(guard.authorize)
+        if isinstance(connection, QueueConnection):
+            connection.guard = guard
+        yield guard, autocheckpoint
+    finally:
+        _draining.discard(id(connection))
+        if not guard.forked:
+            guard.active = False
+            if isinstance(connection, QueueConnection):
+                connection.guard = None
+            connection.set_authorizer(None)
+            if connection.in_transaction:
+                connection.execute(sql.ROLLBACK)
+            connection.execute(sql.set_wal_autocheckpoint(autocheckpoint))
+            connection.execute(sql.set_busy_timeout(busy_timeout))
+            connection.isolation_level = isolation_level
+            if autocommit is True:
+                connection.autocommit = True
+
+
+def wal_size(database: str) -> int:
+    """Bytes of the write-ahead log; 0 where there is none."""
+    try:
+        return os.stat(f"{database}-wal").st_size
+    except OSError:
+        return 0

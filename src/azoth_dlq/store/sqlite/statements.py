@@ -1,0 +1,171 @@
+"""Every SQL statement of the SQLite store.
+
+Tables are named with their schema, so that a TEMP table of the same name hides nothing. Texts that
+end or nest a transaction carry a comment: the statement cache goes by text, and no handler's own
+COMMIT may be taken for ours.
+"""
+
+from __future__ import annotations
+
+BEGIN = "BEGIN IMMEDIATE /* azoth-dlq */"
+COMMIT = "COMMIT /* azoth-dlq */"
+ROLLBACK = "ROLLBACK /* azoth-dlq */"
+LETTER = "azoth_dlq_letter"
+SAVEPOINT_LETTER = f"SAVEPOINT {LETTER}"
+RELEASE_LETTER = f"RELEASE {LETTER}"
+UNDO_LETTER = f"ROLLBACK TO {LETTER}"
+VERB = "azoth_dlq_verb"
+SAVEPOINT_VERB = f"SAVEPOINT {VERB}"
+RELEASE_VERB = f"RELEASE {VERB}"
+UNDO_VERB = f"ROLLBACK TO {VERB}"
+
+SCHEMA_VERSION = "PRAGMA main.schema_version"
+DATA_VERSION = "PRAGMA main.data_version"
+JOURNAL_MODE = "PRAGMA main.journal_mode"
+MAKE_WAL = "PRAGMA main.journal_mode = WAL"
+DATABASES = "PRAGMA database_list"
+BUSY_TIMEOUT = "PRAGMA busy_timeout"
+WAL_AUTOCHECKPOINT = "PRAGMA main.wal_autocheckpoint"
+CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
+
+TABLES = "SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view')"
+COLUMNS = "SELECT name FROM pragma_table_info(?, 'main')"
+
+# A handler's "not before" counts only while count and time of the last try are as it left them.
+NOT_BEFORE = (
+    "CASE WHEN {t}azoth_not_before IS NOT NULL AND {t}retry_count IS {t}azoth_not_before_count "
+    "AND {t}last_retry_at IS {t}azoth_not_before_retry_at THEN {t}azoth_not_before END"
+)
+
+
+def set_busy_timeout(milliseconds: int) -> str:
+    return f"PRAGMA busy_timeout = {int(milliseconds)}"
+
+
+def set_wal_autocheckpoint(pages: int) -> str:
+    return f"PRAGMA main.wal_autocheckpoint = {int(pages)}"
+
+
+def _places(count: int) -> str:
+    return ",".join("?" * count)
+
+
+def _not_before(migrated: bool, alias: str = "") -> str:
+    return NOT_BEFORE.format(t=alias) if migrated else "NULL"
+
+
+# The queue
+
+ADD = (
+    "INSERT INTO main.dead_letter_queue (event_id, event_bytes, error_message, failed_at) "
+    "VALUES (?, ?, ?, ?)"
+)
+COUNT = {
+    False: "SELECT count(*) FROM main.dead_letter_queue",
+    True: "SELECT count(*) FROM main.permanent_failures",
+}
+CLEAR = {
+    False: "DELETE FROM main.dead_letter_queue",
+    True: "DELETE FROM main.permanent_failures",
+}
+BY_ERROR = (
+    "SELECT substr(error_message, 1, 200), count(*) FROM main.dead_letter_queue "
+    "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+)
+
+
+def read_letters(migrated: bool, ids: int | None) -> str:
+    """Columns of `FailedEvent`; newest first, or those of `ids` ids by id; then a limit."""
+    last_error = "azoth_last_error" if migrated else "NULL"
+    where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
+    return (
+        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, last_retry_at, "
+        f"{last_error}, {_not_before(migrated)} FROM main.dead_letter_queue {where}"
+        "ORDER BY id DESC LIMIT ?"
+    )
+
+
+def read_parked(migrated: bool, ids: int | None) -> str:
+    """Columns of `PermanentFailure`; newest first, or those of `ids` ids by id; then a limit."""
+    extra = (
+        "azoth_dead_letter_id, azoth_last_retry_at, azoth_last_error, azoth_reason"
+        if migrated
+        else "NULL, NULL, NULL, NULL"
+    )
+    where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
+    return (
+        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, "
+        f"marked_permanent_at, {extra} FROM main.permanent_failures {where}"
+        "ORDER BY id DESC LIMIT ?"
+    )
+
+
+def delete(ids: int, *, parked: bool) -> str:
+    return f"{CLEAR[parked]} WHERE id IN ({_places(ids)})"
+
+
+PARKED_ORIGIN = "SELECT azoth_dead_letter_id, failed_at FROM main.permanent_failures WHERE id = ?"
+# The old id again where it is free: NULL lets SQLite choose a new one.
+REQUEUE = (
+    "INSERT INTO main.dead_letter_queue "
+    "(id, event_id, event_bytes, error_message, failed_at, retry_count, azoth_last_error) "
+    "SELECT CASE WHEN EXISTS (SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ?1) "
+    "THEN NULL ELSE ?1 END, event_id, event_bytes, error_message, coalesce(?2, failed_at), 0, "
+    "azoth_last_error FROM main.permanent_failures WHERE id = ?3"
+)
+MARK_RETRY = (
+    "UPDATE main.dead_letter_queue SET retry_count = retry_count + 1, last_retry_at = ? "
+    "WHERE id = ?"
+)
+
+# A drain
+
+
+def candidates(migrated: bool, *, with_error: bool) -> str:
+    error = ", error_message" if with_error else ""
+    return (
+        f"SELECT id, retry_count, failed_at, last_retry_at, {_not_before(migrated)}{error} "
+        "FROM main.dead_letter_queue"
+    )
+
+
+def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
+    """Rows of `ids` ids in the order given. The CTE drives the join (CROSS JOIN fixes that), so the
+    order is the callers', and 500 letters cost one statement."""
+    verified = (
+        f"d.failed_at, d.last_retry_at, {_not_before(True, alias='d.')}, " if verify else ""
+    )
+    event = (
+        "d.event_bytes"
+        if inline is None
+        else f"iif(length(d.event_bytes) > {int(inline)}, NULL, d.event_bytes)"
+    )
+    values = ",".join(["(?)"] * ids)
+    return (
+        f"WITH wanted(id) AS (VALUES {values}) "
+        f"SELECT d.id, d.retry_count, {verified}d.event_id, {event} "
+        "FROM wanted CROSS JOIN main.dead_letter_queue AS d ON d.id = wanted.id"
+    )
+
+
+RETRY = (
+    "UPDATE main.dead_letter_queue SET retry_count = ?1, last_retry_at = ?2, "
+    "azoth_last_error = ?3, azoth_not_before = ?4, "
+    "azoth_not_before_count = iif(?4 IS NULL, NULL, ?1), "
+    "azoth_not_before_retry_at = iif(?4 IS NULL, NULL, ?2) WHERE id = ?5"
+)
+SNOOZE = (
+    "UPDATE main.dead_letter_queue SET azoth_not_before = ?, "
+    "azoth_not_before_count = retry_count, azoth_not_before_retry_at = last_retry_at WHERE id = ?"
+)
+# The tables that other programs make may lack NOT NULL; a letter is parked all the same.
+PARK = (
+    "INSERT INTO main.permanent_failures (event_id, event_bytes, error_message, failed_at, "
+    "retry_count, marked_permanent_at, azoth_dead_letter_id, azoth_last_retry_at, "
+    "azoth_last_error, azoth_reason) "
+    "SELECT coalesce(event_id, 0), coalesce(event_bytes, x''), coalesce(error_message, ''), "
+    "coalesce(failed_at, ''), coalesce(?1, retry_count, 0), ?2, id, coalesce(?3, last_retry_at), "
+    "coalesce(?4, azoth_last_error), ?5 FROM main.dead_letter_queue WHERE id = ?6"
+)
+GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
+SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"

@@ -1,0 +1,316 @@
+"""The SQLite store: the queue's verbs, and the group in which a drain works on letters."""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.kernels.eligibility import format_timestamp
+from azoth_dlq.store.base import (
+    Busy,
+    CommitRefused,
+    DrainSettings,
+    Forked,
+    Opened,
+    Settlement,
+    StorageFault,
+    TransactionLost,
+)
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.faults import (
+    BUSY_CODES,
+    explain,
+    is_fault,
+    is_fault_within,
+    primary_code,
+    told_to_engine,
+)
+from azoth_dlq.store.sqlite.guard import Guard
+from azoth_dlq.store.sqlite.marker import Marker
+from azoth_dlq.store.sqlite.migrations import migrate
+from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks, second_text
+from azoth_dlq.store.sqlite.session import (
+    SHORT_WAIT_MS,
+    check_journal,
+    drain_session,
+    wal_size,
+)
+
+# The log is emptied after a commit, outside the lock, once it is this large.
+CHECKPOINT_BYTES = 256 * 1024 * 1024
+_CHARGED = "charged"  # the nonce of the last death that was charged
+_GROUP = "group"  # the token of the last group that was committed
+
+
+class SqliteStore(SqliteQueue):
+    """Dead letters of one SQLite connection. One thread, one process; one drain at a time."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._guard = Guard(strict=True)
+        self._marker = Marker("")
+        self._settings: DrainSettings | None = None
+        self._data_version = -1
+        self._changes = 0
+        self._group = ""
+        self._has_savepoint = False
+        self._suspects_open_statement = False
+        self._file = ""
+        self._checkpoints = False
+
+    @contextmanager
+    def draining(self, settings: DrainSettings) -> Iterator[None]:
+        self._check_process()
+        self._file = self._database_file()
+        is_wal = bool(self._file) and check_journal(self._connection, self.where)
+        with drain_session(self._connection, self.where) as (guard, autocheckpoint):
+            self._guard = guard
+            self._marker = Marker(self._file)
+            self._settings = settings
+            self._suspects_open_statement = False
+            # Who switched automatic checkpoints off wants to make them alone.
+            self._checkpoints = is_wal and autocheckpoint > 0
+            try:
+                yield
+            finally:
+                if not guard.forked:
+                    self._checkpoint(at_least=1)
+                    self._marker.close()
+
+    @contextmanager
+    def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
+        schema = self._known_schema()
+        with told_to_engine(self.where), self._raw_text():
+            if not schema.has_queue:
+                yield iter(())
+                return
+            self._data_version = self._pragma(sql.DATA_VERSION)
+            self._guard.touched_queue = False
+            yield self._execute(sql.candidates(schema.migrated, with_error=with_error))
+
+    # A group
+
+    def begin(self) -> Opened:
+        self._check_process()
+        with told_to_engine(self.where):
+            try:
+                self._execute(sql.BEGIN)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
+                    self._finish_open_statements()
+                raise
+            try:
+                return self._open_group()
+            except BaseException:
+                self._execute(sql.ROLLBACK)
+                raise
+
+    def _open_group(self) -> Opened:
+        if not self._known_schema().migrated:
+            migrate(self._connection)
+        unchanged = (
+            self._pragma(sql.DATA_VERSION) == self._data_version and not self._guard.touched_queue
+        )
+        left = self._marker.left_behind(self._state(_CHARGED))
+        if left is not None:
+            # Recorded in the transaction that charges the letter: both or neither.
+            nonce, letter = left
+            self._execute(sql.SET_STATE, (_CHARGED, nonce))
+            return Opened(unchanged, letter)
+        self._marker.start()
+        self._group = secrets.token_hex(8)
+        self._execute(sql.SET_STATE, (_GROUP, self._group))
+        if self._settings is not None:
+            self._execute(sql.SET_STATE, (SETTINGS, self._settings.settings))
+            wait = min(int(self._settings.busy_timeout * 1000), 2**31 - 1)
+            self._execute(sql.set_busy_timeout(wait))
+        self._execute(sql.SAVEPOINT_LETTER)
+        self._has_savepoint = True
+        self._changes = self._connection.total_changes
+        return Opened(unchanged, None)
+
+    def fetch(
+        self, ids: Sequence[int], *, inline: int | None, verify: bool
+    ) -> list[tuple[Any, ...]]:
+        with told_to_engine(self.where), self._raw_text():
+            statement = sql.fetch(len(ids), inline=inline, verify=verify)
+            return self._execute(statement, ids).fetchall()
+
+    def isolate(self, letter_id: int) -> None:
+        if self._guard.strict or self._connection.total_changes != self._changes:
+            self._renew_savepoint()
+        self._marker.mark(letter_id)
+        self._guard.violation = None
+        self._guard.active = True
+
+    def keep(self) -> None:
+        self._leave_handler()
+        if not self._connection.in_transaction:
+            raise self._lost("the handler's call ended the transaction")
+        if self._guard.violation is not None:
+            raise InvalidStateError(self._guard.violation)
+        if self._suspects_open_statement:
+            self._check_open_statement()
+
+    def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
+        self._leave_handler()
+        if error is not None and is_fault_within(error):
+            raise StorageFault(str(explain(error, self.where)))
+        if not self._connection.in_transaction:
+            raise self._lost("the handler's call ended the transaction")
+        if self._marker.letter in (0, unless):
+            return None
+        with told_to_engine(self.where):
+            self._execute(sql.UNDO_LETTER)
+        self._marker.mark(0)
+        self._changes = self._connection.total_changes
+        return self._guard.violation
+
+    def settle(self, settlement: Settlement) -> None:
+        self._guard.active = False
+        try:
+            self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
+            for some in chunks(sorted(settlement.acked)):
+                self._execute(sql.delete(len(some), parked=False), some)
+            self._retry(settlement)
+            self._park(settlement)
+        except (sqlite3.Error, MemoryError) as error:
+            raise self._refused(error) from error
+
+    def end(self, *, commit: bool) -> None:
+        if self._guard.forked:
+            return
+        self._guard.active = False
+        if not commit:
+            self._marker.mark(0)
+            self._has_savepoint = False
+            if self._connection.in_transaction:
+                with told_to_engine(self.where):
+                    self._execute(sql.ROLLBACK)
+            return
+        try:
+            if self._has_savepoint:
+                self._execute(sql.RELEASE_LETTER)
+                self._has_savepoint = False
+        except sqlite3.Error as error:
+            raise self._statement_left_open() from error
+        self._marker.mark(0)
+        try:
+            self._execute(sql.COMMIT)
+        except (sqlite3.Error, MemoryError) as error:
+            if primary_code(error) in BUSY_CODES:
+                raise Busy(str(explain(error, self.where))) from error
+            raise self._refused(error) from error
+        self._settings = None
+        self._known_schema()
+        self._checkpoint(at_least=CHECKPOINT_BYTES)
+
+    # What a group is made of
+
+    def _leave_handler(self) -> None:
+        self._guard.active = False
+        if self._guard.forked:
+            raise Forked(
+                "a handler forked and its child went on with the drain; end the child in the "
+                "handler (os._exit), or start programs with subprocess"
+            )
+
+    def _retry(self, settlement: Settlement) -> None:
+        self._cursor.executemany(
+            sql.RETRY,
+            (
+                (r.retry_count, format_timestamp(r.last_retry_at), r.error, r.not_before, r.id)
+                for r in settlement.retries
+            ),
+        )
+        self._cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
+
+    def _park(self, settlement: Settlement) -> None:
+        for p in settlement.parked:
+            last = None if p.last_retry_at is None else format_timestamp(p.last_retry_at)
+            values = (p.retry_count, second_text(p.parked_at), last, p.error, p.reason, p.id)
+            self._execute(sql.PARK, values)
+        for some in chunks(sorted(p.id for p in settlement.parked)):
+            self._execute(sql.delete(len(some), parked=False), some)
+
+    def _state(self, key: str) -> Any:
+        row = self._execute(sql.GET_STATE, (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def _pragma(self, statement: str) -> int:
+        return int(self._execute(statement).fetchone()[0])
+
+    def _refused(self, error: BaseException) -> Exception:
+        if is_fault(error) or isinstance(error, MemoryError):
+            return StorageFault(str(explain(error, self.where)))
+        return CommitRefused(f"what the handler wrote cannot be committed: {error}")
+
+    def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost:
+        """End what is left of the transaction, and tell by the group's token whether it was
+        committed under our feet."""
+        self.end(commit=False)
+        with told_to_engine(self.where):
+            committed = self._committed_group() == self._group
+        return TransactionLost(message, by_letter_in_hand=by_letter_in_hand, committed=committed)
+
+    def _committed_group(self) -> object:
+        with self._raw_text():
+            value = self._state(_GROUP)
+        return bytes(value).decode() if isinstance(value, bytearray) else value
+
+    def _renew_savepoint(self) -> None:
+        try:
+            self._execute(sql.RELEASE_LETTER)
+        except sqlite3.Error as error:
+            raise self._statement_left_open() from error
+        self._execute(sql.SAVEPOINT_LETTER)
+        self._changes = self._connection.total_changes
+
+    def _check_open_statement(self) -> None:
+        """No savepoint can be opened while a statement that writes is half read."""
+        try:
+            self._open_and_release()
+        except sqlite3.Error:
+            self._finish_open_statements()
+            with told_to_engine(self.where):
+                self._open_and_release()
+            self._guard.violation = (
+                "the handler left a statement that writes half read (INSERT … RETURNING, say), "
+                "which keeps the transaction from being committed; fetch all of its rows"
+            )
+            raise InvalidStateError(self._guard.violation) from None
+
+    def _open_and_release(self) -> None:
+        self._execute(sql.SAVEPOINT_VERB)
+        self._execute(sql.RELEASE_VERB)
+
+    def _statement_left_open(self) -> TransactionLost:
+        """Some handler since the last renewal left a writing statement half read: have the group
+        done again, and look after each call."""
+        self._suspects_open_statement = True
+        self._finish_open_statements()
+        return self._lost("a handler left a statement half read", by_letter_in_hand=False)
+
+    def _finish_open_statements(self) -> None:
+        """Running another statement on a cursor ends the one that it has open."""
+        for cursor in gc.get_referrers(self._connection):
+            if isinstance(cursor, sqlite3.Cursor) and cursor is not self._cursor:
+                try:
+                    sqlite3.Cursor.execute(cursor, "SELECT 1 WHERE 0")
+                except sqlite3.Error:
+                    continue
+
+    def _checkpoint(self, *, at_least: int) -> None:
+        if not self._checkpoints or wal_size(self._file) < at_least:
+            return
+        try:
+            self._execute(sql.CHECKPOINT).fetchall()
+        except sqlite3.OperationalError as error:
+            # A reader or another writer is in the way: the next one, or they, will do it.
+            if primary_code(error) not in BUSY_CODES:
+                raise explain(error, self.where) from error

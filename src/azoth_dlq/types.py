@@ -1,0 +1,124 @@
+"""The values that the queue and the replayer hand out: letters and reports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+StopCause: TypeAlias = Literal["failures", "shutdown"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEvent:
+    """A dead letter: a row of `dead_letter_queue`.
+
+    `failed_at` and `last_retry_at` are the stored texts; `not_before` is UTC. `error_message` is
+    the first error, `last_error` the latest. A column of a row that cannot be replayed is handed
+    out as it is stored, of whatever SQLite type.
+    """
+
+    id: int
+    event_id: int
+    event_bytes: bytes
+    error_message: str
+    failed_at: str
+    retry_count: int
+    last_retry_at: str | None = None
+    last_error: str | None = None
+    not_before: datetime | None = None
+
+    def __repr__(self) -> str:
+        return _repr_without_payload(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PermanentFailure:
+    """A parked letter: a row of `permanent_failures`.
+
+    `id` counts permanent failures; `dead_letter_id` is the id the letter had before. `reason`
+    says why it was parked, where it was not for too many attempts. A column of an unreadable row
+    is handed out as it is stored, of whatever SQLite type.
+    """
+
+    id: int
+    event_id: int
+    event_bytes: bytes
+    error_message: str
+    failed_at: str
+    retry_count: int
+    marked_permanent_at: str
+    dead_letter_id: int | None = None
+    last_retry_at: str | None = None
+    last_error: str | None = None
+    reason: str | None = None
+
+    def __repr__(self) -> str:
+        return _repr_without_payload(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayReport:
+    """What a cycle or drain did.
+
+    `parked` counts every parked letter: failed ones, and those parked unattempted as `unreadable`
+    or `exhausted`. `skipped` were gone, changed or claimed by others since they were selected.
+    `waiting` are not due yet, the first of them at `next_due` (UTC).
+    """
+
+    started_at: datetime
+    duration: timedelta = timedelta(0)
+    succeeded: int = 0
+    failed: int = 0
+    snoozed: int = 0
+    parked: int = 0
+    unreadable: int = 0
+    exhausted: int = 0
+    skipped: int = 0
+    stopped: StopCause | None = None
+    waiting: int = 0
+    next_due: datetime | None = None
+
+    @property
+    def attempted(self) -> int:
+        """Letters whose handler's outcome was committed."""
+        return self.succeeded + self.failed + self.snoozed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report ready for JSON: durations in seconds, instants as RFC 3339 in UTC."""
+        plain = {"attempted": self.attempted, **asdict(self)}
+        plain["started_at"] = _rfc3339(self.started_at)
+        plain["duration"] = self.duration.total_seconds()
+        plain["next_due"] = None if self.next_due is None else _rfc3339(self.next_due)
+        return plain
+
+    def __str__(self) -> str:
+        parts = [_counts(self, ("succeeded", "failed", "snoozed"), f"{self.attempted} attempted")]
+        if self.parked:
+            parts.append(_counts(self, ("unreadable", "exhausted"), f"{self.parked} parked"))
+        if self.skipped:
+            parts.append(f"{self.skipped} skipped")
+        if self.waiting:
+            due = f", next due {_rfc3339(self.next_due)}" if self.next_due is not None else ""
+            parts.append(f"{self.waiting} waiting{due}")
+        if self.stopped is not None:
+            parts.append(f"stopped by {self.stopped}")
+        return f"{'; '.join(parts)}; {self.duration.total_seconds():.3f} s"
+
+
+def _counts(report: ReplayReport, names: tuple[str, ...], whole: str) -> str:
+    shown = [f"{count} {name}" for name in names if (count := getattr(report, name))]
+    return f"{whole} ({', '.join(shown)})" if shown else whole
+
+
+def _rfc3339(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _repr_without_payload(letter: FailedEvent | PermanentFailure) -> str:
+    shown = (f"{field.name}={_shown(getattr(letter, field.name))}" for field in fields(letter))
+    return f"{type(letter).__name__}({', '.join(shown)})"
+
+
+def _shown(value: object) -> str:
+    return f"<{len(value)} bytes>" if isinstance(value, bytes | bytearray) else repr(value)

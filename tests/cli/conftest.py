@@ -1,0 +1,158 @@
+"""A folder to run real `azoth-dlq` processes in, with a database and modules of handlers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azoth_dlq import DeadLetterQueue
+
+HANDLERS = """
+from azoth_dlq import EventHandlerRegistry
+
+registry = EventHandlerRegistry()
+
+@registry.handler("ok")
+def ok(conn, event_id, payload):
+    conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+
+@registry.handler("fails")
+def fails(conn, event_id, payload):
+    raise ValueError(f"event {event_id} failed")
+"""
+# Imports everything first: the folder of the interpreter may be closed to others.
+AS_NOBODY = """
+import os, pwd, sys
+from azoth_dlq.cli import main
+"".encode("ascii")
+nobody = pwd.getpwnam("nobody")
+os.setgroups([])
+os.setgid(nobody.pw_gid)
+os.setuid(nobody.pw_uid)
+sys.exit(main(sys.argv[1:]))
+"""
+LONG_AGO = "2020-01-01 00:00:00"
+
+
+class Workplace:
+    """The current folder of the processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "projection.db"
+        self.environment = {
+            name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+        }
+        self.module("handlers", HANDLERS)
+
+    def module(self, name: str, source: str) -> None:
+        (self.folder / f"{name}.py").write_text(textwrap.dedent(source))
+
+    def make(self, *kinds: str, **columns: Any) -> None:
+        """A database with a letter of each kind (`type` or `type:payload`), long due."""
+        with DeadLetterQueue.open(self.database) as queue:
+            queue.connection.execute("CREATE TABLE IF NOT EXISTS effects (event_id INTEGER)")
+        for kind in kinds:
+            self.add(event_bytes=kind.encode() if ":" in kind else f"{kind}:x".encode(), **columns)
+
+    def add(self, **columns: Any) -> None:
+        """Insert one row as another program would."""
+        row = {
+            "event_id": 7,
+            "event_bytes": b"ok:x",
+            "error_message": "boom",
+            "failed_at": LONG_AGO,
+            **columns,
+        }
+        places = ", ".join("?" * len(row))
+        self.execute(
+            f"INSERT INTO dead_letter_queue ({', '.join(row)}) VALUES ({places})", *row.values()
+        )
+
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
+    def count(self, table: str) -> int:
+        return int(self.execute(f"SELECT count(*) FROM {table}")[0][0])
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        settings: dict[str, Any] = {
+            "cwd": self.folder,
+            "env": self.environment,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "encoding": "utf-8",
+            **options,
+        }
+        return subprocess.Popen([sys.executable, "-m", "azoth_dlq", *arguments], **settings)
+
+    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        with self.start(*arguments, **options) as process:
+            stdout, stderr = process.communicate(timeout=60)
+        assert "Traceback" not in (stderr or "")
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def drain(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return self.run(
+            "drain", "projection.db", "--handlers", "handlers:registry", *arguments, **options
+        )
+
+    def report(self, *arguments: str) -> dict[str, Any]:
+        """The report of a drain that is done."""
+        done = self.drain("--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    def as_user(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run as somebody whom file modes bind."""
+        if os.name == "nt":
+            pytest.skip("Windows has no file modes that bind the owner")
+        if os.geteuid() != 0:
+            return self.run(*arguments)
+        command = [sys.executable, "-c", AS_NOBODY, *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
+def error_line(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one line on stderr of a command that printed nothing else."""
+    assert done.returncode == code, done
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("azoth-dlq: ")
+    return lines[0]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+@pytest.fixture
+def open_workplace() -> Iterator[Workplace]:
+    """A workplace that every user of the machine can reach."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        yield Workplace(folder)
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)

@@ -1,0 +1,107 @@
+"""Settings as options and in a file: one for each field of the config."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from azoth_dlq import DlqReplayConfig
+from tests.cli.conftest import Workplace, error_line
+
+# For each setting: an option's text, what it means, and a text that is not allowed.
+EXAMPLES: dict[str, tuple[str, Any, str]] = {
+    "check_interval": ("2.5", 2.5, "0"),
+    "max_retries": ("7", 7, "0"),
+    "backoff": ("fibonacci=1,600", "fibonacci=1,600", "linear=3"),
+    "min_age": ("0", 0, "-1"),
+    "batch_size": ("1", 1, "2147483648"),
+    "priority": ("by-error-type=timeout,dead lock", "by-error-type=timeout,dead lock", "random"),
+    "stop_on_consecutive_failures": ("never", None, "0"),
+    "jitter": ("0.5", 0.5, "1.5"),
+    "max_transaction_time": ("1", 1, "nan"),
+    "yield_time": ("0", 0, "1e400"),
+    "busy_timeout": ("0.1", 0.1, "soon"),
+    "history_limit": ("0", 0, "1.5"),
+    "memory_limit": ("1048576", 1048576, "64MiB"),
+}
+
+
+def settings(workplace: Workplace, *arguments: str) -> dict[str, Any]:
+    done = workplace.run("status", "projection.db", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    shown: dict[str, Any] = json.loads(done.stdout)["settings"]
+    return shown
+
+
+def option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def test_every_setting_has_an_option(workplace: Workplace) -> None:
+    names = {field.name for field in fields(DlqReplayConfig)}
+    assert names == {*EXAMPLES, "enabled"}
+    workplace.make()
+    arguments = [text for name, (good, _, _) in EXAMPLES.items() for text in (option(name), good)]
+    expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
+    assert settings(workplace, *arguments, "--no-enabled") == {**expected, "enabled": False}
+
+
+def test_every_setting_is_a_key_of_the_file(workplace: Workplace) -> None:
+    workplace.make()
+    mapping = {name: value for name, (_, value, _) in EXAMPLES.items()}
+    mapping.update(enabled=False, stop_on_consecutive_failures="never")
+    lines = [f"{name} = {json.dumps(value)}" for name, value in mapping.items()]
+    (workplace.folder / "dlq.toml").write_text("\n".join(lines))
+    shown = settings(workplace, "--config", "dlq.toml")
+    assert shown == {**mapping, "stop_on_consecutive_failures": None}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_setting_that_is_not_allowed_is_refused_by_name(workplace: Workplace, name: str) -> None:
+    line = error_line(workplace.run("status", "none.db", option(name), EXAMPLES[name][2]), 2)
+    assert option(name) in line
+    assert EXAMPLES[name][2] in line
+    assert "must be" in line
+
+
+def test_options_win_over_the_file(workplace: Workplace) -> None:
+    workplace.make()
+    (workplace.folder / "dlq.toml").write_text("max_retries = 3\nmin_age = 1\n")
+    shown = settings(workplace, "--config", "dlq.toml", "--max-retries", "9")
+    assert (shown["max_retries"], shown["min_age"]) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"max_retires = 3", "dlq.toml: unknown setting 'max_retires' (did you mean max_retries?)"),
+        (b"max-retries = 3", "did you mean max_retries?"),
+        (b"max_retries = 0", "dlq.toml: max_retries=0: must be"),
+        (b"max_retries = '3'", "dlq.toml: max_retries='3': must be"),
+        (b"[dlq]\nmax_retries = 3", "unknown setting 'dlq'"),
+        (b"max_retries = ", "dlq.toml is not TOML: "),
+        (b"max_retries = 1\nmax_retries = 2", "dlq.toml is not TOML: "),
+        (b"a = " + b"[" * 100_000, "dlq.toml is not TOML: "),
+        (b"max_retries = " + b"9" * 5000, "dlq.toml"),
+        (b"# \xff", "dlq.toml is not UTF-8, as TOML must be, at byte 3"),
+    ],
+)
+def test_a_wrong_file_of_settings_is_told_by_name(
+    workplace: Workplace, content: bytes, told: str
+) -> None:
+    (workplace.folder / "dlq.toml").write_bytes(content)
+    line = error_line(workplace.run("status", "none.db", "--config", "dlq.toml"), 2)
+    assert "--config" in line
+    assert told in line
+
+
+@pytest.mark.parametrize(("name", "told"), [("none.toml", "No such file"), (".", "directory")])
+def test_a_file_of_settings_that_cannot_be_read_is_told(
+    workplace: Workplace, name: str, told: str
+) -> None:
+    line = error_line(workplace.run("status", "none.db", "--config", name), 2)
+    assert f"{name} cannot be read" in line
+    assert told in line

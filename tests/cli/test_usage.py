@@ -1,0 +1,122 @@
+"""The command line as a whole: help, wrong usage, and output that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Workplace, error_line
+
+
+@pytest.mark.parametrize("command", ["demo", "drain", "status"])
+def test_each_command_explains_itself_with_examples(workplace: Workplace, command: str) -> None:
+    done = workplace.run(command, "--help")
+    assert done.returncode == 0
+    assert f"Usage: azoth-dlq {command} " in done.stdout
+    assert re.search(rf"Examples:\n +azoth-dlq {command}", done.stdout)
+    assert done.stderr == ""
+
+
+def test_help_lists_the_commands(workplace: Workplace) -> None:
+    done = workplace.run("-h")
+    assert done.returncode == 0
+    commands = done.stdout.split("Commands:")[1]
+    assert re.findall(r"^  ([a-z]+) ", commands, re.MULTILINE) == ["demo", "drain", "status"]
+
+
+def test_the_version_is_that_of_the_package(workplace: Workplace) -> None:
+    assert workplace.run("--version").stdout == f"azoth-dlq {version('azoth-dlq')}\n"
+
+
+def test_the_installed_script_runs(workplace: Workplace) -> None:
+    script = Path(sys.executable).parent / ("azoth-dlq.exe" if os.name == "nt" else "azoth-dlq")
+    done = subprocess.run(
+        [script, "status", "none.db"],
+        cwd=workplace.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "no file" in error_line(done, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "Missing command; see azoth-dlq --help"),
+        (["drian"], "No such command 'drian'"),
+        (["--jsno"], "No such option"),
+        (["status"], "Missing argument 'DB'; see azoth-dlq status --help"),
+        (["status", "a.db", "b.db"], "unexpected extra argument (b.db)"),
+        (["status", "a.db", "--min-aeg", "5"], "--min-age"),
+        (["status", "a.db", "--min-age"], "requires an argument"),
+        (["drain", "a.db"], "Missing option '--handlers'; see azoth-dlq drain --help"),
+        (["demo", "--output"], "requires an argument"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(
+    workplace: Workplace, arguments: list[str], told: str
+) -> None:
+    assert told in error_line(workplace.run(*arguments), 2)
+
+
+def test_control_characters_of_arguments_are_shown_not_obeyed(workplace: Workplace) -> None:
+    line = error_line(workplace.run("status", "a\x1b[31m\nb.db"), 1)
+    assert "\x1b" not in line
+
+
+def test_a_reader_that_goes_away_is_no_trouble(workplace: Workplace) -> None:
+    workplace.make("ok")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with workplace.start("status", "projection.db", stdout=writing) as process:
+        os.close(writing)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_told(workplace: Workplace) -> None:
+    workplace.make("ok")
+    with Path("/dev/full").open("w") as full:
+        done = workplace.run("status", "projection.db", stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["azoth-dlq: [Errno 28] No space left on device"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_are_no_trouble(workplace: Workplace, closed: str) -> None:
+    workplace.make("ok", "fails")
+    command = f"{sys.executable} -m azoth_dlq drain projection.db --handlers handlers:registry"
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {closed}"],
+        cwd=workplace.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert workplace.count("effects") == 1
+
+
+def test_texts_beyond_the_terminals_encoding_are_escaped(workplace: Workplace) -> None:
+    workplace.make("ok", error_message="超时 ü")
+    workplace.environment["PYTHONIOENCODING"] = "latin-1"
+    done = workplace.run("status", "projection.db", encoding="latin-1")
+    assert done.returncode == 0
+    assert r"\u8d85\u65f6 ü" in done.stdout
+
+
+def test_importing_the_package_loads_no_command_line() -> None:
+    code = "import sys, azoth_dlq; print('click' in sys.modules, 'azoth_dlq.cli' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,256 @@
+"""Handlers that would take the transaction away: only the culprit fails, by name."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import Any
+
+import pytest
+
+from tests.conftest import Scene
+
+
+def _commit(conn: sqlite3.Connection) -> None:
+    conn.commit()
+
+
+def _rollback(conn: sqlite3.Connection) -> None:
+    conn.rollback()
+
+
+def _with_block(conn: sqlite3.Connection) -> None:
+    with conn:
+        conn.execute("INSERT INTO effects VALUES (-1)")
+
+
+def _executescript(conn: sqlite3.Connection) -> None:
+    conn.executescript("INSERT INTO effects VALUES (-1)")
+
+
+def _execute_commit(conn: sqlite3.Connection) -> None:
+    conn.execute("COMMIT")
+
+
+def _execute_end(conn: sqlite3.Connection) -> None:
+    conn.execute("end transaction")
+
+
+def _execute_rollback(conn: sqlite3.Connection) -> None:
+    conn.execute("ROLLBACK")
+
+
+def _release_ours(conn: sqlite3.Connection) -> None:
+    conn.execute("RELEASE AZOTH_DLQ_LETTER")
+
+
+def _roll_back_to_ours(conn: sqlite3.Connection) -> None:
+    conn.execute("ROLLBACK TO azoth_dlq_letter")
+
+
+def _isolation_level_none(conn: sqlite3.Connection) -> None:
+    conn.isolation_level = None
+    conn.commit()
+
+
+def _swallowed_commit(conn: sqlite3.Connection) -> None:
+    with contextlib.suppress(Exception):
+        conn.commit()
+
+
+def _swallowed_commit_and_begin(conn: sqlite3.Connection) -> None:
+    for statement in ("COMMIT", "BEGIN", "INSERT INTO effects VALUES (-1)"):
+        with contextlib.suppress(Exception):
+            conn.execute(statement)
+
+
+PREVENTED = [
+    _commit,
+    _rollback,
+    _with_block,
+    _executescript,
+    _execute_commit,
+    _execute_end,
+    _execute_rollback,
+    _release_ours,
+    _roll_back_to_ours,
+    _isolation_level_none,
+    _swallowed_commit,
+    _swallowed_commit_and_begin,
+]
+
+
+def _surrounded(scene: Scene, rogue: Any) -> tuple[list[int], int]:
+    """Three good letters, the rogue one, three good ones; the good ids and the rogue's."""
+
+    def handle(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        rogue(conn)
+
+    scene.registry.register("rogue", handle)
+    before = [scene.letter() for _ in range(3)]
+    culprit = scene.letter("rogue")
+    after = [scene.letter() for _ in range(3)]
+    return before + after, culprit
+
+
+def _assert_only_the_culprit_failed(scene: Scene, good: list[int], culprit: int) -> str:
+    assert scene.effects() == good
+    assert scene.left() == [culprit]
+    letter = scene.queue.get(culprit)
+    assert letter is not None
+    assert letter.retry_count == 1
+    assert letter.last_error is not None
+    assert "_surrounded.<locals>.handle" in letter.last_error
+    return letter.last_error
+
+
+@pytest.mark.parametrize("rogue", PREVENTED, ids=lambda f: f.__name__.strip("_"))
+def test_a_handler_cannot_end_the_transaction(any_scene: Scene, rogue: Any) -> None:
+    good, culprit = _surrounded(any_scene, rogue)
+    report = any_scene.drain()
+    error = _assert_only_the_culprit_failed(any_scene, good, culprit)
+    assert "the handler tried to" in error
+    assert (report.succeeded, report.failed) == (6, 1)
+    # Nothing was lost, so nothing was called again.
+    assert any_scene.calls == good
+
+
+def _roll_back_by_conflict(conn: sqlite3.Connection) -> None:
+    conn.execute("CREATE TABLE IF NOT EXISTS once (x UNIQUE)")
+    conn.execute("INSERT INTO once VALUES (1)")
+    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
+
+
+def _swallowed_conflict_then_write(conn: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.IntegrityError):
+        _roll_back_by_conflict(conn)
+    with contextlib.suppress(sqlite3.Error):
+        conn.execute("INSERT INTO effects VALUES (-1)")
+
+
+@pytest.mark.parametrize(
+    "rogue", [_roll_back_by_conflict, _swallowed_conflict_then_write], ids=lambda f: f.__name__
+)
+def test_a_group_that_a_statement_rolled_back_is_done_again(any_scene: Scene, rogue: Any) -> None:
+    good, culprit = _surrounded(any_scene, rogue)
+    report = any_scene.drain()
+    _assert_only_the_culprit_failed(any_scene, good, culprit)
+    assert (report.succeeded, report.failed, report.skipped) == (6, 1, 0)
+    assert any_scene.calls == good[:3] + good
+
+
+def test_a_statement_left_half_read_fails_its_own_letter(any_scene: Scene) -> None:
+    kept = []
+
+    def half_read(conn: sqlite3.Connection) -> None:
+        cursor = conn.execute("INSERT INTO effects VALUES (-1), (-2) RETURNING event_id")
+        cursor.fetchone()
+        kept.append(cursor)
+
+    good, culprit = _surrounded(any_scene, half_read)
+    report = any_scene.drain()
+    error = _assert_only_the_culprit_failed(any_scene, good, culprit)
+    assert "half read" in error
+    assert (report.succeeded, report.failed) == (6, 1)
+
+
+def test_a_deferred_constraint_fails_its_own_letter(any_scene: Scene) -> None:
+    any_scene.conn.execute("PRAGMA foreign_keys = ON")
+    any_scene.conn.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+    any_scene.conn.execute(
+        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
+    )
+    any_scene.conn.commit()
+
+    def orphan(conn: sqlite3.Connection) -> None:
+        conn.execute("INSERT INTO child VALUES (7)")
+
+    good, culprit = _surrounded(any_scene, orphan)
+    report = any_scene.drain()
+    assert any_scene.effects() == good
+    assert any_scene.left() == [culprit]
+    letter = any_scene.queue.get(culprit)
+    assert letter is not None
+    assert "FOREIGN KEY" in str(letter.last_error)
+    assert (report.succeeded, report.failed, report.skipped) == (6, 1, 0)
+
+
+def test_closing_the_connection_is_refused(scene: Scene) -> None:
+    good, culprit = _surrounded(scene, lambda conn: conn.close())
+    scene.drain()
+    assert "close the connection" in _assert_only_the_culprit_failed(scene, good, culprit)
+
+
+def test_a_commit_behind_the_guard_is_told_by_the_token(plain_scene: Scene) -> None:
+    """The effects are in the file, so the letters are acked, not called again."""
+
+    def sneaky(conn: sqlite3.Connection) -> None:
+        conn.set_authorizer(None)
+        conn.commit()
+
+    good, culprit = _surrounded(plain_scene, sneaky)
+    report = plain_scene.drain()
+    assert plain_scene.effects() == sorted([*good, culprit])
+    assert plain_scene.left() == [culprit]
+    assert plain_scene.calls == good
+    assert (report.succeeded, report.failed) == (6, 1)
+
+
+def test_ddl_of_a_good_letter_survives_a_later_failure(any_scene: Scene) -> None:
+    def make_table(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute(f"CREATE TABLE made_by_{event_id} (x)")
+
+    any_scene.registry.register("ddl", make_table)
+    first = any_scene.letter("ddl")
+    any_scene.letter("fails")
+    second = any_scene.letter("ddl")
+    any_scene.drain()
+    tables = {n for (n,) in any_scene.conn.execute("SELECT name FROM sqlite_master")}
+    assert {f"made_by_{first}", f"made_by_{second}"} <= tables
+
+
+def test_a_failing_handler_leaves_nothing_of_its_own(any_scene: Scene) -> None:
+    ok = [any_scene.letter("fails" if n % 3 == 1 else "ok") for n in range(9)]
+    any_scene.drain()
+    assert any_scene.effects() == [letter for n, letter in enumerate(ok) if n % 3 != 1]
+    assert any_scene.left() == [letter for n, letter in enumerate(ok) if n % 3 == 1]
+
+
+def test_a_blob_written_by_a_good_letter_survives_a_later_failure(scene: Scene) -> None:
+    scene.conn.execute("CREATE TABLE blobs (id INTEGER PRIMARY KEY, b BLOB)")
+    scene.conn.execute("INSERT INTO blobs VALUES (1, zeroblob(3))")
+
+    def write_blob(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        with conn.blobopen("blobs", "b", 1) as blob:
+            blob.write(b"abc")
+
+    scene.registry.register("blob", write_blob)
+    scene.letter("blob")
+    scene.letter("fails")
+    scene.drain()
+    assert scene.conn.execute("SELECT b FROM blobs").fetchone() == (b"abc",)
+
+
+def test_a_select_left_half_read_does_not_stop_the_drain(any_scene: Scene) -> None:
+    kept = []
+
+    def half_read(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        cursor = conn.execute("SELECT id FROM dead_letter_queue")
+        cursor.fetchone()
+        kept.append(cursor)
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+
+    any_scene.registry.register("reads", half_read)
+    letters = [any_scene.letter("reads") for _ in range(20)]
+    writer = sqlite3.connect(str(any_scene.path), isolation_level=None)
+
+    def write_beside(_report: object) -> None:
+        writer.execute("CREATE TABLE IF NOT EXISTS beside (x)")
+        writer.execute("INSERT INTO beside VALUES (1)")
+
+    replayer = any_scene.replay(max_transaction_time=0.000001)
+    report = replayer.drain(on_progress=write_beside)
+    writer.close()
+    assert report.succeeded == len(letters)
+    assert any_scene.effects() == letters

@@ -1,0 +1,211 @@
+"""Settings: their defaults, their bounds and their plain form."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import tomllib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from azoth_dlq.backoff import BackoffStrategy
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.durations import MAX_US, Duration, from_microseconds
+from azoth_dlq.errors import ConfigError
+from azoth_dlq.kernels.backoff import EXPONENTIAL
+from azoth_dlq.priority import ReplayPriority
+
+NAN = float("nan")
+INFINITY = float("inf")
+DURATIONS = ("check_interval", "min_age", "max_transaction_time", "yield_time", "busy_timeout")
+NO_DURATIONS: tuple[object, ...] = (-1, NAN, INFINITY, True, None, [])
+MAPPINGS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "enabled": st.booleans(),
+        "check_interval": st.integers(1, MAX_US).map(from_microseconds),
+        "max_retries": st.integers(1, 2**31 - 1),
+        "backoff": st.sampled_from([BackoffStrategy.fixed(0.1), BackoffStrategy.fibonacci(1, 9)]),
+        "min_age": st.integers(0, MAX_US).map(from_microseconds),
+        "batch_size": st.integers(1, 2**31 - 1),
+        "priority": st.sampled_from(
+            [ReplayPriority.LIFO, ReplayPriority.by_error_type(["a b", " "])]
+        ),
+        "stop_on_consecutive_failures": st.none() | st.integers(1, 2**63 - 1),
+        "jitter": st.floats(0, 1),
+        "max_transaction_time": st.integers(1, MAX_US).map(from_microseconds),
+        "yield_time": st.integers(0, MAX_US).map(from_microseconds),
+        "busy_timeout": st.integers(0, MAX_US).map(from_microseconds),
+        "history_limit": st.integers(0, 2**63 - 1),
+        "memory_limit": st.integers(2**20, 2**63 - 1),
+    },
+)
+CONFIGS = st.builds(lambda settings: DlqReplayConfig(**settings), MAPPINGS)
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    assert DlqReplayConfig().to_mapping() == {
+        "enabled": True,
+        "check_interval": 60,
+        "max_retries": 5,
+        "backoff": "exponential=10,3600",
+        "min_age": 5,
+        "batch_size": 100,
+        "priority": "by-retry-count",
+        "stop_on_consecutive_failures": 10,
+        "jitter": 0.0,
+        "max_transaction_time": 0.25,
+        "yield_time": 0.11,
+        "busy_timeout": 30,
+        "history_limit": 20,
+        "memory_limit": 64 * 2**20,
+    }
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_a_duration_is_taken_as_seconds_or_timedelta_and_kept_as_timedelta(name: str) -> None:
+    values: tuple[Duration, ...] = (2, 2.0, timedelta(seconds=2))
+    for value in values:
+        kept = getattr(DlqReplayConfig.from_mapping({name: value}), name)
+        assert kept == timedelta(seconds=2)
+        assert isinstance(kept, timedelta)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in DURATIONS for value in NO_DURATIONS),
+        ("check_interval", 0),
+        ("max_transaction_time", timedelta(0)),
+        *(
+            (name, value)
+            for name in ("max_retries", "batch_size")
+            for value in (0, -1, 2**31, 1.0, True, "5", None)
+        ),
+        *(("enabled", value) for value in (1, 0, "yes", None)),
+        *(("backoff", value) for value in (10, None, timedelta(1), BackoffStrategy)),
+        *(("priority", value) for value in (1, None, ["timeout"], ReplayPriority)),
+        *(("stop_on_consecutive_failures", value) for value in (0, -1, 2.0, True, "10")),
+        *(("jitter", value) for value in (-0.1, 1.1, NAN, INFINITY, True, None, "0.5")),
+        *(("history_limit", value) for value in (-1, 2**63, 1.5, False, None)),
+        *(("memory_limit", value) for value in (2**20 - 1, 2**63, 1e9, True, None)),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}=.*: must be "):
+        DlqReplayConfig(**{name: value})  # type: ignore[arg-type] # that is the test
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("check_interval", timedelta(microseconds=1)),
+        ("max_transaction_time", timedelta(microseconds=1)),
+        ("min_age", timedelta(0)),
+        ("yield_time", timedelta(0)),
+        ("busy_timeout", timedelta(0)),
+        ("max_retries", 1),
+        ("max_retries", 2**31 - 1),
+        ("batch_size", 2**31 - 1),
+        ("stop_on_consecutive_failures", None),
+        ("stop_on_consecutive_failures", 1),
+        ("jitter", 0),
+        ("jitter", 1),
+        ("history_limit", 0),
+        ("memory_limit", 2**20),
+    ],
+)
+def test_the_bounds_themselves_are_allowed(name: str, value: object) -> None:
+    config = DlqReplayConfig(**{name: value})  # type: ignore[arg-type] # of whatever setting
+    assert getattr(config, name) == value
+
+
+def test_the_refusal_says_what_is_allowed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        DlqReplayConfig(max_retries=0)
+    assert str(caught.value) == "max_retries=0: must be an int from 1 to 2147483647"
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(DlqReplayConfig(), "batch_size", 1)  # noqa: B010 -- mypy knows it is frozen
+
+
+def test_a_replaced_setting_is_checked_too() -> None:
+    config = dataclasses.replace(DlqReplayConfig(), min_age=timedelta(seconds=7))
+    assert config.min_age == timedelta(seconds=7)
+    with pytest.raises(ConfigError, match="min_age"):
+        dataclasses.replace(config, min_age=timedelta(seconds=-7))
+
+
+@given(CONFIGS)
+def test_the_plain_form_reads_back_exactly_through_json(config: DlqReplayConfig) -> None:
+    plain = json.loads(json.dumps(config.to_mapping()))
+    assert DlqReplayConfig.from_mapping(plain) == config
+
+
+@given(CONFIGS)
+def test_a_config_pickles(config: DlqReplayConfig) -> None:
+    copy = pickle.loads(pickle.dumps(config))
+    assert copy == config
+    assert hash(copy) == hash(config)
+
+
+def test_settings_are_read_from_toml() -> None:
+    document = """
+        check_interval = 0.5
+        backoff = "fibonacci=1,600"
+        priority = "by-error-type=timeout,deadlock"
+        stop_on_consecutive_failures = "never"
+    """
+    assert DlqReplayConfig.from_mapping(tomllib.loads(document)) == DlqReplayConfig(
+        check_interval=timedelta(milliseconds=500),
+        backoff=BackoffStrategy.fibonacci(1, 600),
+        priority=ReplayPriority.by_error_type(["timeout", "deadlock"]),
+        stop_on_consecutive_failures=None,
+    )
+
+
+def test_an_unknown_setting_is_refused_with_a_near_one_and_all_allowed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        DlqReplayConfig.from_mapping({"max-retry": 3})
+    message = str(caught.value)
+    assert "unknown setting 'max-retry' (did you mean max_retries?)" in message
+    assert all(field.name in message for field in dataclasses.fields(DlqReplayConfig))
+
+
+def test_an_unknown_setting_near_to_none_gets_no_suggestion() -> None:
+    with pytest.raises(ConfigError, match="unknown setting 'colour': must be one of enabled, "):
+        DlqReplayConfig.from_mapping({"colour": "red"})
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"backoff": "linear=1"},
+        {"backoff": 10},
+        {"priority": "newest"},
+        {"check_interval": "0"},
+        {"check_interval": "a minute"},
+        {"max_retries": "5"},
+        {"stop_on_consecutive_failures": "ever"},
+    ],
+)
+def test_a_plain_value_that_is_not_allowed_is_refused_by_name(mapping: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"^{next(iter(mapping))}"):
+        DlqReplayConfig.from_mapping(mapping)
+
+
+def test_the_rules_carry_what_decides_which_letters_are_due() -> None:
+    config = DlqReplayConfig(max_retries=7, min_age=0.5, jitter=0.25)
+    rules = config.rules(1_795_000_000_000_000)
+    assert (rules.now, rules.max_retries, rules.min_age) == (1_795_000_000_000_000, 7, 500_000)
+    assert (rules.kind, rules.initial, rules.maximum) == (EXPONENTIAL, 10_000_000, 3_600_000_000)
+    assert rules.jitter == 0.25
+    assert not rules.waive_delay
+    assert config.rules(0, waive_delay=True).waive_delay

@@ -1,0 +1,399 @@
+"""Handlers by event type, and how an event finds its own."""
+
+from __future__ import annotations
+
+import functools
+import json
+import pickle
+import traceback
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from azoth_dlq.errors import ConfigError, EventDecodeError, InvalidStateError
+from azoth_dlq.registry import BatchConfig, EventHandlerRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+
+def deposit(conn: Any, event_id: int, payload: bytes) -> None:
+    conn.append((event_id, payload))
+
+
+class Withdraw:
+    def validate(self, payload: bytes) -> None:
+        int(payload)
+
+    def handle(self, conn: Any, event_id: int, payload: bytes) -> None:
+        conn.append((event_id, payload))
+
+    def handle_batch(self, conn: Any, events: Any) -> None:
+        conn.extend(events)
+
+
+@pytest.fixture
+def registry() -> EventHandlerRegistry:
+    registry = EventHandlerRegistry()
+    registry.register("deposit", deposit)
+    registry.register("withdraw", Withdraw())
+    return registry
+
+
+def _by_json(event_bytes: bytes) -> tuple[str, bytes]:
+    event = json.loads(event_bytes)
+    return event["type"], event["data"].encode()
+
+
+def test_a_function_is_called_as_it_was_registered(registry: EventHandlerRegistry) -> None:
+    registration, payload = registry.resolve(b"deposit:100")
+    assert registration.event_type == "deposit"
+    assert registration.call is deposit
+    assert registration.validate is None
+    assert registration.batch_call is None
+    assert registration.name == f"{__name__}.deposit"
+    assert payload == b"100"
+    assert type(payload) is bytes
+
+
+def test_an_object_gives_its_handle_its_validate_and_its_batch_call() -> None:
+    registry = EventHandlerRegistry()
+    handler = Withdraw()
+    registry.register("withdraw", handler)
+    registration, _ = registry.resolve(b"withdraw:1")
+    assert registration.validate == handler.validate
+    assert registration.batch_call == handler.handle_batch
+    assert registration.name == f"{__name__}.Withdraw"
+
+
+def test_an_object_is_validated_before_it_is_called(registry: EventHandlerRegistry) -> None:
+    seen: list[Any] = []
+    registration, payload = registry.resolve(b"withdraw:7")
+    registration.call(seen, 3, payload)
+    with pytest.raises(ValueError, match="invalid literal"):
+        registration.call(seen, 4, b"x")
+    assert seen == [(3, b"7")]
+
+
+def test_an_object_without_validate_is_called_directly() -> None:
+    registry = EventHandlerRegistry()
+    handler = SimpleNamespace(handle=deposit)
+    registry.register("deposit", handler)
+    assert registry.resolve(b"deposit:")[0].call is deposit
+
+
+def test_process_calls_the_handler_of_the_event(registry: EventHandlerRegistry) -> None:
+    seen: list[Any] = []
+    registry.process(seen, 42, b"deposit:a:b")
+    assert seen == [(42, b"a:b")]
+
+
+def test_validate_asks_the_handler_and_calls_nothing(registry: EventHandlerRegistry) -> None:
+    registry.validate(b"withdraw:7")
+    registry.validate(b"deposit:anything")
+    with pytest.raises(ValueError, match="invalid literal"):
+        registry.validate(b"withdraw:x")
+    with pytest.raises(EventDecodeError):
+        registry.validate(b"refund:1")
+
+
+def test_the_decorator_returns_the_function_unchanged() -> None:
+    registry = EventHandlerRegistry()
+
+    def refund(conn: Any, event_id: int, payload: bytes) -> None: ...
+
+    assert registry.handler("refund")(refund) is refund
+    assert registry.get("refund") is refund
+
+
+def test_the_decorator_without_its_event_type_is_refused() -> None:
+    misused: Any = EventHandlerRegistry().handler
+    with pytest.raises(ConfigError, match=r'@registry\.handler\("deposit"\)'):
+        misused(deposit)
+
+
+def test_get_returns_what_was_registered_or_none(registry: EventHandlerRegistry) -> None:
+    assert registry.get("deposit") is deposit
+    assert isinstance(registry.get("withdraw"), Withdraw)
+    assert registry.get("refund") is None
+
+
+def test_the_event_types_are_sorted() -> None:
+    registry = EventHandlerRegistry()
+    for name in ("b", "a", "c"):
+        registry.register(name, deposit)
+    assert registry.event_types == ["a", "b", "c"]
+
+
+def test_a_second_handler_of_a_type_is_refused_and_the_first_stays(
+    registry: EventHandlerRegistry,
+) -> None:
+    with pytest.raises(InvalidStateError, match=r"'deposit' is handled by .*\.deposit already"):
+        registry.register("deposit", Withdraw())
+    assert registry.get("deposit") is deposit
+
+
+@pytest.mark.parametrize("event_type", ["", "a:b", ":", None, b"deposit", 1, deposit, "\ud800"])
+def test_an_event_type_that_no_event_can_have_is_refused(event_type: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^event_type="):
+        EventHandlerRegistry().register(event_type, deposit)
+
+
+def test_a_colon_in_an_event_type_is_allowed_with_a_route() -> None:
+    registry = EventHandlerRegistry(route=_by_json)
+    registry.register("bank:deposit", deposit)
+    registration, payload = registry.resolve(b'{"type": "bank:deposit", "data": "7"}')
+    assert registration.call is deposit
+    assert payload == b"7"
+
+
+async def _coroutine(conn: Any, event_id: int, payload: bytes) -> None: ...
+
+
+async def _async_generator(_conn: Any, _event_id: int, _payload: bytes) -> AsyncIterator[int]:
+    yield 1
+
+
+class _AsyncCall:
+    async def __call__(self, conn: Any, event_id: int, payload: bytes) -> None: ...
+
+
+class _AsyncValidate(Withdraw):
+    async def validate(self, payload: bytes) -> None:  # type: ignore[override] # the mistake
+        int(payload)
+
+
+class _AsyncBatch(Withdraw):
+    async def handle_batch(  # type: ignore[override] # the mistake
+        self, conn: Any, events: Any
+    ) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        _coroutine,
+        functools.partial(_coroutine),
+        _async_generator,
+        _AsyncCall(),
+        SimpleNamespace(handle=_coroutine),
+        _AsyncValidate(),
+        _AsyncBatch(),
+    ],
+)
+def test_an_async_handler_is_refused_with_the_reason(handler: object) -> None:
+    with pytest.raises(ConfigError, match="is async: a transaction would stay open"):
+        EventHandlerRegistry().register("deposit", handler)
+
+
+def test_a_generator_is_refused_since_calling_it_runs_nothing() -> None:
+    def handler(_conn: Any, _event_id: int, _payload: bytes) -> Iterator[None]:
+        yield
+
+    with pytest.raises(ConfigError, match="is a generator: calling it runs nothing"):
+        EventHandlerRegistry().register("deposit", handler)
+
+
+@pytest.mark.parametrize("handler", [None, "deposit", 3, SimpleNamespace(handle=3)])
+def test_what_cannot_be_called_is_refused(handler: object) -> None:
+    with pytest.raises(ConfigError, match=r"is not callable: .*\(conn, event_id, payload\)"):
+        EventHandlerRegistry().register("deposit", handler)
+
+
+def test_a_class_in_place_of_its_instance_is_refused() -> None:
+    with pytest.raises(ConfigError, match="register an instance"):
+        EventHandlerRegistry().register("withdraw", Withdraw)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda _conn, _payload: None,
+        lambda _conn, _event_id, _payload, _extra: None,
+        SimpleNamespace(handle=deposit, validate=lambda: None),
+        SimpleNamespace(handle=deposit, handle_batch=lambda _events: None),
+    ],
+)
+def test_a_handler_with_other_arguments_is_refused_before_any_letter_fails(
+    handler: object,
+) -> None:
+    with pytest.raises(ConfigError, match="cannot be called with"):
+        EventHandlerRegistry().register("deposit", handler)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda *_: None,
+        lambda _conn, _event_id, _payload, _extra=1: None,
+        functools.partial(deposit),
+        max,
+    ],
+)
+def test_a_handler_that_takes_the_three_arguments_somehow_is_accepted(
+    handler: Callable[..., object],
+) -> None:
+    registry = EventHandlerRegistry()
+    registry.register("deposit", handler)
+    assert registry.get("deposit") is handler
+
+
+def test_a_handler_outside_transactions_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not supported yet; register a transactional handler"):
+        EventHandlerRegistry().register("deposit", deposit, transactional=False)
+    with pytest.raises(ConfigError, match="not supported yet"):
+        EventHandlerRegistry().handler("deposit", transactional=False)(deposit)
+
+
+def test_a_transactional_handler_needs_no_connection_of_its_own() -> None:
+    with pytest.raises(ConfigError, match="needs_connection=True goes with transactional=False"):
+        EventHandlerRegistry().register("deposit", deposit, needs_connection=True)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.0, True, None, "10"])
+def test_a_batch_size_below_one_is_refused(size: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^max_batch_size="):
+        BatchConfig(size)
+
+
+def test_the_batch_size_is_a_thousand_unless_given() -> None:
+    assert EventHandlerRegistry().batch == BatchConfig(1000)
+    assert EventHandlerRegistry(batch=BatchConfig(5)).batch.max_batch_size == 5
+    assert pickle.loads(pickle.dumps(BatchConfig(5))) == BatchConfig(5)
+
+
+@pytest.mark.parametrize(
+    ("event_bytes", "message"),
+    [
+        (b"", "the event is empty"),
+        (b'{"type": "deposit", "secret": 1}', "starts with '{': JSON?"),
+        (b'["deposit", "secret"]', "starts with '[': JSON?"),
+        (b"<deposit>secret: 1</deposit>", "starts with '<': XML?"),
+        (b"\xffdeposit:secret", "starts with byte 0xff, not UTF-8"),
+        (b"\x80:secret", "starts with byte 0x80, not UTF-8"),
+        (b"\x08\x01secret:", "starts with byte 0x08: binary?"),
+        (b":secret", "starts with ':', so it has no type"),
+        (b"secret", "the event has no colon in its 6 bytes of text"),
+        (b"deposit", "the event has no colon in its 7 bytes of text"),
+        (b"secr\xe9t:1", "the event is not UTF-8 at byte 5 of 8"),
+        (b"refund:secr\xe9t", "the event is not UTF-8 at byte 12 of 13"),
+        (b"deposit:secret\xff", "the payload of an event of type 'deposit' is not UTF-8 at byte 7"),
+        (b"deposit:\xed\xa0\x80secret", "the payload of an event of type 'deposit' is not UTF-8"),
+        (b"refund:secret", "unknown event type 'refund': registered are 'deposit', 'withdraw'"),
+        ("dépôt:secret".encode(), "unknown event type 'dépôt': registered are"),
+        (b"Deposit:secret", "unknown event type 'Deposit'"),
+        (b" deposit:secret", "unknown event type ' deposit'"),
+    ],
+)
+def test_an_event_that_leads_nowhere_is_refused_without_its_payload(
+    registry: EventHandlerRegistry, event_bytes: bytes, message: str
+) -> None:
+    with pytest.raises(EventDecodeError) as caught:
+        registry.resolve(event_bytes)
+    assert message in str(caught.value)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None
+
+
+def test_the_message_of_an_unknown_type_is_bounded() -> None:
+    registry = EventHandlerRegistry()
+    for number in range(1000):
+        registry.register(f"type{number:04}" + "x" * 1000, deposit)
+    with pytest.raises(EventDecodeError) as caught:
+        registry.resolve(b"y" * 100_000 + b":1")
+    assert "and 990 more" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_empty_registry_says_so() -> None:
+    with pytest.raises(EventDecodeError, match="'deposit': no handler is registered"):
+        EventHandlerRegistry().resolve(b"deposit:1")
+
+
+@given(st.binary(max_size=12))
+def test_a_payload_resolves_if_and_only_if_it_is_utf8(payload: bytes) -> None:
+    registry = EventHandlerRegistry()
+    registry.register("dépôt", deposit)
+    event_bytes = "dépôt:".encode() + payload
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        with pytest.raises(EventDecodeError, match="not UTF-8"):
+            registry.resolve(event_bytes)
+    else:
+        assert registry.resolve(event_bytes)[1] == payload
+
+
+@given(st.binary(max_size=12))
+def test_no_bytes_raise_anything_but_a_decode_error(event_bytes: bytes) -> None:
+    registry = EventHandlerRegistry()
+    registry.register("a", deposit)
+    try:
+        registration, payload = registry.resolve(event_bytes)
+    except EventDecodeError as error:
+        assert str(error)  # noqa: PT017 -- both ways are right here
+    else:
+        assert registration.event_type.encode() + b":" + payload == event_bytes
+
+
+@pytest.mark.parametrize("route", ["json", lambda: None, _coroutine])
+def test_a_route_that_cannot_be_called_with_bytes_is_refused(route: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^route"):
+        EventHandlerRegistry(route=route)
+
+
+@pytest.mark.parametrize("batch", [1000, "1000", BatchConfig])
+def test_a_batch_that_is_no_batch_config_is_refused(batch: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^batch=.*: must be a BatchConfig"):
+        EventHandlerRegistry(batch=batch)
+
+
+def test_what_a_route_raises_is_a_decode_error_with_its_cause() -> None:
+    registry = EventHandlerRegistry(route=_by_json)
+    with pytest.raises(EventDecodeError, match="the route raised JSONDecodeError") as caught:
+        registry.resolve(b"deposit:1")
+    assert isinstance(caught.value.__cause__, json.JSONDecodeError)
+
+
+def test_an_interrupt_in_a_route_is_passed_on() -> None:
+    def interrupted(_event_bytes: bytes) -> tuple[str, bytes]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        EventHandlerRegistry(route=interrupted).resolve(b"deposit:1")
+
+
+@pytest.mark.parametrize(
+    ("routed", "found"),
+    [
+        (None, "NoneType"),
+        ("deposit", "str"),
+        (["deposit", b"1"], "list"),
+        (("deposit", "1"), r"\(str, str\)"),
+        ((b"deposit", b"1"), r"\(bytes, bytes\)"),
+        (("deposit", b"1", 2), r"\(str, bytes, int\)"),
+        (("deposit", bytearray(b"1")), r"\(str, bytearray\)"),
+        ((0,) * 1000, "tuple"),
+    ],
+)
+def test_a_route_that_returns_something_else_is_named(routed: Any, found: str) -> None:
+    registry = EventHandlerRegistry(route=lambda _: routed)
+    registry.register("deposit", deposit)
+    with pytest.raises(EventDecodeError, match=rf"must return \(str, bytes\), not {found}$"):
+        registry.resolve(b"x")
+
+
+def test_a_route_to_an_unknown_type_is_refused_by_name() -> None:
+    registry = EventHandlerRegistry(route=_by_json)
+    registry.register("deposit", deposit)
+    with pytest.raises(EventDecodeError, match="'refund': registered are 'deposit'"):
+        registry.resolve(b'{"type": "refund", "data": "1"}')
+
+
+def test_a_route_may_take_bytes_that_are_no_utf8() -> None:
+    registry = EventHandlerRegistry(route=lambda event_bytes: ("deposit", event_bytes[1:]))
+    registry.register("deposit", deposit)
+    assert registry.resolve(b"\xff\xfe")[1] == b"\xfe"
