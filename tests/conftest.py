@@ -52,6 +52,8 @@ class Scene:
         self.registry = EventHandlerRegistry()
         self.registry.register("ok", self._ok)
         self.registry.register("fails", self._fails)
+        # Nothing here outlives a loss of power, and thousands of small commits take their time.
+        self.conn.execute("PRAGMA synchronous = OFF")
         self.conn.execute("CREATE TABLE effects (event_id INTEGER NOT NULL)")
         if self.conn.in_transaction:
             self.conn.commit()

@@ -34,16 +34,26 @@ def fails(conn, event_id, payload):
 """
 # Imports everything first: the folder of the interpreter may be closed to others.
 AS_NOBODY = """
-import os, pwd, sys
+import encodings.ascii, os, pwd, sys
 from azoth_dlq.cli import main
-"".encode("ascii")
 nobody = pwd.getpwnam("nobody")
 os.setgroups([])
 os.setgid(nobody.pw_gid)
 os.setuid(nobody.pw_uid)
 sys.exit(main(sys.argv[1:]))
 """
-LONG_AGO = "2020-01-01 00:00:00"
+DEFAULTS = {
+    "event_id": 7,
+    "error_message": "boom",
+    "failed_at": "2020-01-01 00:00:00",
+    "retry_count": 0,
+    "last_retry_at": None,
+}
+INSERT = (
+    "INSERT INTO dead_letter_queue "
+    "(event_id, event_bytes, error_message, failed_at, retry_count, last_retry_at) VALUES "
+    "(:event_id, :event_bytes, :error_message, :failed_at, :retry_count, :last_retry_at)"
+)
 
 
 class Workplace:
@@ -64,29 +74,25 @@ class Workplace:
         """A database with a letter of each kind (`type` or `type:payload`), long due."""
         with DeadLetterQueue.open(self.database) as queue:
             queue.connection.execute("CREATE TABLE IF NOT EXISTS effects (event_id INTEGER)")
-        for kind in kinds:
-            self.add(event_bytes=kind.encode() if ":" in kind else f"{kind}:x".encode(), **columns)
+        events = [kind if ":" in kind else f"{kind}:x" for kind in kinds]
+        self._insert([{"event_bytes": event.encode(), **columns} for event in events])
 
     def add(self, **columns: Any) -> None:
-        """Insert one row as another program would."""
-        row = {
-            "event_id": 7,
-            "event_bytes": b"ok:x",
-            "error_message": "boom",
-            "failed_at": LONG_AGO,
-            **columns,
-        }
-        places = ", ".join("?" * len(row))
-        self.execute(
-            f"INSERT INTO dead_letter_queue ({', '.join(row)}) VALUES ({places})", *row.values()
-        )
+        """Insert one letter as another program would."""
+        self._insert([{"event_bytes": b"ok:x", **columns}])
+
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            for row in rows:
+                connection.execute(INSERT, {**DEFAULTS, **row})
 
     def execute(self, statement: str, *values: Any) -> list[Any]:
         with closing(sqlite3.connect(self.database)) as connection, connection:
             return connection.execute(statement, values).fetchall()
 
     def count(self, table: str) -> int:
-        return int(self.execute(f"SELECT count(*) FROM {table}")[0][0])
+        statement = f"SELECT count(*) FROM {table}"  # noqa: S608 -- a name of our own
+        return int(self.execute(statement)[0][0])
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         settings: dict[str, Any] = {
@@ -99,7 +105,8 @@ class Workplace:
             "encoding": "utf-8",
             **options,
         }
-        return subprocess.Popen([sys.executable, "-m", "azoth_dlq", *arguments], **settings)
+        command = [sys.executable, "-m", "azoth_dlq", *arguments]
+        return subprocess.Popen(command, **settings)  # noqa: S603 -- our own command
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, **options) as process:
@@ -126,7 +133,7 @@ class Workplace:
         if os.geteuid() != 0:
             return self.run(*arguments)
         command = [sys.executable, "-c", AS_NOBODY, *arguments]
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603 -- our own command
             command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
         )
 

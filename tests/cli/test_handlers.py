@@ -16,7 +16,9 @@ def refused(workplace: Workplace, path: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("path", ["handlers", "handlers:", ":registry", "", "a..b:c", ".a:b", "1:2"])
+@pytest.mark.parametrize(
+    "path", ["handlers", "handlers:", ":registry", "", "a..b:c", ".a:b", "1:2"]
+)
 def test_a_malformed_path_is_refused(workplace: Workplace, path: str) -> None:
     assert "must be package.module:attribute, such as" in refused(workplace, path)
 

@@ -76,6 +76,8 @@ def _print(ending: Ending, database: str, config: DlqReplayConfig, *, as_json: b
     if as_json:
         print_json(report.as_dict())
         return
+    if ending.trouble is not None and not (report.attempted or report.parked):
+        return
     print_lines(f"Drained {database} in {speed_text(report)}", "")
     print_report(report)
     steps = next_steps(report, database, config)

@@ -35,7 +35,6 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
-            self._bar.render_progress()
             self._bar.render_finish()
 
 

@@ -4,8 +4,10 @@ Instants are integer microseconds since 1970 UTC, durations integer microseconds
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from cpython.object cimport PyObject
 from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t
 
 from azoth_dlq.kernels.arguments cimport backoff_arguments, int_argument, jitter_argument
@@ -27,7 +29,6 @@ from azoth_dlq.kernels.csrc cimport (
     azdlq_sort,
     azdlq_stamp,
     azdlq_timestamp_format,
-    azdlq_timestamp_parse,
     azdlq_verdict,
 )
 from azoth_dlq.kernels.order cimport ErrorTypes
@@ -35,6 +36,8 @@ from azoth_dlq.kernels.rows cimport (
     ERROR_MESSAGE,
     PyTuple_GET_ITEM,
     PyTuple_GET_SIZE,
+    instant_of,
+    parse_instant,
     read_letter,
 )
 
@@ -60,14 +63,13 @@ def parse_timestamp(text):
     another type.
     """
     cdef int64_t instant
-    cdef bytes ascii_text
-    if isinstance(text, str):
-        ascii_text = text.encode("ascii", "replace")
-    elif isinstance(text, (bytes, bytearray)):
-        ascii_text = bytes(text)
+    if isinstance(text, bytes):
+        instant = parse_instant(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    elif isinstance(text, (str, bytearray)):
+        instant = instant_of(<PyObject *> text)
     else:
         raise TypeError(f"a timestamp is a str, bytes or bytearray, not {type(text).__name__}")
-    if azdlq_timestamp_parse(ascii_text, <size_t> len(ascii_text), &instant) != AZDLQ_OK:
+    if instant == AZDLQ_UNREADABLE:
         raise ValueError(
             f"not a timestamp: {text[:40]!r}; allowed are RFC 3339 "
             "(2026-11-24T03:46:00.123456Z) and YYYY-MM-DD HH:MM:SS[.ffffff] in UTC"

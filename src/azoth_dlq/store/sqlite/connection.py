@@ -62,7 +62,10 @@ def open_for_looking(path: str | os.PathLike[str]) -> QueueConnection:
     try:
         return _readable(_connect(file, "mode=ro"))
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
+        if (
+            error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN
+            and error.sqlite_errorcode != sqlite3.SQLITE_READONLY_DIRECTORY
+        ):
             raise explain(error, str(file)) from error
         if not os.access(file, os.R_OK):
             raise StorageError(f"{file} cannot be read; check its permissions") from error

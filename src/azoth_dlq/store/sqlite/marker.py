@@ -35,11 +35,12 @@ def _boot_id() -> bytes:
 class Marker:
     """The slot of one database. Everything but `close` needs SQLite's write lock."""
 
-    __slots__ = ("_boot", "_map", "slots")
+    __slots__ = ("_boot", "_map", "_nonce", "slots")
 
     def __init__(self, database: str) -> None:
         """Open the slot beside `database`, or a private one for a database without a file ("")."""
         self._boot = _boot_id()
+        self._nonce = -1  # of our group; no nonce is negative
         self._map: mmap.mmap | bytearray = (
             _map_beside(database) if database else bytearray(_LAYOUT.size)
         )
@@ -53,6 +54,11 @@ class Marker:
     def mark(self, letter_id: int) -> None:
         self.slots[_LETTER] = letter_id
 
+    def unmark(self) -> None:
+        """No letter of ours is in hand; one of another holder, alive or dead, stays."""
+        if self.slots[_NONCE] == self._nonce:
+            self.slots[_LETTER] = 0
+
     def left_behind(self, charged: int | None) -> tuple[int, int] | None:
         """Nonce and letter of a holder that died in a handler, unless `charged` is that nonce."""
         magic, boot, nonce, letter = _LAYOUT.unpack_from(self._map)
@@ -63,8 +69,8 @@ class Marker:
     def start(self) -> None:
         """Begin a group of our own, with no letter in hand."""
         self.slots[_LETTER] = 0
-        nonce = secrets.randbits(63)
-        _LAYOUT.pack_into(self._map, 0, _MAGIC, self._boot, nonce, 0)
+        self._nonce = secrets.randbits(63)
+        _LAYOUT.pack_into(self._map, 0, _MAGIC, self._boot, self._nonce, 0)
 
     def close(self) -> None:
         self.slots.release()

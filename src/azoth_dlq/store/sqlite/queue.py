@@ -88,10 +88,13 @@ class SqliteQueue:
         if not (schema.has_parked if parked else schema.has_queue):
             return []
         statement = sql.read_parked if parked else sql.read_letters
-        rows: list[tuple[Any, ...]] = []
-        for some in [()] if ids is None else chunks(ids):
-            text = statement(schema.migrated, None if ids is None else len(some))
-            rows += self._query(text, (*some, limit))
+        if ids is None:
+            rows = self._query(statement(schema.migrated, None), (limit,))
+        else:
+            rows = []
+            for some in chunks(sorted(set(ids), reverse=True)):
+                rows += self._query(statement(schema.migrated, len(some)), (*some, -1))
+            rows = rows if limit < 0 else rows[:limit]
         return [_permanent_failure(row) for row in rows] if parked else [_letter(r) for r in rows]
 
     def count(self, *, parked: bool = False) -> int:

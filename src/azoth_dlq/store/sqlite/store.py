@@ -79,8 +79,14 @@ class SqliteStore(SqliteQueue):
                 yield
             finally:
                 if not guard.forked:
-                    self._checkpoint(at_least=1)
-                    self._marker.close()
+                    self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self.end(commit=False)
+            self._checkpoint(at_least=1)
+        finally:
+            self._marker.close()
 
     @contextmanager
     def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
@@ -187,7 +193,7 @@ class SqliteStore(SqliteQueue):
             return
         self._guard.active = False
         if not commit:
-            self._marker.mark(0)
+            self._marker.unmark()
             self._has_savepoint = False
             if self._connection.in_transaction:
                 with told_to_engine(self.where):
@@ -199,7 +205,7 @@ class SqliteStore(SqliteQueue):
                 self._has_savepoint = False
         except sqlite3.Error as error:
             raise self._statement_left_open() from error
-        self._marker.mark(0)
+        self._marker.unmark()
         try:
             self._execute(sql.COMMIT)
         except (sqlite3.Error, MemoryError) as error:

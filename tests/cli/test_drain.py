@@ -1,0 +1,234 @@
+"""`drain`: what it does, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from azoth_dlq import ReplayReport
+from tests.cli.conftest import Workplace, error_line
+
+
+def table(stdout: str) -> dict[str, int]:
+    """The figures of a printed table by name."""
+    rows = re.findall(r"^  ([a-z]+) +([0-9,]+)(?: |$)", stdout, re.MULTILINE)
+    return {name: int(figure.replace(",", "")) for name, figure in rows}
+
+
+def test_the_json_report_tells_what_was_done(workplace: Workplace) -> None:
+    workplace.make("ok", "ok", "fails")
+    workplace.add(failed_at="9999-01-01 00:00:00")
+    workplace.add(failed_at="never")
+    report = workplace.report()
+    names = {field.name for field in fields(ReplayReport)}
+    assert set(report) == {"attempted", *names}
+    counts = ("attempted", "succeeded", "failed", "parked", "unreadable", "waiting", "stopped")
+    assert [report[name] for name in counts] == [3, 2, 1, 1, 1, 1, None]
+    assert workplace.count("effects") == 2
+    assert workplace.count("dead_letter_queue") == 2
+    assert workplace.count("permanent_failures") == 1
+
+
+def test_the_printed_table_has_the_same_counts(workplace: Workplace) -> None:
+    workplace.make("ok", "ok", "fails", "unknown:type")
+    workplace.add(retry_count=5)
+    done = workplace.drain()
+    assert done.returncode == 0
+    assert table(done.stdout) == {
+        "attempted": 4,
+        "succeeded": 2,
+        "failed": 2,
+        "snoozed": 0,
+        "parked": 1,
+        "skipped": 0,
+        "waiting": 0,
+    }
+    assert "2 failed and wait for their next attempt" in done.stdout
+    assert "1 parked" in done.stdout
+    assert "azoth-dlq status projection.db" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_drain_that_leaves_nothing_suggests_nothing(workplace: Workplace) -> None:
+    workplace.make("ok")
+    assert workplace.drain().stdout.splitlines()[-1].split() == ["waiting", "0"]
+
+
+def test_letters_whose_backoff_has_not_passed_wait_unless_told(workplace: Workplace) -> None:
+    workplace.make("ok", last_retry_at="9000-01-01 00:00:00", retry_count=1)
+    waiting = workplace.drain()
+    assert table(waiting.stdout)["waiting"] == 1
+    assert "(9000-01-01 00:00:20 UTC); --now takes them, too." in waiting.stdout
+    assert workplace.report("--now")["succeeded"] == 1
+
+
+def test_settings_reach_the_drain(workplace: Workplace) -> None:
+    workplace.make("fails", retry_count=1)
+    (workplace.folder / "dlq.toml").write_text("max_retries = 9")
+    report = workplace.report("--config", "dlq.toml", "--max-retries", "2")
+    assert (report["failed"], report["parked"]) == (1, 1)
+
+
+def test_the_priority_orders_the_letters(workplace: Workplace) -> None:
+    for event_id, error in enumerate(["other", "a Deadlock", "TIMEOUT", "deadlock"]):
+        workplace.make("ok", event_id=event_id, error_message=error)
+    workplace.report("--priority", "by-error-type=timeout,deadlock")
+    assert [row[0] for row in workplace.execute("SELECT event_id FROM effects")] == [2, 1, 3, 0]
+
+
+def test_failures_in_a_row_end_a_drain_with_code_1(workplace: Workplace) -> None:
+    workplace.make(*["fails"] * 5)
+    done = workplace.drain("--json", "--stop-on-consecutive-failures", "3")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert (report["failed"], report["stopped"]) == (3, "failures")
+    printed = workplace.drain("--stop-on-consecutive-failures", "2")
+    assert printed.returncode == 1
+    assert "Stopped by 2 failures in a row" in printed.stdout
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"failed_at": "yesterday"},
+        {"failed_at": b"2020-01-01 00:00:00"},
+        {"failed_at": 5},
+        {"last_retry_at": ""},
+        {"last_retry_at": b"\xff"},
+        {"retry_count": "many"},
+        {"retry_count": 1.5},
+        {"retry_count": -1},
+        {"event_id": "x"},
+        {"event_bytes": 7.5},
+    ],
+    ids=str,
+)
+def test_an_unreadable_row_is_parked_and_stops_nothing(
+    workplace: Workplace, columns: dict[str, Any]
+) -> None:
+    workplace.make("ok")
+    workplace.add(**columns)
+    workplace.make("ok")
+    report = workplace.report()
+    assert (report["succeeded"], report["unreadable"], report["parked"]) == (2, 1, 1)
+    assert workplace.count("dead_letter_queue") == 0
+
+
+@pytest.mark.parametrize("event", [b"nobody:x", b"no colon", b"", b"\xff\xfe:", b'{"a": 1}'])
+def test_an_event_without_a_handler_fails_like_any_other(
+    workplace: Workplace, event: bytes
+) -> None:
+    workplace.make("ok")
+    workplace.add(event_bytes=event)
+    report = workplace.report()
+    assert (report["succeeded"], report["failed"], report["parked"]) == (1, 1, 0)
+
+
+def test_text_that_is_no_utf8_is_no_obstacle(workplace: Workplace) -> None:
+    workplace.make("ok")
+    with closing(sqlite3.connect(workplace.database)) as connection, connection:
+        connection.execute("UPDATE dead_letter_queue SET error_message = CAST(x'ff00fe' AS TEXT)")
+    assert workplace.report("--priority", "by-error-type=x")["succeeded"] == 1
+
+
+def test_errors_show_when_asked_and_cannot_play_with_the_terminal(workplace: Workplace) -> None:
+    workplace.make("fails")
+    workplace.module(
+        "handlers",
+        """
+        from azoth_dlq import EventHandlerRegistry
+        registry = EventHandlerRegistry()
+        @registry.handler("fails")
+        def fails(conn, event_id, payload):
+            raise ValueError("red \\x1b[31m\\nand more")
+        """,
+    )
+    quiet = workplace.drain("--now")
+    assert quiet.stderr == ""
+    loud = workplace.drain("--now", "-v")
+    assert r"ValueError: red \x1b[31m\x0aand more" in loud.stderr
+    assert all(line.startswith("azoth-dlq: ") for line in loud.stderr.splitlines())
+
+
+def test_what_handlers_print_stays_out_of_the_document(workplace: Workplace) -> None:
+    workplace.make("ok")
+    workplace.module(
+        "handlers",
+        """
+        import subprocess, sys
+        from azoth_dlq import EventHandlerRegistry
+        print("imported")
+        registry = EventHandlerRegistry()
+        @registry.handler("ok")
+        def ok(conn, event_id, payload):
+            print("called")
+            subprocess.run([sys.executable, "-c", "print('started')"], check=True)
+        """,
+    )
+    done = workplace.drain("--json")
+    assert json.loads(done.stdout)["succeeded"] == 1
+    assert sorted(done.stderr.split()) == ["called", "imported", "started"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "told"),
+    [
+        ("sys.exit(0)", 1, "a handler raised SystemExit: 0, which ended the drain"),
+        ("raise BaseException('no')", 1, "a handler raised BaseException: no"),
+        ("raise KeyboardInterrupt", 130, "interrupted; what was done is committed"),
+    ],
+)
+def test_a_handler_that_ends_the_drain_loses_nothing(
+    workplace: Workplace, statement: str, code: int, told: str
+) -> None:
+    workplace.make("ok", "ends", "ok")
+    with (workplace.folder / "handlers.py").open("a") as module:
+        module.write(f"import sys\n@registry.handler('ends')\ndef ends(*_):\n    {statement}\n")
+    done = workplace.drain("--json")
+    assert done.returncode == code
+    assert done.stderr.startswith(f"azoth-dlq: {told}")
+    assert json.loads(done.stdout)["succeeded"] == 1
+    assert workplace.count("effects") == 1
+    assert workplace.count("dead_letter_queue") == 2
+
+
+def test_a_database_that_fails_midway_tells_what_was_done(workplace: Workplace) -> None:
+    workplace.make("ok", "ok", "faults")
+    with (workplace.folder / "handlers.py").open("a") as module:
+        module.write(
+            "import sqlite3\n@registry.handler('faults')\ndef faults(conn, *_):\n"
+            "    conn.execute('PRAGMA max_page_count = 1')\n"
+            "    conn.execute('CREATE TABLE big AS SELECT zeroblob(9999999)')\n"
+        )
+    done = workplace.drain("--json")
+    assert done.returncode == 1
+    assert "the disk is full" in done.stderr
+    assert json.loads(done.stdout)["succeeded"] == 2
+    assert workplace.count("dead_letter_queue") == 1
+    assert workplace.execute("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_nothing_is_printed_on_stdout_when_no_drain_began(workplace: Workplace) -> None:
+    assert "no file" in error_line(workplace.drain("--json"), 1)
+
+
+def test_a_file_of_the_rust_crate_is_drained_as_it_is(workplace: Workplace) -> None:
+    from tests.conftest import DATA  # noqa: PLC0415 -- needed here alone
+
+    workplace.database.write_bytes((DATA / "azoth-0.2.5.db").read_bytes())
+    workplace.module(
+        "handlers",
+        """
+        from azoth_dlq import EventHandlerRegistry
+        registry = EventHandlerRegistry()
+        registry.register("deposit", lambda conn, event_id, payload: None)
+        registry.register("withdraw", lambda conn, event_id, payload: None)
+        """,
+    )
+    assert workplace.report("--now")["succeeded"] == 5000

@@ -1,0 +1,132 @@
+"""`status`: its figures, the settings it goes by, and that it only looks."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Workplace
+
+
+def status(workplace: Workplace, *arguments: str) -> dict[str, Any]:
+    done = workplace.run("status", "projection.db", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@pytest.fixture
+def mixed(workplace: Workplace) -> Workplace:
+    """Two due, two waiting (one of them ahead), one exhausted, one unreadable."""
+    workplace.make("ok", "ok")
+    workplace.add(failed_at="9999-01-01 00:00:00", error_message="far")
+    workplace.add(last_retry_at="8000-01-01T00:00:00Z", retry_count=2)
+    workplace.add(retry_count=5)
+    workplace.add(failed_at="?", error_message="far")
+    return workplace
+
+
+def test_the_document_has_every_figure(mixed: Workplace) -> None:
+    document = status(mixed)
+    assert document.pop("oldest_age") == document.pop("oldest_due_age") > 10**8
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:]+\.\d{6}Z", document.pop("at"))
+    assert document.pop("settings")["max_retries"] == 5
+    assert document == {
+        "database": "projection.db",
+        "dead_letters": 6,
+        "due": 2,
+        "not_due": 2,
+        "exhausted": 1,
+        "unreadable": 1,
+        "ahead": 2,
+        "next_due": "8000-01-01T00:00:40.000000Z",
+        "by_retry_count": {"0": 4, "2": 1, "5": 1},
+        "by_error": [{"error": "boom", "letters": 4}, {"error": "far", "letters": 2}],
+        "permanent_failures": 0,
+        "settings_from": "defaults",
+    }
+
+
+def test_the_table_has_the_same_figures(mixed: Workplace) -> None:
+    done = mixed.run("status", "projection.db")
+    assert done.returncode == 0
+    rows = dict(re.findall(r"^ {2,4}([a-z][a-z ]+?) +(\d+)(?:   .*)?$", done.stdout, re.MULTILINE))
+    assert rows == {
+        "dead letters": "6",
+        "due now": "2",
+        "not due": "2",
+        "exhausted": "1",
+        "unreadable": "1",
+        "lying ahead": "2",
+        "permanent failures": "0",
+    }
+    assert "(8000-01-01 00:00:40 UTC)" in done.stdout
+    assert re.search(r"^ +4   boom$", done.stdout, re.MULTILINE)
+
+
+def test_looking_changes_nothing(mixed: Workplace) -> None:
+    mixed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = mixed.database.read_bytes(), mixed.database.stat().st_mtime_ns
+    status(mixed)
+    assert (mixed.database.read_bytes(), mixed.database.stat().st_mtime_ns) == before
+
+
+def test_a_file_of_the_rust_crate_is_looked_at_without_a_migration(workplace: Workplace) -> None:
+    from tests.conftest import DATA  # noqa: PLC0415 -- needed here alone
+
+    content = (DATA / "azoth-0.2.5.db").read_bytes()
+    workplace.database.write_bytes(content)
+    document = status(workplace)
+    assert document["dead_letters"] == 5000
+    assert document["by_retry_count"] == {"0": 4500, "1": 500}
+    assert workplace.database.read_bytes() == content
+
+
+def test_the_last_drains_settings_decide_by_default(mixed: Workplace) -> None:
+    assert status(mixed)["settings_from"] == "defaults"
+    mixed.report("--max-retries", "9", "--min-age", "7")
+    document = status(mixed)
+    assert document["settings_from"] == "settings of the last drain"
+    assert (document["settings"]["max_retries"], document["settings"]["min_age"]) == (9, 7)
+    assert "by settings of the last drain" in mixed.run("status", "projection.db").stdout
+
+
+@pytest.mark.parametrize("given", [["--max-retries", "3"], ["--config", "dlq.toml"]])
+def test_given_settings_are_taken_as_a_drain_would(mixed: Workplace, given: list[str]) -> None:
+    (mixed.folder / "dlq.toml").write_text("max_retries = 3")
+    mixed.report("--min-age", "7")
+    document = status(mixed, *given)
+    assert document["settings_from"] == "given options"
+    assert (document["settings"]["max_retries"], document["settings"]["min_age"]) == (3, 5)
+
+
+@pytest.mark.parametrize("recorded", ["{", "[1]", '{"of_the_future": 1}', b"\xff", 5])
+def test_recorded_settings_that_cannot_be_used_are_told(mixed: Workplace, recorded: Any) -> None:
+    mixed.report()
+    mixed.execute("UPDATE azoth_dlq_state SET value = ? WHERE key = 'settings'", recorded)
+    done = mixed.run("status", "projection.db", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["settings_from"] == "defaults"
+    assert "the last drain's settings in projection.db cannot be used" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_error_texts_cannot_play_with_the_terminal(workplace: Workplace) -> None:
+    workplace.make("ok", error_message="red \x1b[31m bell \x07\nsecond line")
+    done = workplace.run("status", "projection.db")
+    assert r"red \x1b[31m bell \x07 …" in done.stdout
+    assert "\x1b" not in done.stdout
+    shown = status(workplace)["by_error"][0]["error"]
+    assert shown == "red \x1b[31m bell \x07\nsecond line"
+
+
+def test_an_empty_queue_is_told(workplace: Workplace) -> None:
+    workplace.make()
+    document = status(workplace)
+    assert document["dead_letters"] == 0
+    assert document["oldest_age"] is document["next_due"] is None
+    assert workplace.run("status", "projection.db").returncode == 0

@@ -1,0 +1,312 @@
+"""The stores under test, each with what stands around it: handlers, other programs, faults."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from azoth_dlq.store.base import DrainSettings, Store
+from azoth_dlq.store.sqlite import SqliteStore, open_connection
+from tests.conformance.memory_database import MemoryDatabase, MemoryFault, Row
+from tests.conformance.memory_store import MemoryStore
+
+SETTINGS = DrainSettings(busy_timeout=0.2, settings='{"batch_size": 7}')
+LETTER = {
+    "event_id": 42,
+    "event_bytes": b"ok:payload",
+    "error_message": "boom",
+    "failed_at": "2026-11-24 10:00:00",
+    "retry_count": 0,
+    "last_retry_at": None,
+}
+
+
+class Backend(ABC):
+    """One store. Where a method has a `connection`, it does what a handler may do through it."""
+
+    store: Store
+
+    def insert(self, **columns: Any) -> int:
+        """Another program adds a letter, with whatever it likes in the columns; its id."""
+        return self._insert(LETTER | columns)
+
+    @abstractmethod
+    def _insert(self, columns: dict[str, Any]) -> int: ...
+
+    @abstractmethod
+    def update(self, letter_id: int, **columns: Any) -> None:
+        """Another program changes a letter."""
+
+    @abstractmethod
+    def remove(self, letter_id: int) -> None:
+        """Another program deletes a letter."""
+
+    @abstractmethod
+    def ids(self) -> list[int]:
+        """Of the committed letters, as another program sees them."""
+
+    @abstractmethod
+    def effects(self) -> list[int]:
+        """What handlers have committed, as another program sees it."""
+
+    @abstractmethod
+    def write(self, connection: Any, value: int) -> None:
+        """Write one effect."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """The user opens a transaction on the store's connection."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """The user commits it."""
+
+    @abstractmethod
+    def roll_back(self) -> None:
+        """The user takes it back."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def lose_transaction(self, connection: Any) -> None:
+        """Make the store roll the whole transaction back, as a conflict can."""
+
+    @abstractmethod
+    def commit_behind_the_guard(self, connection: Any) -> None: ...
+
+    @abstractmethod
+    def make_uncommittable(self, connection: Any) -> None:
+        """Write what cannot be committed, unknown to the writer."""
+
+    @abstractmethod
+    def database_fault(self) -> Exception:
+        """What a handler gets from a statement where the disk is full."""
+
+    @abstractmethod
+    def others_can_write(self) -> bool: ...
+
+    @abstractmethod
+    def another_writes(self) -> Any:
+        """A context in which another program holds the lock for writing."""
+
+    @abstractmethod
+    def another_reads(self) -> Any:
+        """A context in which another program reads, so that nothing can be committed."""
+
+    @abstractmethod
+    def die_in(self, letter_id: int) -> None:
+        """A process that drains the same letters dies while it has this one in hand."""
+
+
+class MemoryBackend(Backend):
+    store: MemoryStore
+
+    def __init__(self, _folder: Path) -> None:
+        self.database = MemoryDatabase()
+        self.store = MemoryStore(self.database)
+
+    def _insert(self, columns: dict[str, Any]) -> int:
+        with self._another().writing() as tables:
+            wanted = columns.pop("id", None)
+            letter_id = tables.next_id() if wanted is None else int(wanted)
+            tables.letters[letter_id] = Row(**columns)
+            return letter_id
+
+    def update(self, letter_id: int, **columns: Any) -> None:
+        with self._another().writing() as tables:
+            tables.letters[letter_id] = tables.letters[letter_id]._replace(**columns)
+
+    def remove(self, letter_id: int) -> None:
+        with self._another().writing() as tables:
+            del tables.letters[letter_id]
+
+    def ids(self) -> list[int]:
+        return sorted(self.database.committed.letters)
+
+    def effects(self) -> list[int]:
+        return sorted(self.database.committed.effects)
+
+    def write(self, connection: Any, value: int) -> None:
+        connection.write(value)
+
+    def begin(self) -> None:
+        self.store.connection.begin()
+
+    def commit(self) -> None:
+        self.store.connection.commit()
+
+    def roll_back(self) -> None:
+        self.store.connection.rollback()
+
+    def close(self) -> None:
+        """Nothing outlives the test."""
+
+    def lose_transaction(self, connection: Any) -> None:
+        connection.lose_transaction()
+
+    def commit_behind_the_guard(self, connection: Any) -> None:
+        connection.commit_behind_the_guard()
+
+    def make_uncommittable(self, connection: Any) -> None:
+        connection.uncommittable = True
+
+    def database_fault(self) -> Exception:
+        return MemoryFault("the disk is full")
+
+    def others_can_write(self) -> bool:
+        return self.database.writer is None
+
+    @contextmanager
+    def another_writes(self) -> Iterator[None]:
+        another = self._another()
+        another.begin()
+        yield
+        another.rollback()
+
+    @contextmanager
+    def another_reads(self) -> Iterator[None]:
+        self.database.readers += 1
+        yield
+        self.database.readers -= 1
+
+    def die_in(self, letter_id: int) -> None:
+        another = MemoryStore(self.database)
+        another.begin()
+        another.isolate(letter_id)
+        another.connection.write(letter_id)
+        # Its death frees the lock and nothing else.
+        self.database.writer = None
+
+    def _another(self) -> Any:
+        return MemoryStore(self.database).connection
+
+
+class SqliteBackend(Backend):
+    store: SqliteStore
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "letters.db"
+        # With a rollback journal a reader can keep a commit waiting.
+        with closing(open_connection(self.path)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("CREATE TABLE effects (value INTEGER)")
+            connection.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+            connection.execute(
+                "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
+            )
+        # A plain connection: no method of ours keeps handlers from anything.
+        self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=0.1)
+        self.connection.execute("PRAGMA foreign_keys = ON")
+        # No power is lost here, and waiting for the disk is most of these tests' time.
+        self.connection.execute("PRAGMA synchronous = OFF")
+        self.store = SqliteStore(self.connection)
+
+    def _insert(self, columns: dict[str, Any]) -> int:
+        places = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO dead_letter_queue ({', '.join(columns)}) VALUES ({places})"
+        with self._another() as another:
+            return another.execute(statement, (*columns.values(),)).lastrowid or 0
+
+    def update(self, letter_id: int, **columns: Any) -> None:
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        with self._another() as another:
+            another.execute(
+                f"UPDATE dead_letter_queue SET {changes} WHERE id = ?",
+                (*columns.values(), letter_id),
+            )
+
+    def remove(self, letter_id: int) -> None:
+        with self._another() as another:
+            another.execute("DELETE FROM dead_letter_queue WHERE id = ?", (letter_id,))
+
+    def ids(self) -> list[int]:
+        return self._integers("SELECT id FROM dead_letter_queue ORDER BY 1")
+
+    def effects(self) -> list[int]:
+        return self._integers("SELECT value FROM effects ORDER BY 1")
+
+    def write(self, connection: Any, value: int) -> None:
+        connection.execute("INSERT INTO effects VALUES (?)", (value,))
+
+    def begin(self) -> None:
+        self.connection.execute("BEGIN")
+
+    def commit(self) -> None:
+        self.connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        self.connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def lose_transaction(self, connection: Any) -> None:
+        connection.execute("INSERT INTO parent VALUES (1)")
+        with suppress(sqlite3.IntegrityError):
+            connection.execute("INSERT OR ROLLBACK INTO parent VALUES (1)")
+
+    def commit_behind_the_guard(self, connection: Any) -> None:
+        connection.set_authorizer(None)
+        connection.commit()
+
+    def make_uncommittable(self, connection: Any) -> None:
+        connection.execute("INSERT INTO child VALUES (7)")
+
+    def database_fault(self) -> Exception:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        return error
+
+    def others_can_write(self) -> bool:
+        try:
+            with self.another_writes():
+                return True
+        except sqlite3.OperationalError:
+            return False
+
+    @contextmanager
+    def another_writes(self) -> Iterator[None]:
+        with self._another() as another:
+            another.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def another_reads(self) -> Iterator[None]:
+        with self._another() as another:
+            another.execute("BEGIN")
+            another.execute("SELECT count(*) FROM effects").fetchall()
+            yield
+
+    def die_in(self, letter_id: int) -> None:
+        code = (
+            "import os, sys\n"
+            "from azoth_dlq.store.base import DrainSettings\n"
+            "from azoth_dlq.store.sqlite import SqliteStore, open_connection\n"
+            "store = SqliteStore(open_connection(sys.argv[1]))\n"
+            "with store.draining(DrainSettings(1.0, '{}')):\n"
+            "    store.begin()\n"
+            "    store.isolate(int(sys.argv[2]))\n"
+            "    store.connection.execute('INSERT INTO effects VALUES (?)', sys.argv[2:])\n"
+            "    os._exit(9)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(self.path), str(letter_id)], check=False, timeout=30
+        )
+        assert done.returncode == 9
+
+    def _integers(self, statement: str) -> list[int]:
+        with self._another() as another:
+            return [int(value) for (value,) in another.execute(statement)]
+
+    def _another(self) -> closing[sqlite3.Connection]:
+        return closing(sqlite3.connect(self.path, isolation_level=None, timeout=0))
+
+
+BACKENDS: dict[str, type[Backend]] = {"memory": MemoryBackend, "sqlite": SqliteBackend}

@@ -1,0 +1,330 @@
+"""A store in plain Python: the port's second implementation, and the slow twin of the first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, overload
+
+from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.kernels.eligibility import parse_timestamp
+from azoth_dlq.store.base import (
+    DrainSettings,
+    Figures,
+    NewLetter,
+    Opened,
+    Parking,
+    Settlement,
+    Store,
+    StorageFault,
+    TransactionLost,
+)
+from azoth_dlq.types import FailedEvent, PermanentFailure
+from tests.conformance.memory_database import (
+    MemoryConnection,
+    MemoryDatabase,
+    MemoryFault,
+    ParkedRow,
+    Row,
+    Tables,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MemoryStore:
+    """Dead letters of a database in memory; several stores may share one."""
+
+    def __init__(self, database: MemoryDatabase | None = None) -> None:
+        self._connection = MemoryConnection(MemoryDatabase() if database is None else database)
+        self._database = self._connection.database
+        self._draining = False
+        self._settings: str | None = None
+        self._foreign_commits = -1
+        self._charging = False
+        self._before_letter = Tables()
+        self._group: object = None
+
+    @property
+    def connection(self) -> MemoryConnection:
+        return self._connection
+
+    # The queue
+
+    def add(self, letters: Iterable[NewLetter]) -> list[int]:
+        with self._writing() as tables:
+            ids = []
+            for letter in letters:
+                letter_id = tables.next_id()
+                failed_at = _second_text(letter.failed_at)
+                tables.letters[letter_id] = Row(*letter[:3], failed_at)
+                ids.append(letter_id)
+            return ids
+
+    @overload
+    def read(
+        self, *, parked: Literal[False] = False, ids: Sequence[int] | None = None, limit: int = -1
+    ) -> list[FailedEvent]: ...
+    @overload
+    def read(
+        self, *, parked: Literal[True], ids: Sequence[int] | None = None, limit: int = -1
+    ) -> list[PermanentFailure]: ...
+    def read(
+        self, *, parked: bool = False, ids: Sequence[int] | None = None, limit: int = -1
+    ) -> list[FailedEvent] | list[PermanentFailure]:
+        tables = self._connection.tables
+        known = tables.parked if parked else tables.letters
+        found = sorted((i for i in known if ids is None or i in ids), reverse=True)
+        shown = found if limit < 0 else found[:limit]
+        if parked:
+            return [_permanent_failure(i, tables.parked[i]) for i in shown]
+        return [_failed_event(i, tables.letters[i]) for i in shown]
+
+    def count(self, *, parked: bool = False) -> int:
+        return len(self._connection.tables.parked if parked else self._connection.tables.letters)
+
+    def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
+        with self._writing() as tables:
+            rows: dict[int, Any] = tables.parked if parked else tables.letters
+            gone = [i for i in rows if ids is None or i in ids]
+            for row_id in gone:
+                del rows[row_id]
+            return len(gone)
+
+    def requeue(self, ids: Sequence[int], now: int) -> int:
+        with self._writing() as tables:
+            found = [i for i in dict.fromkeys(ids) if i in tables.parked]
+            for parked_id in found:
+                parked = tables.parked.pop(parked_id)
+                old_id = parked.dead_letter_id
+                new_id = tables.next_id() if old_id in tables.letters else old_id
+                failed_at = parked.row.failed_at
+                tables.letters[new_id] = parked.row._replace(
+                    failed_at=failed_at if _is_timestamp(failed_at) else _second_text(now),
+                    retry_count=0,
+                    last_retry_at=None,
+                    not_before=None,
+                )
+            return len(found)
+
+    def figures(self, errors: int) -> Figures:
+        tables = self._connection.tables
+        texts = Counter(_text(row.error_message)[:200] for row in tables.letters.values())
+        commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
+        return Figures(
+            len(tables.letters), len(tables.parked), commonest[:errors], tables.settings
+        )
+
+    # A drain
+
+    @contextmanager
+    def draining(self, settings: DrainSettings) -> Iterator[None]:
+        if self._draining:
+            raise InvalidStateError("a drain is running on this store")
+        if self._connection.in_transaction:
+            raise InvalidStateError("a transaction is open")
+        self._draining = True
+        self._settings = settings.settings
+        try:
+            yield
+        finally:
+            self.end(commit=False)
+            self._draining = False
+
+    @contextmanager
+    def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
+        self._foreign_commits = self._connection.foreign_commits
+        self._connection.touched_queue = False
+        rows = self._connection.tables.letters.items()
+        yield (
+            (i, *_state(row), *([row.error_message] if with_error else [])) for i, row in rows
+        )
+
+    def begin(self) -> Opened:
+        self._connection.begin()
+        unchanged = (
+            self._foreign_commits == self._connection.foreign_commits
+            and not self._connection.touched_queue
+        )
+        self._charging = bool(self._database.in_hand)
+        if self._charging:
+            return Opened(unchanged, self._database.in_hand)
+        self._group = self._connection.tables.group = object()
+        self._connection.tables.settings = self._settings
+        self._before_letter = self._connection.tables.copy()
+        return Opened(unchanged, None)
+
+    def fetch(
+        self, ids: Sequence[int], *, inline: int | None, verify: bool
+    ) -> list[tuple[Any, ...]]:
+        letters = self._connection.tables.letters
+        rows = []
+        for letter_id in ids:
+            row = letters.get(letter_id)
+            if row is None:
+                continue
+            long = inline is not None and len(row.event_bytes or b"") > inline
+            event = (row.event_id, None if long else row.event_bytes)
+            state = _state(row) if verify else (row.retry_count,)
+            rows.append((letter_id, *state, *event))
+        return rows
+
+    def isolate(self, letter_id: int) -> None:
+        self._before_letter = self._connection.tables.copy()
+        self._database.in_hand = letter_id
+        self._connection.violation = None
+        self._connection.guarded = True
+
+    def keep(self) -> None:
+        self._leave_handler()
+        if self._connection.violation is not None:
+            raise InvalidStateError(self._connection.violation)
+
+    def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
+        if isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault):
+            self._connection.guarded = False
+            raise StorageFault(str(error))
+        self._leave_handler()
+        if self._database.in_hand in (0, unless):
+            return None
+        self._connection.tables = self._before_letter
+        self._database.in_hand = 0
+        return self._connection.violation
+
+    def settle(self, settlement: Settlement) -> None:
+        letters = self._connection.tables.letters
+        for letter_id in settlement.acked:
+            letters.pop(letter_id, None)
+        for retry in settlement.retries:
+            state = (retry.retry_count, _microsecond_text(retry.last_retry_at))
+            if retry.id in letters:
+                letters[retry.id] = letters[retry.id]._replace(
+                    retry_count=state[0],
+                    last_retry_at=state[1],
+                    last_error=retry.error,
+                    not_before=retry.not_before,
+                    not_before_of=state,
+                )
+        for snoozed in settlement.snoozed:
+            row = letters.get(snoozed.id)
+            if row is not None:
+                state = (row.retry_count, row.last_retry_at)
+                letters[snoozed.id] = row._replace(
+                    not_before=snoozed.not_before, not_before_of=state
+                )
+        for parking in settlement.parked:
+            self._park(parking)
+
+    def end(self, *, commit: bool) -> None:
+        self._connection.guarded = False
+        if commit:
+            self._connection.commit()
+        else:
+            self._connection.rollback()
+        if commit or not self._charging:
+            self._database.in_hand = 0
+        self._charging = False
+
+    # What the verbs share
+
+    @contextmanager
+    def _writing(self) -> Iterator[Tables]:
+        self._connection.touched_queue |= self._connection.guarded
+        with self._connection.writing() as tables:
+            yield tables
+
+    def _leave_handler(self) -> None:
+        self._connection.guarded = False
+        if self._connection.in_transaction:
+            return
+        self._database.in_hand = 0
+        committed = self._database.committed.group is self._group
+        raise TransactionLost("the handler's call ended the transaction", committed=committed)
+
+    def _park(self, parking: Parking) -> None:
+        tables = self._connection.tables
+        row = tables.letters.pop(parking.id, None)
+        if row is None:
+            return
+        if parking.retry_count is not None:
+            row = row._replace(retry_count=parking.retry_count)
+        if parking.last_retry_at is not None:
+            row = row._replace(last_retry_at=_microsecond_text(parking.last_retry_at))
+        if parking.error is not None:
+            row = row._replace(last_error=parking.error)
+        tables.last_parked_id += 1
+        tables.parked[tables.last_parked_id] = ParkedRow(
+            row, _second_text(parking.parked_at), parking.id, parking.reason
+        )
+
+
+def _state(row: Row) -> tuple[object, ...]:
+    return row.retry_count, row.failed_at, row.last_retry_at, row.valid_not_before
+
+
+def _instant(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _second_text(microseconds: int) -> str:
+    return f"{_instant(microseconds):%Y-%m-%d %H:%M:%S}"
+
+
+def _microsecond_text(microseconds: int) -> str:
+    return f"{_instant(microseconds):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _is_timestamp(text: object) -> bool:
+    try:
+        parse_timestamp(text)  # type: ignore[arg-type] # another program may have left anything
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _failed_event(letter_id: int, row: Row) -> FailedEvent:
+    not_before = row.valid_not_before
+    return FailedEvent(
+        id=letter_id,
+        event_id=row.event_id,
+        event_bytes=_bytes(row.event_bytes),
+        error_message=_text(row.error_message),
+        failed_at=_text(row.failed_at),
+        retry_count=row.retry_count,
+        last_retry_at=_optional_text(row.last_retry_at),
+        last_error=row.last_error,
+        not_before=None if not_before is None else _instant(not_before),
+    )
+
+
+def _permanent_failure(parked_id: int, parked: ParkedRow) -> PermanentFailure:
+    return PermanentFailure(
+        id=parked_id,
+        event_id=parked.row.event_id,
+        event_bytes=_bytes(parked.row.event_bytes),
+        error_message=_text(parked.row.error_message),
+        failed_at=_text(parked.row.failed_at),
+        retry_count=parked.row.retry_count,
+        marked_permanent_at=parked.marked_permanent_at,
+        dead_letter_id=parked.dead_letter_id,
+        last_retry_at=_optional_text(parked.row.last_retry_at),
+        last_error=parked.row.last_error,
+        reason=parked.reason,
+    )
+
+
+_: Store = MemoryStore()

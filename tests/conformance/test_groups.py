@@ -1,0 +1,493 @@
+"""What every store promises of the group in which a drain works on letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.store.base import (
+    Busy,
+    CommitRefused,
+    NewLetter,
+    Opened,
+    Parking,
+    Retry,
+    Settlement,
+    Snoozed,
+    StorageFault,
+    Store,
+    TransactionLost,
+)
+from tests.conformance.backends import SETTINGS, Backend
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NOW = (datetime(2026, 11, 24, 12, 0, 0, 123_456, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+NOW_TEXT = "2026-11-24T12:00:00.123456Z"
+NEW = NewLetter(42, b"ok:payload", "boom", NOW)
+
+
+@pytest.fixture
+def store(backend: Backend) -> Iterator[Store]:
+    """A store within a drain."""
+    with backend.store.draining(SETTINGS):
+        yield backend.store
+
+
+def candidates(store: Store, *, with_error: bool = False) -> list[tuple[Any, ...]]:
+    """In the order of ids, texts as `str`."""
+    with store.candidates(with_error=with_error) as rows:
+        return sorted(tuple(text_of(value) for value in row) for row in rows)
+
+
+def text_of(value: object) -> object:
+    assert not isinstance(value, bytes), "bytes would be a BLOB, which is no text"
+    return value.decode() if isinstance(value, bytearray) else value
+
+
+def call(backend: Backend, letter_id: int, *, effect: int | None = None) -> None:
+    """A handler's call that goes well."""
+    backend.store.isolate(letter_id)
+    backend.write(backend.store.connection, letter_id if effect is None else effect)
+    backend.store.keep()
+
+
+def commit(store: Store, **settled: Any) -> None:
+    store.settle(Settlement(**settled))
+    store.end(commit=True)
+
+
+# Candidates
+
+
+def test_every_letter_is_a_candidate(backend: Backend, store: Store) -> None:
+    one = backend.insert(last_retry_at="2026-11-24T11:00:00Z", retry_count=2)
+    two = backend.insert(failed_at="yesterday", error_message="nöpe")
+    assert candidates(store) == [
+        (one, 2, "2026-11-24 10:00:00", "2026-11-24T11:00:00Z", None),
+        (two, 0, "yesterday", None, None),
+    ]
+    assert [row[5] for row in candidates(store, with_error=True)] == ["boom", "nöpe"]
+
+
+def test_a_store_without_letters_has_no_candidates(store: Store) -> None:
+    assert candidates(store) == []
+
+
+@pytest.mark.parametrize("columns", [{"retry_count": 4}, {"last_retry_at": NOW_TEXT[:-1]}])
+def test_a_not_before_counts_only_for_the_state_that_it_was_set_in(
+    backend: Backend, store: Store, columns: dict[str, Any]
+) -> None:
+    retried, snoozed = store.add([NEW, NEW])
+    store.begin()
+    commit(
+        store,
+        retries=[Retry(retried, 3, NOW, "down", not_before=NOW + 1)],
+        snoozed=[Snoozed(snoozed, NOW + 2)],
+    )
+    assert [row[4] for row in candidates(store)] == [NOW + 1, NOW + 2]
+    assert [letter.not_before for letter in store.read()] == [
+        EPOCH + timedelta(microseconds=NOW + n) for n in (2, 1)
+    ]
+    backend.update(retried, **columns)
+    backend.update(snoozed, **columns)
+    assert [row[4] for row in candidates(store)] == [None, None]
+    assert [letter.not_before for letter in store.read()] == [None, None]
+
+
+# Opening a group
+
+
+def test_a_group_knows_that_nobody_wrote(store: Store) -> None:
+    candidates(store)
+    for _ in range(2):
+        assert store.begin() == Opened(unchanged=True, died_in=None)
+        store.end(commit=True)
+
+
+def test_a_group_knows_that_somebody_wrote(backend: Backend, store: Store) -> None:
+    candidates(store)
+    backend.insert()
+    for _ in range(2):
+        assert store.begin() == Opened(unchanged=False, died_in=None)
+        store.end(commit=True)
+    candidates(store)
+    assert store.begin().unchanged
+
+
+def test_a_group_knows_that_a_handler_wrote_to_the_queue(store: Store) -> None:
+    one, two = store.add([NEW, NEW])
+    candidates(store)
+    store.begin()
+    store.isolate(one)
+    store.delete([two])
+    store.keep()
+    commit(store)
+    assert not store.begin().unchanged
+
+
+def test_nobody_else_writes_while_a_group_is_open(backend: Backend, store: Store) -> None:
+    assert backend.others_can_write()
+    store.begin()
+    assert not backend.others_can_write()
+    store.end(commit=True)
+    assert backend.others_can_write()
+
+
+def test_a_group_waits_for_another_writer(backend: Backend, store: Store) -> None:
+    with backend.another_writes(), pytest.raises(Busy):
+        store.begin()
+    store.begin()
+    store.end(commit=True)
+
+
+# Fetching
+
+
+def test_rows_are_fetched_in_the_order_of_the_ids(backend: Backend, store: Store) -> None:
+    ids = [backend.insert(event_id=n, retry_count=n) for n in range(4)]
+    backend.remove(ids[1])
+    store.begin()
+    wanted = [ids[2], ids[0], ids[1], ids[3]]
+    assert store.fetch(wanted, inline=100, verify=False) == [
+        (ids[n], n, n, b"ok:payload") for n in (2, 0, 3)
+    ]
+
+
+@pytest.mark.parametrize(("inline", "is_there"), [(10, True), (9, False), (None, True)])
+def test_long_event_bytes_are_left_out(
+    backend: Backend, store: Store, inline: int | None, is_there: bool
+) -> None:
+    letter = backend.insert(event_bytes=b"0123456789")
+    store.begin()
+    ((*_, event_bytes),) = store.fetch([letter], inline=inline, verify=False)
+    assert event_bytes == (b"0123456789" if is_there else None)
+
+
+def test_rows_to_verify_carry_the_columns_of_the_candidates(
+    backend: Backend, store: Store
+) -> None:
+    backend.insert(failed_at="yesterday")
+    backend.insert(retry_count=2, last_retry_at=NOW_TEXT)
+    planned = candidates(store)
+    store.begin()
+    fetched = store.fetch([row[0] for row in planned], inline=0, verify=True)
+    assert [tuple(text_of(value) for value in row[:5]) for row in fetched] == planned
+    assert [row[5:] for row in fetched] == [(42, None), (42, None)]
+
+
+# One letter after the other
+
+
+def test_what_a_handler_wrote_is_committed_with_its_ack(backend: Backend, store: Store) -> None:
+    ids = store.add([NEW, NEW])
+    store.begin()
+    for letter in ids:
+        call(backend, letter)
+    assert backend.effects() == []
+    commit(store, acked=ids)
+    assert backend.effects() == ids
+    assert backend.ids() == []
+
+
+def test_a_group_that_is_taken_back_leaves_nothing(backend: Backend, store: Store) -> None:
+    ids = store.add([NEW, NEW])
+    store.begin()
+    call(backend, ids[0])
+    store.settle(Settlement(acked=ids))
+    store.end(commit=False)
+    store.end(commit=False)
+    assert backend.effects() == []
+    assert backend.ids() == ids
+    assert backend.others_can_write()
+
+
+def test_undo_takes_back_the_letter_in_hand_alone(backend: Backend, store: Store) -> None:
+    store.begin()
+    call(backend, 1)
+    store.isolate(2)
+    backend.write(store.connection, 2)
+    assert store.undo(ValueError("bad")) is None
+    call(backend, 3)
+    commit(store)
+    assert backend.effects() == [1, 3]
+
+
+@pytest.mark.parametrize(("unless", "left"), [(2, [1, 2]), (1, [1])])
+def test_undo_spares_the_letter_that_is_done(
+    backend: Backend, store: Store, unless: int, left: list[int]
+) -> None:
+    store.begin()
+    call(backend, 1)
+    call(backend, 2)
+    store.undo(unless=unless)
+    commit(store)
+    assert backend.effects() == left
+
+
+def test_undo_without_a_letter_in_hand_takes_back_nothing(
+    backend: Backend, store: Store
+) -> None:
+    store.begin()
+    assert store.undo() is None
+    call(backend, 1)
+    store.isolate(2)
+    store.undo()
+    assert store.undo() is None
+    commit(store)
+    assert backend.effects() == [1]
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_handler_cannot_end_the_transaction(backend: Backend, store: Store, end: str) -> None:
+    store.begin()
+    call(backend, 1)
+    store.isolate(2)
+    backend.write(store.connection, 2)
+    with pytest.raises(Exception):  # noqa: B017, PT011 -- of whatever kind, it may be swallowed
+        getattr(store.connection, end)()
+    with pytest.raises(InvalidStateError, match="the handler tried to"):
+        store.keep()
+    assert "the handler tried to" in str(store.undo())
+    assert backend.effects() == []
+    call(backend, 3)
+    commit(store)
+    assert backend.effects() == [1, 3]
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_lost_transaction_is_told(backend: Backend, store: Store, raised: bool) -> None:
+    store.begin()
+    call(backend, 1)
+    store.isolate(2)
+    backend.lose_transaction(store.connection)
+    with pytest.raises(TransactionLost) as lost:
+        store.undo(ValueError("bad")) if raised else store.keep()
+    assert (lost.value.by_letter_in_hand, lost.value.committed) == (True, False)
+    assert store.begin().died_in is None
+    call(backend, 3)
+    commit(store)
+    assert backend.effects() == [3]
+
+
+def test_a_transaction_that_the_handler_committed_is_told(
+    backend: Backend, store: Store
+) -> None:
+    ids = store.add([NEW])
+    store.begin()
+    call(backend, 1)
+    store.isolate(2)
+    backend.commit_behind_the_guard(store.connection)
+    with pytest.raises(TransactionLost) as lost:
+        store.keep()
+    assert (lost.value.by_letter_in_hand, lost.value.committed) == (True, True)
+    assert store.begin().died_in is None
+    commit(store, acked=ids)
+    assert backend.effects() == [1]
+    assert backend.ids() == []
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_fault_of_the_database_is_nobodys_failure(
+    backend: Backend, store: Store, wrapped: bool
+) -> None:
+    store.begin()
+    store.isolate(1)
+    error: Exception = backend.database_fault()
+    if wrapped:
+        cause, error = error, RuntimeError("it did not work")
+        error.__cause__ = cause
+    with pytest.raises(StorageFault):
+        store.undo(error)
+    store.end(commit=False)
+    assert store.begin().died_in is None
+
+
+# Settling and committing
+
+
+def test_a_failed_letter_keeps_its_count_time_and_latest_error(store: Store) -> None:
+    (letter_id,) = store.add([NEW])
+    for count, error in [(1, "first"), (2, "second")]:
+        store.begin()
+        commit(store, retries=[Retry(letter_id, count, NOW, error)])
+        (letter,) = store.read()
+        assert (letter.retry_count, letter.last_retry_at) == (count, NOW_TEXT)
+        assert (letter.error_message, letter.last_error) == ("boom", error)
+        assert letter.not_before is None
+
+
+def test_a_later_failure_ends_what_a_handler_asked_for(store: Store) -> None:
+    (letter_id,) = store.add([NEW])
+    for not_before in (NOW + 1, None):
+        store.begin()
+        commit(store, retries=[Retry(letter_id, 1, NOW, "down", not_before)])
+    assert [row[4] for row in candidates(store)] == [None]
+
+
+def test_a_snoozed_letter_has_spent_nothing(backend: Backend, store: Store) -> None:
+    letter_id = backend.insert(retry_count=2, last_retry_at=NOW_TEXT)
+    store.begin()
+    commit(store, snoozed=[Snoozed(letter_id, NOW + 5)])
+    (letter,) = store.read()
+    assert (letter.retry_count, letter.last_retry_at, letter.last_error) == (2, NOW_TEXT, None)
+    assert letter.not_before == EPOCH + timedelta(microseconds=NOW + 5)
+
+
+def test_a_letter_is_parked_with_its_last_attempt(store: Store) -> None:
+    (letter_id,) = store.add([NEW])
+    store.begin()
+    commit(store, parked=[Parking(letter_id, NOW, "poison", 5, NOW, "down")])
+    assert store.count() == 0
+    (parked,) = store.read(parked=True)
+    assert (parked.retry_count, parked.last_retry_at) == (5, NOW_TEXT)
+    assert (parked.error_message, parked.last_error, parked.reason) == ("boom", "down", "poison")
+    assert (parked.dead_letter_id, parked.marked_permanent_at) == (letter_id, NOW_TEXT[:10] + " 12:00:00")
+
+
+def test_a_letter_parked_unattempted_keeps_its_columns(backend: Backend, store: Store) -> None:
+    letter_id = backend.insert(retry_count=-1, failed_at="never", last_retry_at="hm")
+    store.begin()
+    commit(store, parked=[Parking(letter_id, NOW, "unreadable")])
+    (parked,) = store.read(parked=True)
+    assert (parked.retry_count, parked.failed_at, parked.last_retry_at) == (-1, "never", "hm")
+
+
+def test_letters_that_are_gone_are_settled_without_effect(store: Store) -> None:
+    kept = store.add([NEW])
+    gone = kept[0] + 5
+    store.begin()
+    commit(
+        store,
+        acked=[gone],
+        retries=[Retry(gone, 1, NOW, "down")],
+        snoozed=[Snoozed(gone, NOW)],
+        parked=[Parking(gone, NOW, "poison")],
+    )
+    assert [letter.id for letter in store.read()] == kept
+    assert store.count(parked=True) == 0
+
+
+def test_many_letters_are_settled_together(store: Store) -> None:
+    ids = store.add([NEW] * 1500)
+    store.begin()
+    commit(
+        store, acked=ids[1200::-1], parked=[Parking(i, NOW, "poison") for i in ids[1201:1450]]
+    )
+    assert [letter.id for letter in store.read()] == ids[:1449:-1]
+    assert store.count(parked=True) == 249
+
+
+def test_a_commit_that_has_to_wait_can_be_asked_for_again(
+    backend: Backend, store: Store
+) -> None:
+    ids = store.add([NEW])
+    store.begin()
+    call(backend, 1)
+    store.settle(Settlement(acked=ids))
+    with backend.another_reads():
+        for _ in range(2):
+            with pytest.raises(Busy):
+                store.end(commit=True)
+    store.end(commit=True)
+    assert backend.effects() == [1]
+    assert backend.ids() == []
+
+
+def test_a_group_that_cannot_be_committed_is_told(backend: Backend, store: Store) -> None:
+    ids = store.add([NEW])
+    store.begin()
+    store.isolate(ids[0])
+    backend.make_uncommittable(store.connection)
+    store.keep()
+    with pytest.raises(CommitRefused):
+        commit(store, acked=ids)
+    store.end(commit=False)
+    assert backend.ids() == ids
+    store.begin()
+    call(backend, 1)
+    commit(store, acked=ids)
+    assert backend.effects() == [1]
+
+
+# Deaths
+
+
+def test_a_death_in_a_handler_is_charged_once(backend: Backend, store: Store) -> None:
+    ids = store.add([NEW, NEW])
+    backend.die_in(ids[0])
+    for _ in range(2):
+        assert store.begin().died_in == ids[0]
+        store.end(commit=False)
+    assert store.begin().died_in == ids[0]
+    commit(store, retries=[Retry(ids[0], 1, NOW, "died")])
+    assert store.begin().died_in is None
+    assert backend.effects() == []
+    assert [letter.retry_count for letter in store.read()] == [0, 1]
+
+
+def test_a_second_death_in_the_same_letter_is_charged_too(
+    backend: Backend, store: Store
+) -> None:
+    ids = store.add([NEW])
+    for count in (1, 2):
+        backend.die_in(ids[0])
+        assert store.begin().died_in == ids[0]
+        commit(store, retries=[Retry(ids[0], count, NOW, "died")])
+
+
+# The whole drain
+
+
+def test_the_last_drains_settings_are_kept_with_its_first_group(backend: Backend) -> None:
+    store = backend.store
+    with store.draining(SETTINGS):
+        store.begin()
+        store.end(commit=False)
+        assert store.figures(1).settings is None
+        store.begin()
+        store.end(commit=True)
+    assert store.figures(1).settings == SETTINGS.settings
+
+
+def test_an_open_transaction_cannot_be_drained_in(backend: Backend) -> None:
+    backend.begin()
+    kept = backend.store.add([NEW])
+    with pytest.raises(InvalidStateError), backend.store.draining(SETTINGS):
+        pass
+    backend.commit()
+    assert backend.ids() == kept
+
+
+def test_a_drain_within_a_drain_is_refused_and_does_no_harm(
+    backend: Backend, store: Store
+) -> None:
+    with pytest.raises(InvalidStateError), store.draining(SETTINGS):
+        pass
+    ids = store.add([NEW])
+    store.begin()
+    call(backend, 1)
+    commit(store, acked=ids)
+    assert backend.effects() == [1]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_drain_that_breaks_off_leaves_no_transaction(
+    backend: Backend, error: type[BaseException]
+) -> None:
+    with pytest.raises(error), backend.store.draining(SETTINGS):
+        backend.store.begin()
+        backend.store.isolate(1)
+        backend.write(backend.store.connection, 1)
+        raise error
+    assert backend.others_can_write()
+    assert backend.effects() == []
+    backend.begin()
+    backend.write(backend.store.connection, 2)
+    backend.commit()
+    assert backend.effects() == [2]
+    with backend.store.draining(SETTINGS):
+        assert backend.store.begin().died_in is None

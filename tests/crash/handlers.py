@@ -1,0 +1,151 @@
+"""Handlers that leave their event id in `effects`, and then do what may happen to a process.
+
+An event is `name:argument`, and a name that of a function here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from azoth_dlq import EventHandlerRegistry, NonRetryable
+from tests.crash.talk import say, wait_for
+
+Act = Callable[[sqlite3.Connection, Path, str], None]
+
+
+def registry(folder: Path) -> EventHandlerRegistry:
+    """Every handler of this module; `folder` is where those that wait look for their file."""
+    handlers = EventHandlerRegistry(route=route)
+    for name, act in ACTS.items():
+        handlers.register(name, _leaving_an_effect(act, folder))
+    return handlers
+
+
+def route(event_bytes: bytes) -> tuple[str, bytes]:
+    name, _, argument = event_bytes.partition(b":")
+    if name == b"dies_in_route":
+        _die(argument.decode())
+    return name.decode(), argument
+
+
+def _leaving_an_effect(
+    act: Act, folder: Path
+) -> Callable[[sqlite3.Connection, int, bytes], None]:
+    def handle(conn: sqlite3.Connection, event_id: int, payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        act(conn, folder, payload.decode())
+
+    return handle
+
+
+def ok(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    pass
+
+
+def takes(_conn: sqlite3.Connection, _folder: Path, milliseconds: str) -> None:
+    time.sleep(int(milliseconds) / 1000)
+
+
+def fails(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    raise ValueError("not today")
+
+
+def flaky(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    if random.random() < 0.5:
+        raise ValueError("not today")
+
+
+def parks(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    raise NonRetryable("never")
+
+
+def grows(conn: sqlite3.Connection, _folder: Path, size: str) -> None:
+    conn.execute("INSERT INTO bulk VALUES (randomblob(?))", (int(size),))
+
+
+def waits(_conn: sqlite3.Connection, folder: Path, file: str) -> None:
+    say("in hand")
+    wait_for(folder / file)
+
+
+def fails_after(conn: sqlite3.Connection, folder: Path, file: str) -> None:
+    waits(conn, folder, file)
+    raise ValueError("not today")
+
+
+def rolls_back_and_waits(conn: sqlite3.Connection, folder: Path, file: str) -> None:
+    conn.execute("CREATE TABLE once (x UNIQUE)")
+    conn.execute("INSERT INTO once VALUES (1)")
+    with contextlib.suppress(sqlite3.IntegrityError):
+        conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
+    waits(conn, folder, file)
+
+
+def exits(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    raise SystemExit(3)
+
+
+def dies(_conn: sqlite3.Connection, _folder: Path, way: str) -> None:
+    _die(way)
+
+
+def _die(way: str) -> None:
+    match way:
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(70)
+        case "segfault":
+            faulthandler._sigsegv()  # type: ignore[attr-defined]  # noqa: SLF001 -- made for tests
+        case "abort":
+            os.abort()
+
+
+def ends(conn: sqlite3.Connection, _folder: Path, way: str) -> None:
+    match way:
+        case "commit":
+            conn.commit()
+        case "swallowed":
+            with contextlib.suppress(Exception):
+                conn.commit()
+        case "rollback":
+            conn.rollback()
+        case "close":
+            conn.close()
+        case "executescript":
+            conn.executescript("INSERT INTO effects VALUES (-1)")
+        case "conflict":
+            conn.execute("CREATE TABLE once (x UNIQUE)")
+            conn.execute("INSERT INTO once VALUES (1)")
+            conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
+        case "unguarded":
+            sqlite3.Connection.set_authorizer(conn, None)
+            sqlite3.Connection.commit(conn)
+
+
+def forks(_conn: sqlite3.Connection, _folder: Path, way: str) -> None:
+    """The process goes on when its child has ended."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    elif way == "exit":
+        os._exit(0)
+    elif way == "sys_exit":
+        raise SystemExit(0)
+
+
+ACTS: dict[str, Act] = {
+    act.__name__: act
+    for act in (
+        ok, takes, fails, flaky, parks, grows, waits, fails_after, rolls_back_and_waits, exits, dies, ends,
+        forks,
+    )
+}  # fmt: skip

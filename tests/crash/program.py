@@ -1,0 +1,107 @@
+"""A program that drains a file once, run as a process: `python -m tests.crash.program FILE ORDER`.
+
+ORDER is JSON with the members of `Order`. The last line that the program says is JSON: how the drain
+ended, with which message, its report, and whether a forked child says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from azoth_dlq import (
+    DeadLetterQueue,
+    DlqReplayConfig,
+    DlqReplayer,
+    InvalidStateError,
+    ReplayReport,
+    StorageError,
+)
+from tests.crash import handlers
+from tests.crash.talk import Pauses, say
+
+
+@dataclass
+class Order:
+    """Settings of the drain; points to pause at (opened, committed, yielding, settling); seconds
+    after which a thread asks for a shutdown; bytes beyond which no file may grow."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    pauses: list[str] = field(default_factory=list)
+    shutdown_after: float | None = None
+    largest_file: int | None = None
+
+
+def _limit_file_size(size: int) -> None:
+    import resource  # noqa: PLC0415 -- there is none on Windows
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def _pause_while_settling(connection: sqlite3.Connection, pauses: Pauses) -> None:
+    connection.create_function("settling", 0, lambda: pauses.at("settling"))
+    connection.execute(
+        "CREATE TEMP TRIGGER settles BEFORE DELETE ON main.dead_letter_queue "
+        "BEGIN SELECT settling(); END"
+    )
+
+
+def drain(path: Path, order: Order) -> ReplayReport:
+    pauses = Pauses(path.parent, order.pauses)
+
+    def sleep(seconds: float) -> None:
+        pauses.at("yielding")
+        time.sleep(seconds)
+
+    with DeadLetterQueue.open(path) as queue:
+        if "settling" in pauses:
+            _pause_while_settling(queue.connection, pauses)
+        config = DlqReplayConfig.from_mapping(order.settings)
+        replayer = DlqReplayer(queue, handlers.registry(path.parent), config, sleep=sleep)
+        pauses.at("opened")
+        if order.shutdown_after is not None:
+            threading.Timer(order.shutdown_after, replayer.shutdown).start()
+        if order.largest_file is not None:
+            _limit_file_size(order.largest_file)
+        say("draining")
+        return replayer.drain(on_progress=lambda _: pauses.at("committed"))
+
+
+def _kind(error: BaseException) -> str:
+    known = (StorageError, InvalidStateError)
+    return next((k.__name__ for k in known if isinstance(error, k)), type(error).__name__)
+
+
+def main() -> None:
+    process = os.getpid()
+    ended, message = "returned", ""
+    report: ReplayReport | None = None
+    try:
+        report = drain(Path(sys.argv[1]), Order(**json.loads(sys.argv[2])))
+    # What a drain lets go up is what the tests look at, interrupts too.
+    except BaseException as error:  # noqa: BLE001
+        ended, message = _kind(error), str(error)
+        report = getattr(error, "report", None)
+    say(
+        json.dumps(
+            {
+                "ended": ended,
+                "message": message,
+                "report": None if report is None else report.as_dict(),
+                "forked": os.getpid() != process,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

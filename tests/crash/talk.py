@@ -1,0 +1,41 @@
+"""How a process of these tests and the test talk: lines on stdout one way, files the other."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+PATIENCE_SECONDS = 60.0
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def wait_for(path: Path) -> None:
+    """Wait until the test makes the file. Errors: TimeoutError."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody made {path}")
+        time.sleep(0.002)
+
+
+class Pauses:
+    """Says that a point was reached, the first time it is, and waits there for the file `go`."""
+
+    def __init__(self, folder: Path, points: Collection[str]) -> None:
+        self._go = folder / "go"
+        self._points = set(points)
+
+    def __contains__(self, point: str) -> bool:
+        return point in self._points
+
+    def at(self, point: str) -> None:
+        if point in self._points:
+            self._points.discard(point)
+            say(point)
+            wait_for(self._go)

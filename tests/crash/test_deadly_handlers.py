@@ -1,0 +1,93 @@
+"""Handlers that kill the process they run in."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.crash.conftest import DlqFile
+
+WAYS = [
+    pytest.param(
+        "killed",
+        marks=pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here"),
+    ),
+    "exit",
+    "segfault",
+    "abort",
+]
+MAX_RETRIES = 2
+DIED = "process died"
+
+
+def _with_a_culprit_at(file: DlqFile, place: int, event: str) -> tuple[list[int], int]:
+    """Nine letters; those that are good, and the deadly one."""
+    events = ["ok:"] * 9
+    events[place] = event
+    letters = file.add(*events)
+    culprit = letters.pop(place)
+    return letters, culprit
+
+
+def _drain_until_empty(file: DlqFile, culprit: int) -> list[dict[int, int]]:
+    """Start a drain again and again; the charges found after each death."""
+    deaths: list[dict[int, int]] = []
+    while file.left():
+        program = file.start(max_retries=MAX_RETRIES)
+        if program.wait() == 0:
+            continue
+        deaths.append(file.charges())
+        assert set(deaths[-1]) <= {culprit}
+        assert len(deaths) <= MAX_RETRIES + 1
+    return deaths
+
+
+@pytest.mark.parametrize("place", [0, 4, 8], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_deadly_letter_is_parked_and_all_others_are_done_once(
+    dlq_file: DlqFile, way: str, place: int
+) -> None:
+    good, culprit = _with_a_culprit_at(dlq_file, place, f"dies:{way}")
+    deaths = _drain_until_empty(dlq_file, culprit)
+    # Each death is charged by the process after it.
+    assert deaths == [{}, {culprit: 1}]
+    assert dlq_file.effects() == good
+    assert list(dlq_file.parked()) == [culprit]
+    assert DIED in dlq_file.parked()[culprit]
+    dlq_file.assert_whole([*good, culprit])
+
+
+def test_a_letter_that_kills_the_process_in_the_route_is_charged_itself(dlq_file: DlqFile) -> None:
+    good, culprit = _with_a_culprit_at(dlq_file, 4, "dies_in_route:exit")
+    _drain_until_empty(dlq_file, culprit)
+    assert dlq_file.effects() == good
+    assert list(dlq_file.parked()) == [culprit]
+    assert DIED in dlq_file.parked()[culprit]
+
+
+def test_two_processes_that_meet_a_deadly_letter_die_no_more_often_than_one(
+    dlq_file: DlqFile,
+) -> None:
+    letters = dlq_file.add(*["takes:1"] * 100, "dies:exit", *["takes:1"] * 100)
+    culprit = letters[100]
+    deaths = 0
+    settings = {"max_retries": MAX_RETRIES, "max_transaction_time": 0.005, "yield_time": 0}
+    while dlq_file.left():
+        programs = [dlq_file.start(**settings) for _ in range(2)]
+        deaths += sum(program.wait() != 0 for program in programs)
+        assert deaths <= MAX_RETRIES + 1
+        assert set(dlq_file.charges()) <= {culprit}
+    assert dlq_file.effects() == [letter for letter in letters if letter != culprit]
+    assert list(dlq_file.parked()) == [culprit]
+    dlq_file.assert_whole(letters)
+
+
+def test_a_letter_that_fails_and_one_that_dies_are_counted_alike(dlq_file: DlqFile) -> None:
+    good, culprit = _with_a_culprit_at(dlq_file, 0, "dies:exit")
+    dlq_file.query("UPDATE dead_letter_queue SET retry_count = 1 WHERE id = ?", culprit)
+    assert dlq_file.start(max_retries=MAX_RETRIES, priority="fifo").wait() != 0
+    report = dlq_file.drain(max_retries=MAX_RETRIES)
+    assert report["parked"] == 1
+    assert dlq_file.effects() == good
+    assert f"failed 2 of {MAX_RETRIES} attempts" in dlq_file.parked()[culprit]

@@ -1,0 +1,70 @@
+"""A process that dies while no handler runs: nobody is charged. And whose death a charge is."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from azoth_dlq import DeadLetterQueue
+from tests.crash.conftest import DlqFile
+
+
+@pytest.mark.parametrize("point", ["committed", "yielding", "settling"])
+def test_a_death_between_handlers_charges_nobody(dlq_file: DlqFile, point: str) -> None:
+    """Committed: between two groups. Settling: the calls are over, the acks not yet committed."""
+    letters = dlq_file.add("ok:", "takes:1100", "ok:", "ok:", "ok:")
+    program = dlq_file.start(point, max_retries=1)
+    program.wait_for(point)
+    program.kill()
+    dlq_file.assert_whole(letters)
+    dlq_file.drain(max_retries=1)
+    assert dlq_file.parked() == {}
+    assert dlq_file.effects() == letters
+
+
+def test_a_death_in_a_handler_charges_its_letter_once(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add("ok:", "waits:released", "ok:")
+    program = dlq_file.start()
+    program.wait_for("in hand")
+    program.kill()
+    dlq_file.assert_whole(letters)
+    dlq_file.make("released")
+    assert dlq_file.drain()["succeeded"] == 2
+    assert dlq_file.charges() == {letters[1]: 1}
+    assert dlq_file.drain()["succeeded"] == 1
+    dlq_file.assert_whole(letters)
+
+
+def test_a_charge_that_cannot_be_committed_is_made_by_the_next_drain(dlq_file: DlqFile) -> None:
+    """A reader keeps a rollback-journal file from being written, and a full log none in WAL."""
+    letters = dlq_file.add("ok:", "dies:exit", "ok:")
+    dlq_file.start().wait()
+    with closing(dlq_file.connect()) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM effects").fetchall()
+        dlq_file.start(busy_timeout=0.2).wait()
+    dlq_file.drain()
+    assert dlq_file.charges() == {letters[1]: 1}
+    assert dlq_file.effects() == [letters[0], letters[2]]
+
+
+def test_a_process_that_lost_its_lock_leaves_the_letter_of_another_alone(
+    dlq_file: DlqFile,
+) -> None:
+    """What the other's handler wrote before it failed is undone all the same."""
+    first, second = dlq_file.add("rolls_back_and_waits:lost", "fails_after:failed")
+    loser = dlq_file.start()
+    loser.wait_for("in hand")
+    with DeadLetterQueue.open(dlq_file.path) as queue:
+        queue.mark_retry(first)
+    other = dlq_file.start()
+    other.wait_for("in hand")
+    dlq_file.make("lost")
+    # It has nothing to say while it waits for the lock that the other holds.
+    loser.wait_until_idle()
+    dlq_file.make("failed")
+    assert other.report()["failed"] >= 1
+    loser.wait()
+    assert second in dlq_file.charges()
+    assert dlq_file.effects() == []

@@ -1,0 +1,78 @@
+"""Handlers that fork, and queues that are used in a child."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from azoth_dlq import (
+    DeadLetterQueue,
+    DlqReplayer,
+    EventHandlerRegistry,
+    InvalidStateError,
+)
+from tests.crash.conftest import DlqFile, Ending
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+INVALID_STATE = 42
+
+
+def _by_child(endings: list[Ending]) -> dict[bool, Ending]:
+    assert len(endings) <= 2
+    return {ending.forked: ending for ending in endings}
+
+
+@pytest.mark.parametrize("way", ["exit", "goes_on", "sys_exit"])
+def test_a_child_forked_by_a_handler_harms_no_letter(dlq_file: DlqFile, way: str) -> None:
+    letters = dlq_file.add("grows:5000", "ok:", f"forks:{way}", "ok:", "grows:5000")
+    endings = _by_child(dlq_file.start().endings())
+    parent = endings[False]
+    assert parent.ended == "returned", parent
+    assert parent.report is not None
+    assert parent.report["succeeded"] == len(letters)
+    assert dlq_file.effects() == letters
+    dlq_file.assert_whole(letters)
+    assert (True in endings) == (way != "exit")
+    if way != "exit":
+        assert endings[True].ended == "InvalidStateError"
+        assert "forked" in endings[True].message
+
+
+def test_letters_after_a_fork_are_isolated_as_before(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add("forks:goes_on", "fails:", "ok:", "ends:commit", "ok:")
+    _by_child(dlq_file.start().endings())
+    assert dlq_file.effects() == [letters[0], letters[2], letters[4]]
+    assert dlq_file.charges() == {letters[1]: 1, letters[3]: 1}
+
+
+def _status_in_child(action: Callable[[], object]) -> int:
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 1
+    try:
+        action()
+        status = 0
+    except InvalidStateError:
+        status = INVALID_STATE
+    finally:
+        os._exit(status)
+
+
+USES: dict[str, Callable[[DeadLetterQueue], object]] = {
+    "count": DeadLetterQueue.count,
+    "add": lambda queue: queue.add(1, b"ok:", "boom"),
+    "letters": DeadLetterQueue.letters,
+    "requeue": lambda queue: queue.requeue([1]),
+    "drain": lambda queue: DlqReplayer(queue, EventHandlerRegistry()).drain(),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_queue_of_the_parent_is_refused_in_a_child(tmp_path: Path, use: str) -> None:
+    with DeadLetterQueue.open(tmp_path / "projection.db") as queue:
+        assert _status_in_child(lambda: USES[use](queue)) == INVALID_STATE
+        assert queue.count() == 0

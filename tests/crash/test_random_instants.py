@@ -1,0 +1,81 @@
+"""Drains that are killed or interrupted at random instants, and started again until all is done.
+
+`AZOTH_DLQ_KILLS=1000 pytest tests/crash/test_random_instants.py --timeout 3600` kills and interrupts
+so many processes for each journal mode instead of 25.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+
+from tests.crash.conftest import DlqFile
+
+KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25"))
+# Some are charged for deaths, none so often that it is parked.
+SETTINGS = {"max_retries": 10**6, "max_transaction_time": 0.01}
+EVENTS = ("takes:1", "ok:", "ok:", "flaky:", "takes:2", "ok:", "parks:")
+LETTERS_A_KILL = 100
+
+
+def _add_letters(file: DlqFile) -> list[int]:
+    return file.add(*(EVENTS[n % len(EVENTS)] for n in range(KILLS * LETTERS_A_KILL)))
+
+
+def _charges_of_good_letters(file: DlqFile) -> int:
+    return sum(
+        count
+        for (count,) in file.query(
+            "SELECT retry_count FROM dead_letter_queue WHERE event_bytes IN ('ok:', 'takes:1')"
+        )
+    )
+
+
+def _ended_at_random(file: DlqFile, chance: random.Random, how: signal.Signals) -> None:
+    program = file.start(**SETTINGS)
+    # Now and then before it drains, or opens the file, at all.
+    if chance.random() < 0.9:
+        program.wait_for("draining")
+    time.sleep(chance.uniform(0, 0.12))
+    program.interrupt(how)
+    program.wait()
+
+
+def _drain_what_is_left(file: DlqFile, letters: list[int]) -> None:
+    while file.left():
+        file.drain(**SETTINGS)
+    file.assert_whole(letters)
+    expected = [i for n, i in enumerate(letters) if EVENTS[n % len(EVENTS)] != "parks:"]
+    assert file.effects() == expected
+
+
+def test_a_drain_killed_at_random_instants_does_everything_once(dlq_file: DlqFile) -> None:
+    letters = _add_letters(dlq_file)
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(KILLS):
+        before = _charges_of_good_letters(dlq_file)
+        _ended_at_random(dlq_file, chance, signal.SIGKILL)
+        dlq_file.assert_whole(letters)
+        # Only the death before this one can have been charged, to one letter.
+        assert _charges_of_good_letters(dlq_file) <= before + 1
+    _drain_what_is_left(dlq_file, letters)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGINT to one process")
+def test_a_drain_interrupted_at_random_instants_charges_nobody(dlq_file: DlqFile) -> None:
+    letters = _add_letters(dlq_file)
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(KILLS):
+        _ended_at_random(dlq_file, chance, signal.SIGINT)
+        dlq_file.assert_whole(letters)
+        assert _charges_of_good_letters(dlq_file) == 0
+    _drain_what_is_left(dlq_file, letters)

@@ -1,0 +1,38 @@
+"""Several processes that drain one file at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.conftest import DlqFile
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_drains_at_once_do_every_letter_once(dlq_file: DlqFile, count: int) -> None:
+    letters = dlq_file.add(*(["ok:"] * 9 + ["takes:1"]) * 400)
+    settings = {"max_transaction_time": 0.02, "yield_time": 0.01}
+    programs = [dlq_file.start("opened", **settings) for _ in range(count)]
+    for program in programs:
+        program.wait_for("opened")
+    dlq_file.make("go")
+    reports = [program.report() for program in programs]
+    assert dlq_file.left() == []
+    assert dlq_file.effects() == letters
+    assert sum(report["succeeded"] for report in reports) == len(letters)
+    assert [report["failed"] for report in reports] == [0] * count
+    # They did work beside one another: what one had planned another had done.
+    assert sum(report["skipped"] for report in reports) > 0
+
+
+def test_letters_that_fail_in_one_drain_are_not_attempted_by_another(dlq_file: DlqFile) -> None:
+    """Each was planned by both, and its second attempt would be one too many."""
+    letters = dlq_file.add(*["fails:"] * 200)
+    settings = {"max_transaction_time": 0.002, "yield_time": 0}
+    programs = [dlq_file.start("opened", **settings) for _ in range(2)]
+    for program in programs:
+        program.wait_for("opened")
+    dlq_file.make("go")
+    reports = [program.report() for program in programs]
+    assert sum(report["failed"] for report in reports) == len(letters)
+    assert dlq_file.charges() == dict.fromkeys(letters, 1)
+    assert dlq_file.effects() == []

@@ -1,0 +1,58 @@
+"""A drain beside another program that writes to the same file."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.conftest import DlqFile
+
+LONGEST_WAIT_SECONDS = 2.5
+
+
+@pytest.mark.parametrize(
+    "events", [["takes:1"] * 3000, ["takes:300"] * 12], ids=["short calls", "long calls"]
+)
+def test_a_writer_is_never_refused(dlq_file: DlqFile, events: list[str]) -> None:
+    letters = dlq_file.add(*events)
+    writer = dlq_file.run("writer")
+    writer.wait_for("writing")
+    report = dlq_file.drain()
+    dlq_file.make("enough")
+    (wrote,) = writer.last_words()
+    print(f"longest wait {wrote['longest']:.2f} s, {len(wrote['ids'])} letters written")
+    assert wrote["longest"] < LONGEST_WAIT_SECONDS
+    # It wrote during the drain, and what it wrote waits for the next.
+    assert len(wrote["ids"]) > 3
+    assert report["succeeded"] == len(letters)
+    assert dlq_file.effects() == letters
+    assert dlq_file.left() == wrote["ids"]
+    assert dlq_file.drain()["succeeded"] == len(wrote["ids"])
+    dlq_file.assert_whole([*letters, *wrote["ids"]])
+
+
+def test_letters_that_another_program_changed_since_the_plan_are_skipped(dlq_file: DlqFile) -> None:
+    first, retried, postponed, gone, last = dlq_file.add(*["ok:"] * 5)
+    program = dlq_file.start("committed", max_transaction_time=0.000001)
+    program.wait_for("committed")
+    dlq_file.query("UPDATE dead_letter_queue SET retry_count = 1 WHERE id = ?", retried)
+    dlq_file.query(
+        "UPDATE dead_letter_queue SET last_retry_at = '2020-01-01T00:00:00Z' WHERE id = ?",
+        postponed,
+    )
+    dlq_file.query("DELETE FROM dead_letter_queue WHERE id = ?", gone)
+    dlq_file.make("go")
+    report = program.report()
+    assert (report["succeeded"], report["failed"], report["skipped"]) == (2, 0, 3)
+    assert dlq_file.effects() == [first, last]
+    assert dlq_file.left() == [retried, postponed]
+
+
+def test_a_change_that_leaves_the_schedule_alone_skips_nothing(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add(*["ok:"] * 3)
+    program = dlq_file.start("committed", max_transaction_time=0.000001)
+    program.wait_for("committed")
+    dlq_file.query("UPDATE dead_letter_queue SET error_message = 'seen'")
+    dlq_file.make("go")
+    report = program.report()
+    assert (report["succeeded"], report["skipped"]) == (3, 0)
+    assert dlq_file.effects() == letters

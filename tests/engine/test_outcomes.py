@@ -1,0 +1,352 @@
+"""What becomes of a letter: acked, tried again, snoozed, parked, or left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from azoth_dlq import BackoffStrategy, FailedEvent, NonRetryable, RetryAfter, Snooze
+from azoth_dlq.kernels.eligibility import format_timestamp
+from tests.conftest import NOW, Scene
+
+
+def _register(scene: Scene, raises: Callable[[], BaseException]) -> None:
+    """The handler `raises` writes its effect, and raises."""
+
+    def handle(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        scene.calls.append(event_id)
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        raise raises()
+
+    scene.registry.register("raises", handle)
+
+
+def _letter(scene: Scene, letter_id: int) -> FailedEvent:
+    letter = scene.queue.get(letter_id)
+    assert letter is not None
+    return letter
+
+
+# Success
+
+
+def test_success_deletes_the_letter_and_keeps_its_effect(any_scene: Scene) -> None:
+    letter = any_scene.letter()
+    report = any_scene.drain()
+    assert (any_scene.left(), any_scene.effects()) == ([], [letter])
+    assert (report.succeeded, report.attempted) == (1, 1)
+    assert any_scene.queue.permanent_failure_count() == 0
+
+
+def test_what_a_handler_returns_does_not_matter(scene: Scene) -> None:
+    scene.registry.register("returns", lambda *_args: False)
+    scene.letter("returns")
+    assert scene.drain().succeeded == 1
+
+
+def test_a_handler_gets_the_queues_connection_its_event_id_and_bytes(scene: Scene) -> None:
+    got: list[tuple[Any, ...]] = []
+    scene.registry.register("takes", lambda *args: got.append(args))
+    scene.letter("", event_id=-(2**63), event_bytes=b"takes:a:b")
+    scene.drain()
+    [(conn, event_id, payload)] = got
+    assert conn is scene.queue.connection
+    assert (event_id, payload) == (-(2**63), b"a:b")
+    assert type(payload) is bytes
+
+
+# Exceptions
+
+
+def test_a_failure_counts_the_attempt_and_keeps_both_errors(any_scene: Scene) -> None:
+    letter = any_scene.letter("fails", retry_count=2, error="the first error")
+    any_scene.clock.move(microseconds=123456)
+    report = any_scene.drain()
+    failed = _letter(any_scene, letter)
+    assert failed.retry_count == 3
+    assert failed.last_retry_at == "2026-11-24T12:00:00.123456Z"
+    assert failed.error_message == "the first error"
+    assert failed.last_error == f"ValueError: event {letter} failed"
+    assert failed.not_before is None
+    assert any_scene.effects() == []
+    assert (report.failed, report.parked) == (1, 0)
+
+
+def test_the_latest_error_replaces_the_one_before(scene: Scene) -> None:
+    errors = iter([KeyError("one"), OSError("two")])
+    _register(scene, lambda: next(errors))
+    letter = scene.letter("raises", error="the first error")
+    scene.drain()
+    scene.drain(now=True)
+    failed = _letter(scene, letter)
+    assert (failed.error_message, failed.last_error) == ("the first error", "OSError: two")
+
+
+def test_the_last_attempt_parks_the_letter_with_the_reason(scene: Scene) -> None:
+    letter = scene.letter("fails", retry_count=2, error="the first error")
+    report = scene.drain(max_retries=3, backoff=BackoffStrategy.fixed(0))
+    [parked] = scene.queue.permanent_failures()
+    assert parked.dead_letter_id == letter
+    assert (parked.event_id, parked.event_bytes) == (letter, b"fails:payload")
+    assert parked.retry_count == 3
+    assert (parked.error_message, parked.last_error) == (
+        "the first error",
+        f"ValueError: event {letter} failed",
+    )
+    assert parked.failed_at == "2026-11-24 10:00:00"
+    assert parked.last_retry_at == format_timestamp(scene.clock.now)
+    assert parked.marked_permanent_at == "2026-11-24 12:00:00"
+    assert parked.reason == (
+        f"failed 3 of 3 attempts, the last with ValueError: event {letter} failed"
+    )
+    assert (report.failed, report.parked, report.exhausted) == (1, 1, 0)
+    assert (scene.left(), scene.effects()) == ([], [])
+
+
+def test_every_attempt_counts_towards_the_limit(scene: Scene) -> None:
+    scene.letter("fails")
+    parked = [scene.drain(now=True, max_retries=3).parked for _ in range(4)]
+    assert parked == [0, 0, 1, 0]
+    assert len(scene.calls) == 3
+
+
+def test_a_letter_is_parked_and_deleted_in_one_transaction_with_its_failure(scene: Scene) -> None:
+    """At every commit the letter is in exactly one of the two tables."""
+    scene.letter("fails", retry_count=4)
+    for _ in range(3):
+        scene.letter()
+    other = sqlite3.connect(str(scene.path))
+    seen: list[tuple[int, int]] = []
+
+    def look(_report: object) -> None:
+        counts = (
+            "SELECT (SELECT count(*) FROM dead_letter_queue WHERE retry_count = 4), "
+            "(SELECT count(*) FROM permanent_failures)"
+        )
+        seen.append(other.execute(counts).fetchone())
+
+    scene.replay(max_transaction_time=1e-6).drain(on_progress=look)
+    other.close()
+    assert seen == [(1, 0)] * 3 + [(0, 1)]
+
+
+# Outcomes that a handler chooses
+
+
+def test_non_retryable_parks_at_once(scene: Scene) -> None:
+    _register(scene, lambda: NonRetryable("the account is closed"))
+    letter = scene.letter("raises", error="the first error")
+    report = scene.drain()
+    [parked] = scene.queue.permanent_failures()
+    assert parked.reason == "not retryable: NonRetryable: the account is closed"
+    assert (parked.dead_letter_id, parked.retry_count) == (letter, 1)
+    assert parked.last_error == "NonRetryable: the account is closed"
+    assert (report.failed, report.parked) == (1, 1)
+    assert (scene.left(), scene.effects()) == ([], [])
+
+
+def test_a_subclass_of_an_outcome_is_that_outcome(scene: Scene) -> None:
+    class Closed(NonRetryable):
+        pass
+
+    _register(scene, lambda: Closed("it is closed"))
+    scene.letter("raises")
+    assert scene.drain().parked == 1
+
+
+def test_retry_after_spends_an_attempt_and_sets_the_time(scene: Scene) -> None:
+    _register(scene, lambda: RetryAfter(90, "too many requests"))
+    letter = scene.letter("raises", retry_count=1)
+    report = scene.drain()
+    failed = _letter(scene, letter)
+    assert failed.retry_count == 2
+    assert failed.last_retry_at == format_timestamp(scene.clock.now)
+    assert failed.not_before == NOW + timedelta(seconds=90)
+    assert failed.last_error == "RetryAfter: too many requests"
+    assert (report.failed, report.snoozed, scene.effects()) == (1, 0, [])
+
+
+def test_retry_after_at_the_last_attempt_parks(scene: Scene) -> None:
+    _register(scene, lambda: RetryAfter(90))
+    scene.letter("raises", retry_count=4)
+    report = scene.drain(max_retries=5)
+    assert (report.failed, report.parked, scene.left()) == (1, 1, [])
+
+
+def test_snooze_spends_no_attempt_and_no_later_backoff(scene: Scene) -> None:
+    _register(scene, lambda: Snooze(90))
+    letter = scene.letter("raises", retry_count=1, last_retry_at="2026-11-24 11:00:00")
+    report = scene.drain()
+    snoozed = _letter(scene, letter)
+    assert (snoozed.retry_count, snoozed.last_retry_at) == (1, "2026-11-24 11:00:00")
+    assert snoozed.not_before == NOW + timedelta(seconds=90)
+    assert (report.snoozed, report.failed, report.attempted) == (1, 0, 1)
+    assert scene.effects() == []
+
+
+def test_snooze_parks_no_letter_however_often(scene: Scene) -> None:
+    _register(scene, lambda: Snooze(0))
+    letter = scene.letter("raises", retry_count=4)
+    for _ in range(10):
+        assert scene.drain(max_retries=5).snoozed == 1
+    assert scene.left() == [letter]
+
+
+def test_a_failure_after_a_not_before_goes_back_to_the_backoff(scene: Scene) -> None:
+    outcomes = iter([RetryAfter(5), ValueError("as usual")])
+    _register(scene, lambda: next(outcomes))
+    letter = scene.letter("raises")
+    scene.drain()
+    scene.clock.move(seconds=5)
+    assert scene.drain(backoff=BackoffStrategy.fixed(100)).failed == 1
+    assert _letter(scene, letter).not_before is None
+    report = scene.drain(backoff=BackoffStrategy.fixed(100))
+    assert report.next_due == NOW + timedelta(seconds=105)
+
+
+def test_an_event_without_a_handler_fails_like_any_other(scene: Scene) -> None:
+    letter = scene.letter("unheard-of")
+    good = scene.letter()
+    report = scene.drain()
+    failed = _letter(scene, letter)
+    assert failed.retry_count == 1
+    assert "EventDecodeError: unknown event type 'unheard-of'" in str(failed.last_error)
+    assert "payload" not in str(failed.last_error)
+    assert (report.failed, scene.effects()) == (1, [good])
+    scene.drain(now=True, max_retries=2)
+    assert list(scene.parked()) == [letter]
+
+
+def test_a_handler_that_validates_fails_before_it_is_called(scene: Scene) -> None:
+    class Careful:
+        def validate(self, payload: bytes) -> None:
+            if payload != b"good":
+                raise ValueError("it is not good")
+
+        def handle(self, _conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+            scene.calls.append(event_id)
+
+    scene.registry.register("careful", Careful())
+    bad = scene.letter("", event_bytes=b"careful:bad")
+    good = scene.letter("", event_bytes=b"careful:good")
+    report = scene.drain()
+    assert scene.calls == [good]
+    assert (report.succeeded, report.failed) == (1, 1)
+    assert _letter(scene, bad).last_error == "ValueError: it is not good"
+
+
+# What is no Exception
+
+
+class _Interrupt(BaseException):
+    pass
+
+
+INTERRUPTS = [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit, _Interrupt]
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTS)
+def test_an_interrupt_goes_up_and_charges_nobody(
+    any_scene: Scene, interrupt: type[BaseException]
+) -> None:
+    """What was done before it is committed, an ack and a failure."""
+    raised = interrupt("stop")
+    _register(any_scene, lambda: raised)
+    done = any_scene.letter()
+    failed = any_scene.letter("fails")
+    in_hand = any_scene.letter("raises")
+    after = any_scene.letter()
+    with pytest.raises(interrupt) as caught:
+        any_scene.drain()
+    assert caught.value is raised
+    assert any_scene.calls == [done, failed, in_hand]
+    assert any_scene.effects() == [done]
+    assert any_scene.left() == [failed, in_hand, after]
+    assert _letter(any_scene, failed).retry_count == 1
+    assert _letter(any_scene, in_hand).retry_count == 0
+    assert _letter(any_scene, in_hand).last_error is None
+    assert not any_scene.conn.in_transaction
+
+
+def test_a_letter_parked_before_an_interrupt_stays_parked(scene: Scene) -> None:
+    _register(scene, KeyboardInterrupt)
+    parked = scene.letter("fails")
+    scene.letter("raises")
+    with pytest.raises(KeyboardInterrupt):
+        scene.drain(max_retries=1)
+    assert list(scene.parked()) == [parked]
+
+
+def test_the_drain_after_an_interrupt_goes_on_where_it_ended(scene: Scene) -> None:
+    raises: list[BaseException] = [KeyboardInterrupt()]
+
+    def once(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        if raises:
+            raise raises.pop()
+
+    scene.registry.register("once", once)
+    letters = [scene.letter(), scene.letter("once"), scene.letter()]
+    replayer = scene.replay()
+    with pytest.raises(KeyboardInterrupt):
+        replayer.drain()
+    assert replayer.drain().succeeded == 2
+    assert scene.effects() == letters
+
+
+# Errors whose text cannot be stored as it is
+
+
+class _Unprintable(Exception):
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+class _NoText(Exception):
+    def __str__(self) -> str:
+        return None  # type: ignore[return-value] -- what is tested
+
+
+@pytest.mark.parametrize(
+    ("error", "stored"),
+    [
+        (ValueError("a\0b"), "ValueError: a\N{SYMBOL FOR NULL}b"),
+        (ValueError("a\ud800b"), r"ValueError: a\ud800b"),
+        (_Unprintable(), "_Unprintable: (its __str__ raised LookupError)"),
+        (_NoText(), "_NoText: (its __str__ raised TypeError)"),
+        (ValueError(), "ValueError"),
+        (ValueError("two\nlines"), "ValueError: two\nlines"),
+    ],
+    ids=["NUL", "lone surrogate", "__str__ raises", "__str__ gives no text", "empty", "lines"],
+)
+def test_an_error_is_stored_in_a_readable_form(
+    scene: Scene, error: Exception, stored: str
+) -> None:
+    _register(scene, lambda: error)
+    letter = scene.letter("raises")
+    scene.drain()
+    assert _letter(scene, letter).last_error == stored
+    [kind] = scene.conn.execute("SELECT typeof(azoth_last_error) FROM dead_letter_queue")
+    assert kind == ("text",)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["retried", "parked"])
+def test_an_error_of_megabytes_is_cut(scene: Scene, last: bool) -> None:
+    _register(scene, lambda: ValueError("x\0\ud800" * 3_000_000))
+    scene.letter("raises")
+    scene.drain(max_retries=1 if last else 5)
+    stored = scene.conn.execute(
+        "SELECT max(length(azoth_last_error)), sum(instr(azoth_last_error, '(cut)') > 0) FROM "
+        + ("permanent_failures" if last else "dead_letter_queue")
+    ).fetchone()
+    assert stored[1] == 1
+    # A lone surrogate takes six characters in its readable form.
+    assert 1000 < stored[0] <= 6 * 4096
+    if last:
+        [reason] = scene.parked().values()
+        assert len(reason) <= 7 * 4096
