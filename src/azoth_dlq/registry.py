@@ -126,6 +126,11 @@ class EventHandlerRegistry:
         """The types that have a handler, sorted."""
         return sorted(self._by_type)
 
+    @property
+    def by_key(self) -> dict[bytes, Registration] | None:
+        """Registrations by what stands before the first colon; None where a route decides."""
+        return None if self._route is not None else self._by_key
+
     def resolve(self, event_bytes: bytes) -> tuple[Registration, bytes]:
         """Return the registration and the payload of an event.
 

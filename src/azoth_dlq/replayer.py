@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from azoth_dlq import clock as wall_clock
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine.drain import Drain
+from azoth_dlq.engine.stop import Stop
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.registry import EventHandlerRegistry
@@ -36,8 +36,8 @@ class DlqReplayer:
         self._registry = registry
         self._config = DlqReplayConfig() if config is None else config
         self._clock = clock
-        self._shutdown = threading.Event()
-        self._sleep = self._sleep_until_shutdown if sleep is None else sleep
+        self._stop = Stop()
+        self._sleep = self._stop.wait if sleep is None else sleep
         self._metrics = DlqMetrics()
 
     @property
@@ -69,7 +69,7 @@ class DlqReplayer:
     def shutdown(self) -> None:
         """End a drain after the letter in hand, and a sleep at once. From any thread, and from
         signal handlers."""
-        self._shutdown.set()
+        self._stop.request()
 
     def permanent_failure_count(self) -> int:
         """How many permanent failures there are."""
@@ -89,11 +89,8 @@ class DlqReplayer:
             self._config,
             clock=self._clock,
             sleep=self._sleep,
-            stopping=self._shutdown.is_set,
+            stop=self._stop,
             metrics=self._metrics,
             on_progress=on_progress,
         )
         return drain.run(now=now, limit=limit)
-
-    def _sleep_until_shutdown(self, seconds: float) -> None:
-        self._shutdown.wait(seconds)

@@ -68,7 +68,14 @@ class Work:
             for n, kind in enumerate(kinds, 1)
         ]
 
-    def drain(self, *, now: bool = False, limit: int | None = None, **config: Any) -> ReplayReport:
+    def drain(
+        self,
+        *,
+        now: bool = False,
+        limit: int | None = None,
+        on_progress: Callable[[ReplayReport], None] | None = None,
+        **config: Any,
+    ) -> ReplayReport:
         config.setdefault("stop_on_consecutive_failures", None)
         drain = Drain(
             self.store,
@@ -78,7 +85,7 @@ class Work:
             sleep=lambda _seconds: None,
             stopping=lambda: self.stopping,
             metrics=DlqMetrics(),
-            on_progress=None,
+            on_progress=on_progress,
         )
         return drain.run(now=now, limit=limit)
 
@@ -251,25 +258,14 @@ def test_a_limit_takes_the_first_of_them(work: Work) -> None:
 
 
 def test_what_others_changed_since_the_plan_is_skipped(work: Work) -> None:
-    _, gone, changed, _ = ids = work.letters("ok", "ok", "ok", "ok")
+    _, gone, changed, _ = work.letters("ok", "ok", "ok", "ok")
 
-    def others_come(_connection: Any) -> None:
-        work.stopping = True
-
-    work.registry.register("first", lambda conn, *_: others_come(conn))
-    assert len(ids) == 4
-    original = work.store.begin
-    begun = []
-
-    def begin() -> Any:
-        if not begun:
+    def others_come(report: ReplayReport) -> None:
+        if report.succeeded == 1:
             work.backend.remove(gone)
             work.backend.update(changed, retry_count=1)
-        begun.append(1)
-        return original()
 
-    work.store.begin = begin  # type: ignore[method-assign]
-    report = work.drain()
+    report = work.drain(on_progress=others_come, max_transaction_time=1e-6)
     assert (report.succeeded, report.skipped) == (2, 2)
     assert work.calls == [1, 4]
     assert work.left() == [3]
@@ -299,6 +295,16 @@ def test_only_the_letter_that_ended_the_transaction_fails(
     assert "ended the transaction" in str(letter.last_error)
 
 
+@pytest.mark.parametrize("rogue", ["loses", "commits"])
+def test_no_letter_of_a_lost_group_is_settled_twice(work: Work, rogue: str) -> None:
+    work.letters("fails", "later", "snoozes", "poison", "unknown", "ok", rogue, "ok")
+    report = work.drain()
+    assert (report.succeeded, report.failed, report.snoozed, report.skipped) == (2, 5, 1, 0)
+    counts = {letter.event_id: letter.retry_count for letter in work.store.read()}
+    assert counts == {1: 1, 2: 1, 3: 0, 5: 1, 7: 1}
+    assert list(work.reasons()) == [4]
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
 @pytest.mark.parametrize("place", [0, -1])
 def test_the_letter_that_cannot_be_committed_is_found_by_halving(
@@ -312,6 +318,35 @@ def test_the_letter_that_cannot_be_committed_is_found_by_halving(
     culprit = kinds.index("spoils") + 1
     assert work.left() == [culprit]
     assert work.backend.effects() == [n for n in range(1, count + 1) if n != culprit]
+
+
+def test_letters_without_a_handler_do_not_hide_the_one_that_cannot_be_committed(
+    work: Work,
+) -> None:
+    work.letters("unknown", "unknown", "spoils", "unknown", "ok")
+    report = work.drain()
+    assert (report.succeeded, report.failed) == (1, 4)
+    assert work.backend.effects() == [5]
+    assert {letter.retry_count for letter in work.store.read()} == {1}
+
+
+def test_letters_without_a_handler_do_not_hide_a_fault(work: Work) -> None:
+    work.letters("unknown", "unknown", "full", "ok")
+    with pytest.raises(StorageError) as raised:
+        work.drain()
+    assert raised.value.report is not None
+    assert (raised.value.report.succeeded, raised.value.report.failed) == (0, 2)
+    assert work.calls[-1] == 3
+    assert work.left() == [1, 2, 3, 4]
+
+
+def test_letters_without_a_handler_count_towards_the_end_of_a_group(work: Work) -> None:
+    work.letters("unknown", "unknown", "unknown")
+    reports: list[int] = []
+    work.drain(
+        max_transaction_time=1e-6, on_progress=lambda report: reports.append(report.failed)
+    )
+    assert reports == [1, 2, 3]
 
 
 def test_a_fault_of_the_database_charges_nobody(work: Work) -> None:

@@ -59,7 +59,7 @@ def fails(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
 
 
 def flaky(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
-    if random.random() < 0.5:
+    if random.random() < 0.2:
         raise ValueError("not today")
 
 

@@ -1,7 +1,7 @@
 """Drains that are killed or interrupted at random instants, and started again until all is done.
 
-`AZOTH_DLQ_KILLS=1000 pytest tests/crash/test_random_instants.py --timeout 3600` kills and interrupts
-so many processes for each journal mode instead of 25.
+`AZOTH_DLQ_KILLS=1000 pytest tests/crash/test_random_instants.py --timeout 3600` kills so many
+processes in each journal mode instead of 25, and interrupts half as many.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import pytest
 from tests.crash.conftest import DlqFile
 
 KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25"))
+INTERRUPTS = max(10, KILLS // 2)
 # Some are charged for deaths, none so often that it is parked.
 SETTINGS = {"max_retries": 10**6, "max_transaction_time": 0.01}
 EVENTS = ("takes:1", "ok:", "ok:", "flaky:", "takes:2", "ok:", "parks:")
-LETTERS_A_KILL = 100
+LETTERS_AN_ENDING = 60
 
 
-def _add_letters(file: DlqFile) -> list[int]:
-    return file.add(*(EVENTS[n % len(EVENTS)] for n in range(KILLS * LETTERS_A_KILL)))
+def _add_letters(file: DlqFile, endings: int) -> list[int]:
+    return file.add(*(EVENTS[n % len(EVENTS)] for n in range(endings * LETTERS_AN_ENDING)))
 
 
 def _charges_of_good_letters(file: DlqFile) -> int:
@@ -55,7 +56,7 @@ def _drain_what_is_left(file: DlqFile, letters: list[int]) -> None:
 
 
 def test_a_drain_killed_at_random_instants_does_everything_once(dlq_file: DlqFile) -> None:
-    letters = _add_letters(dlq_file)
+    letters = _add_letters(dlq_file, KILLS)
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -70,11 +71,11 @@ def test_a_drain_killed_at_random_instants_does_everything_once(dlq_file: DlqFil
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGINT to one process")
 def test_a_drain_interrupted_at_random_instants_charges_nobody(dlq_file: DlqFile) -> None:
-    letters = _add_letters(dlq_file)
+    letters = _add_letters(dlq_file, INTERRUPTS)
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    for _ in range(KILLS):
+    for _ in range(INTERRUPTS):
         _ended_at_random(dlq_file, chance, signal.SIGINT)
         dlq_file.assert_whole(letters)
         assert _charges_of_good_letters(dlq_file) == 0

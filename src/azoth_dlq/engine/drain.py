@@ -11,10 +11,11 @@ from time import monotonic, sleep
 from typing import Literal, TypeVar
 
 from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.engine.attempts import attempt
+from azoth_dlq.engine._loop import attempt
 from azoth_dlq.engine.failure import describe
 from azoth_dlq.engine.group import Group
 from azoth_dlq.engine.plan import make_plan, why_unfit
+from azoth_dlq.engine.stop import Stop
 from azoth_dlq.errors import StorageError
 from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
 from azoth_dlq.metrics import DlqMetrics
@@ -58,7 +59,7 @@ class Drain:
         *,
         clock: Callable[[], int],
         sleep: Callable[[float], None],
-        stopping: Callable[[], bool],
+        stop: Stop,
         metrics: DlqMetrics,
         on_progress: Callable[[ReplayReport], None] | None,
     ) -> None:
@@ -67,7 +68,7 @@ class Drain:
         self._config = config
         self._clock = clock
         self._sleep = sleep
-        self._stopping = stopping
+        self._stop = stop
         self._metrics = metrics
         self._on_progress = on_progress
         self._max_time = config.max_transaction_time.total_seconds()
@@ -130,7 +131,7 @@ class Drain:
         self._end = len(plan) if limit is None else min(limit, len(plan))
         self._park_unfit(plan)
         while self._place < self._end and self._stopped is None:
-            if self._stopping():
+            if self._stop.requested:
                 self._stopped = "shutdown"
                 return
             self._give_turn()
@@ -165,34 +166,33 @@ class Drain:
     def _attempt_letters(
         self, plan: Selection, group: Group, began: float, *, verify: bool
     ) -> None:
+        ends_at = began + self._max_time
         most = self._largest_group or self._end
-        failures = self._config.stop_on_consecutive_failures
-        ack_seconds, max_time = self._ack_seconds, self._max_time
-        stopping = self._stopping
-
-        def go_on(now: float) -> bool:
-            if failures is not None and group.failures_in_row >= failures:
-                group.stopped = "failures"
-                return False
-            done = len(group)
-            if done >= most or now - began + done * ack_seconds >= max_time:
-                return False
-            return not stopping()
-
-        going = True
-        while going and self._place < self._end:
+        while not group.full and self._place < self._end:
             stop = min(self._place + self._chunk, self._end)
             ids = plan.ids(self._place, stop)
             wanted = [i for i in ids if i not in self._charged] if self._charged else ids
             rows = self._store.fetch(wanted, inline=_INLINE, verify=verify) if wanted else []
             if verify:
                 rows = plan.unchanged(rows, self._place, stop)
-            taken = attempt(rows, group, self._store, self._registry, go_on)
-            going = taken == len(rows) and group.interrupt is None and go_on(monotonic())
+            taken = attempt(
+                rows,
+                group,
+                self._store,
+                self._registry,
+                self._stop,
+                ends_at=ends_at,
+                ack_seconds=self._ack_seconds,
+                most=most,
+                most_failures_in_row=self._config.stop_on_consecutive_failures,
+            )
             places = len(ids) if taken == len(rows) else ids.index(rows[taken - 1][0]) + 1
             settled = sum(i in self._charged for i in ids[:places]) if self._charged else 0
             group.skipped += places - settled - taken
             self._place += places
+            verify, group.stale = verify or group.stale, False
+            if not rows and monotonic() >= ends_at:
+                group.full = True
 
     def _new_group(self) -> Group:
         return Group(self._config, self._clock, self._failures_in_row)
@@ -266,7 +266,7 @@ class Drain:
             try:
                 return action()
             except Busy as busy:
-                if heed_shutdown and self._stopping():
+                if heed_shutdown and self._stop.requested:
                     raise _ShutdownRequested from busy
                 if monotonic() - began >= self._config.busy_timeout.total_seconds():
                     raise StorageError(str(busy), report=self.report()) from busy
@@ -276,7 +276,7 @@ class Drain:
 
     def _park_unfit(self, plan: Selection) -> None:
         place = 0
-        while place < plan.unfit_count and not self._stopping():
+        while place < plan.unfit_count and not self._stop.requested:
             self._give_turn()
             self._open()
             opened = monotonic()

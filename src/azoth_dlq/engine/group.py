@@ -45,6 +45,8 @@ class Group:
         self.handler = ""  # the name of that handler, once it is in question
         self.error: BaseException | None = None  # what that handler raised
         self.interrupt: BaseException | None = None  # what ends the drain
+        self.full = False  # it is to be committed now
+        self.stale = False  # a handler changed letters: those fetched must be fetched anew
         self.stopped: Literal["failures"] | None = None
         self._log: list[tuple[int, str, tuple[object, ...]]] = []
 

@@ -194,8 +194,9 @@ class Store(Protocol):
     def isolate(self, letter_id: int) -> None:
         """What is written from here on belongs to this letter, which is now in hand."""
 
-    def keep(self) -> None:
-        """The call is over, its writes stay.
+    def keep(self) -> bool:
+        """The call is over, its writes stay; whether it changed letters that may have been fetched
+        (fetch them anew, and verify).
 
         Errors: TransactionLost; Forked; InvalidStateError where the handler tried to end the
         transaction (the letter is still in hand: `undo` it).

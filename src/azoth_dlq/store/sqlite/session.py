@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
 from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite._isolation import Guard
 from azoth_dlq.store.sqlite.faults import explained
-from azoth_dlq.store.sqlite.guard import Guard, QueueConnection
+from azoth_dlq.store.sqlite.guard import QueueConnection
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
 SHORT_WAIT_MS = 100

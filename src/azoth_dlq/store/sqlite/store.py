@@ -22,6 +22,7 @@ from azoth_dlq.store.base import (
     TransactionLost,
 )
 from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
     explain,
@@ -30,7 +31,6 @@ from azoth_dlq.store.sqlite.faults import (
     primary_code,
     told_to_engine,
 )
-from azoth_dlq.store.sqlite.guard import Guard
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import migrate
 from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks, second_text
@@ -52,11 +52,9 @@ class SqliteStore(SqliteQueue):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
-        self._guard = Guard(strict=True)
-        self._marker = Marker("")
+        self._use(Guard(strict=True), Marker(""))
         self._settings: DrainSettings | None = None
         self._data_version = -1
-        self._changes = 0
         self._group = ""
         self._has_savepoint = False
         self._suspects_open_statement = False
@@ -69,8 +67,7 @@ class SqliteStore(SqliteQueue):
         self._file = self._database_file()
         is_wal = bool(self._file) and check_journal(self._connection, self.where)
         with drain_session(self._connection, self.where) as (guard, autocheckpoint):
-            self._guard = guard
-            self._marker = Marker(self._file)
+            self._use(guard, Marker(self._file))
             self._settings = settings
             self._suspects_open_statement = False
             # Who switched automatic checkpoints off wants to make them alone.
@@ -82,11 +79,26 @@ class SqliteStore(SqliteQueue):
                     self._leave()
 
     def _leave(self) -> None:
+        marker = self._marker
         try:
             self.end(commit=False)
             self._checkpoint(at_least=1)
         finally:
-            self._marker.close()
+            self._use(Guard(strict=True), Marker(""))
+            marker.close()
+
+    def _use(self, guard: Guard, marker: Marker) -> None:
+        self._guard = guard
+        self._marker = marker
+        self._isolation = Isolation(
+            self._connection,
+            self._cursor,
+            guard,
+            marker.slots,
+            lost=self._lost,
+            left_open=self._statement_left_open,
+        )
+        self.isolate = self._isolation.isolate
 
     @contextmanager
     def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
@@ -135,9 +147,8 @@ class SqliteStore(SqliteQueue):
             self._execute(sql.SET_STATE, (SETTINGS, self._settings.settings))
             wait = min(int(self._settings.busy_timeout * 1000), 2**31 - 1)
             self._execute(sql.set_busy_timeout(wait))
-        self._execute(sql.SAVEPOINT_LETTER)
+        self._isolation.open()
         self._has_savepoint = True
-        self._changes = self._connection.total_changes
         return Opened(unchanged, None)
 
     def fetch(
@@ -147,34 +158,23 @@ class SqliteStore(SqliteQueue):
             statement = sql.fetch(len(ids), inline=inline, verify=verify)
             return self._execute(statement, ids).fetchall()
 
-    def isolate(self, letter_id: int) -> None:
-        if self._guard.strict or self._connection.total_changes != self._changes:
-            self._renew_savepoint()
-        self._marker.mark(letter_id)
-        self._guard.violation = None
-        self._guard.active = True
-
-    def keep(self) -> None:
-        self._leave_handler()
-        if not self._connection.in_transaction:
-            raise self._lost("the handler's call ended the transaction")
-        if self._guard.violation is not None:
-            raise InvalidStateError(self._guard.violation)
+    def keep(self) -> bool:
+        touched = self._isolation.leave()
         if self._suspects_open_statement:
             self._check_open_statement()
+        return touched
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
-        self._leave_handler()
+        self._guard.active = False
         if error is not None and is_fault_within(error):
             raise StorageFault(str(explain(error, self.where)))
-        if not self._connection.in_transaction:
+        if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
         if self._marker.letter in (0, unless):
             return None
         with told_to_engine(self.where):
             self._execute(sql.UNDO_LETTER)
-        self._marker.mark(0)
-        self._changes = self._connection.total_changes
+        self._isolation.undone()
         return self._guard.violation
 
     def settle(self, settlement: Settlement) -> None:
@@ -218,14 +218,6 @@ class SqliteStore(SqliteQueue):
 
     # What a group is made of
 
-    def _leave_handler(self) -> None:
-        self._guard.active = False
-        if self._guard.forked:
-            raise Forked(
-                "a handler forked and its child went on with the drain; end the child in the "
-                "handler (os._exit), or start programs with subprocess"
-            )
-
     def _retry(self, settlement: Settlement) -> None:
         self._cursor.executemany(
             sql.RETRY,
@@ -256,9 +248,14 @@ class SqliteStore(SqliteQueue):
             return StorageFault(str(explain(error, self.where)))
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
-    def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost:
+    def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
         """End what is left of the transaction, and tell by the group's token whether it was
         committed under our feet."""
+        if self._guard.forked:
+            return Forked(
+                "a handler forked and its child went on with the drain; end the child in the "
+                "handler (os._exit), or start programs with subprocess"
+            )
         self.end(commit=False)
         with told_to_engine(self.where):
             committed = self._committed_group() == self._group
@@ -268,14 +265,6 @@ class SqliteStore(SqliteQueue):
         with self._raw_text():
             value = self._state(_GROUP)
         return bytes(value).decode() if isinstance(value, bytearray) else value
-
-    def _renew_savepoint(self) -> None:
-        try:
-            self._execute(sql.RELEASE_LETTER)
-        except sqlite3.Error as error:
-            raise self._statement_left_open() from error
-        self._execute(sql.SAVEPOINT_LETTER)
-        self._changes = self._connection.total_changes
 
     def _check_open_statement(self) -> None:
         """No savepoint can be opened while a statement that writes is half read."""
@@ -295,7 +284,7 @@ class SqliteStore(SqliteQueue):
         self._execute(sql.SAVEPOINT_VERB)
         self._execute(sql.RELEASE_VERB)
 
-    def _statement_left_open(self) -> TransactionLost:
+    def _statement_left_open(self) -> TransactionLost | Forked:
         """Some handler since the last renewal left a writing statement half read: have the group
         done again, and look after each call."""
         self._suspects_open_statement = True

@@ -1,0 +1,45 @@
+import sqlite3
+import weakref
+from collections.abc import Callable
+from typing import final
+
+from azoth_dlq.errors import InvalidStateError
+
+guards: weakref.WeakSet[Guard]
+
+@final
+class Guard:
+    active: bool
+    strict: bool
+    touched_queue: bool
+    forked: bool
+    violation: str | None
+    def __init__(self, *, strict: bool) -> None: ...
+    def refuse(self, what: str) -> InvalidStateError: ...
+    def authorize(
+        self,
+        action: int,
+        first: str | None,
+        second: str | None,
+        database: str | None,
+        source: str | None,
+    ) -> int: ...
+
+@final
+class Isolation:
+    @property
+    def guard(self) -> Guard: ...
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        cursor: sqlite3.Cursor,
+        guard: Guard,
+        slots: memoryview[int],
+        *,
+        lost: Callable[[str], Exception],
+        left_open: Callable[[], Exception],
+    ) -> None: ...
+    def open(self) -> None: ...
+    def isolate(self, letter_id: int) -> None: ...
+    def leave(self) -> bool: ...
+    def undone(self) -> None: ...

@@ -1,0 +1,133 @@
+"""The isolation of one letter's writes from those of the others in its group.
+
+Compiled, since it runs twice a letter.
+"""
+
+import sqlite3
+import weakref
+
+cimport cython
+
+from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.store.sqlite.statements import LETTER, RELEASE_LETTER, SAVEPOINT_LETTER
+
+cdef int OK = sqlite3.SQLITE_OK
+cdef int DENY = sqlite3.SQLITE_DENY
+cdef int INSERT = sqlite3.SQLITE_INSERT
+cdef int UPDATE = sqlite3.SQLITE_UPDATE
+cdef int DELETE = sqlite3.SQLITE_DELETE
+cdef int READ = sqlite3.SQLITE_READ
+cdef int SELECT = sqlite3.SQLITE_SELECT
+cdef int FUNCTION = sqlite3.SQLITE_FUNCTION
+cdef int RECURSIVE = sqlite3.SQLITE_RECURSIVE
+cdef int TRANSACTION = sqlite3.SQLITE_TRANSACTION
+cdef int SAVEPOINT = sqlite3.SQLITE_SAVEPOINT
+cdef enum:
+    LETTER_SLOT = 4  # the place of the letter in hand among the marker's int64s
+
+cdef str WAY_OUT = (
+    "its writes are committed together with the letter, by the drain: leave the transaction alone"
+)
+
+guards = weakref.WeakSet()
+
+
+@cython.final
+cdef class Guard:
+    """Keeps a handler from taking the transaction away that its letter shares with others.
+
+    SQLite asks `authorize` while it prepares a statement. While a handler runs (`active`), every
+    statement that would begin or end a transaction or touch our savepoint is refused, also where
+    the handler swallows the error: `violation` keeps it. `strict`: something was done that
+    `total_changes` does not count, so the savepoint is renewed after every call from then on.
+    `touched_queue`: a handler changes or deletes rows of `dead_letter_queue` itself. `forked`: this
+    process is a child of the one that drains.
+    """
+
+    cdef object __weakref__
+    cdef public bint active, strict, touched_queue, forked
+    cdef public object violation
+
+    def __init__(self, *, bint strict):
+        self.strict = strict
+        guards.add(self)
+
+    def refuse(self, str what):
+        """Note that the handler tried `what`; the error to raise."""
+        self.violation = f"the handler tried to {what}; {WAY_OUT}"
+        return InvalidStateError(self.violation)
+
+    def authorize(self, int action, first, second, database, source):
+        """The callback of `sqlite3.Connection.set_authorizer`."""
+        if not self.active or action in (READ, SELECT, INSERT, FUNCTION, RECURSIVE):
+            return OK
+        if action == UPDATE or action == DELETE:
+            if first == "dead_letter_queue":
+                self.touched_queue = True
+            return OK
+        self.strict = True
+        if action == TRANSACTION:
+            self.refuse(f"begin or end a transaction ({first})")
+            return DENY
+        if action == SAVEPOINT and str(second).lower() == LETTER:
+            self.refuse(f"use the drain's savepoint ({first} {second})")
+            return DENY
+        return OK
+
+
+@cython.final
+cdef class Isolation:
+    """One savepoint, kept open over the letters of a group and renewed once something was written.
+
+    `slots` is the marker's memory, `lost(message)` makes the error for a transaction that is gone,
+    `left_open()` the one for a statement that keeps the savepoint from being released.
+    """
+
+    cdef object _connection, _execute, _changes, _lost, _left_open
+    cdef long long[::1] _slots
+    cdef readonly Guard guard
+
+    def __init__(self, connection, cursor, Guard guard not None, slots, *, lost, left_open):
+        self._connection = connection
+        self._execute = cursor.execute
+        self.guard = guard
+        self._slots = slots
+        self._lost = lost
+        self._left_open = left_open
+        self._changes = connection.total_changes
+
+    def open(self):
+        """Open the savepoint, at the start of a group."""
+        self._execute(SAVEPOINT_LETTER)
+        self._changes = self._connection.total_changes
+
+    def isolate(self, long long letter_id):
+        """What is written from here on belongs to this letter."""
+        cdef Guard guard = self.guard
+        if guard.strict or self._connection.total_changes != self._changes:
+            try:
+                self._execute(RELEASE_LETTER)
+            except sqlite3.Error as error:
+                raise self._left_open() from error
+            self.open()
+        self._slots[LETTER_SLOT] = letter_id
+        guard.violation = None
+        guard.active = True
+
+    def leave(self):
+        """The handler's call is over: whether it changed letters that may have been fetched.
+
+        Errors: TransactionLost, InvalidStateError (see `Store.keep`).
+        """
+        cdef Guard guard = self.guard
+        guard.active = False
+        if guard.forked or not self._connection.in_transaction:
+            raise self._lost("the handler's call ended the transaction")
+        if guard.violation is not None:
+            raise InvalidStateError(guard.violation)
+        return guard.touched_queue and self._connection.total_changes != self._changes
+
+    def undone(self):
+        """Everything since the savepoint was taken back."""
+        self._slots[LETTER_SLOT] = 0
+        self._changes = self._connection.total_changes
