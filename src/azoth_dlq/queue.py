@@ -16,6 +16,7 @@ from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.types import FailedEvent, PermanentFailure
 
 _INT64 = range(-(2**63), 2**63)
+_LIMITS = range(2**63)
 
 
 class DeadLetterQueue:
@@ -23,7 +24,8 @@ class DeadLetterQueue:
 
     Each method joins a transaction that is open on the connection and leaves the commit to its
     owner; otherwise it commits itself. Ids of dead letters and of permanent failures are two
-    spaces. A queue belongs to one thread and one process. Errors of the database: StorageError.
+    spaces. A queue belongs to one thread and one process. Errors: StorageError (the database),
+    ConfigError (an argument that is not allowed), InvalidStateError (in a forked process).
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -89,7 +91,7 @@ class DeadLetterQueue:
 
     def get(self, letter_id: int) -> FailedEvent | None:
         """The dead letter of an id, or None."""
-        return next(iter(self._store.read(ids=[letter_id])), None)
+        return next(iter(self._store.read(ids=[_checked_id(letter_id)])), None)
 
     def letters(self, limit: int = 100) -> list[FailedEvent]:
         """The newest dead letters."""
@@ -101,7 +103,7 @@ class DeadLetterQueue:
 
     def mark_retry(self, letter_id: int) -> bool:
         """Count a failed attempt that was made elsewhere, now; whether there is such a letter."""
-        return self._store.mark_retry(letter_id, clock.now())
+        return self._store.mark_retry(_checked_id(letter_id), clock.now())
 
     def remove(self, letter_id: int) -> bool:
         """Delete a letter that was handled elsewhere; whether there was one."""
@@ -128,11 +130,11 @@ class DeadLetterQueue:
     def requeue(self, ids: Iterable[int]) -> int:
         """Move permanent failures (by their own ids) back among the dead letters, to be attempted
         afresh, each with its old id where that is free; how many there were."""
-        return self._store.requeue(list(ids), clock.now())
+        return self._store.requeue(_checked_ids(ids), clock.now())
 
     def discard(self, ids: Iterable[int], *, parked: bool = False) -> int:
-        """Delete dead letters, or (`parked`) permanent failures, on purpose; how many there were."""
-        return self._store.delete(list(ids), parked=parked)
+        """Delete dead letters, or (`parked`) permanent failures, on purpose; how many."""
+        return self._store.delete(_checked_ids(ids), parked=parked)
 
 
 def _new_letter(
@@ -148,7 +150,20 @@ def _new_letter(
     return NewLetter(event_id, bytes(event_bytes), text, now)
 
 
+def _checked_id(letter_id: int) -> int:
+    if type(letter_id) is not int or letter_id not in _INT64:
+        raise ConfigError.for_field("id", letter_id, "an int from -2**63 to 2**63-1")
+    return letter_id
+
+
+def _checked_ids(ids: Iterable[int]) -> list[int]:
+    # The characters of "12" and the bytes of b"12" would pass for two ids.
+    if isinstance(ids, (str, bytes, bytearray)) or not isinstance(ids, Iterable):
+        raise ConfigError.for_field("ids", ids, "a collection of ids, such as [1, 2]")
+    return [_checked_id(letter_id) for letter_id in ids]
+
+
 def _checked_limit(limit: int) -> int:
-    if type(limit) is not int or limit < 0:
-        raise ConfigError.for_field("limit", limit, "an int of 0 or more")
+    if type(limit) is not int or limit not in _LIMITS:
+        raise ConfigError.for_field("limit", limit, "an int from 0 to 2**63-1")
     return limit

@@ -34,8 +34,10 @@ def fails(conn, event_id, payload):
 """
 # Imports everything first: the folder of the interpreter may be closed to others.
 AS_NOBODY = """
-import encodings.ascii, os, pwd, sys
+import encodings.ascii, os, pathlib, pwd, sys
+import azoth_dlq.demo
 from azoth_dlq.cli import main
+pathlib.Path.cwd().as_uri()
 nobody = pwd.getpwnam("nobody")
 os.setgroups([])
 os.setgid(nobody.pw_gid)

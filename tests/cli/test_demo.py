@@ -92,4 +92,4 @@ def test_a_place_where_no_file_can_be_made_is_told(demo: Workplace, output: str)
 def test_a_folder_that_may_not_be_written_is_told(open_workplace: Workplace) -> None:
     open_workplace.folder.chmod(0o555)
     line = error_line(open_workplace.as_user("demo"), 1)
-    assert "azoth-demo.db" in line
+    assert "azoth-demo.db cannot be opened" in line

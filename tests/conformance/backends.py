@@ -32,6 +32,10 @@ class Backend(ABC):
 
     store: Store
 
+    @abstractmethod
+    def __init__(self, folder: Path) -> None:
+        """A store without letters; what it needs to keep it keeps in `folder`."""
+
     def insert(self, **columns: Any) -> int:
         """Another program adds a letter, with whatever it likes in the columns; its id."""
         return self._insert(LETTER | columns)
@@ -210,17 +214,16 @@ class SqliteBackend(Backend):
 
     def _insert(self, columns: dict[str, Any]) -> int:
         places = ", ".join("?" * len(columns))
-        statement = f"INSERT INTO dead_letter_queue ({', '.join(columns)}) VALUES ({places})"
+        names = ", ".join(columns)
+        statement = f"INSERT INTO dead_letter_queue ({names}) VALUES ({places})"  # noqa: S608 -- own names
         with self._another() as another:
             return another.execute(statement, (*columns.values(),)).lastrowid or 0
 
     def update(self, letter_id: int, **columns: Any) -> None:
         changes = ", ".join(f"{name} = ?" for name in columns)
+        statement = f"UPDATE dead_letter_queue SET {changes} WHERE id = ?"  # noqa: S608 -- own names
         with self._another() as another:
-            another.execute(
-                f"UPDATE dead_letter_queue SET {changes} WHERE id = ?",
-                (*columns.values(), letter_id),
-            )
+            another.execute(statement, (*columns.values(), letter_id))
 
     def remove(self, letter_id: int) -> None:
         with self._another() as another:
@@ -296,9 +299,8 @@ class SqliteBackend(Backend):
             "    store.connection.execute('INSERT INTO effects VALUES (?)', sys.argv[2:])\n"
             "    os._exit(9)\n"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(self.path), str(letter_id)], check=False, timeout=30
-        )
+        command = [sys.executable, "-c", code, str(self.path), str(letter_id)]
+        done = subprocess.run(command, check=False, timeout=30)  # noqa: S603 -- our own program
         assert done.returncode == 9
 
     def _integers(self, statement: str) -> list[int]:

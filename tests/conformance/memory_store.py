@@ -17,8 +17,8 @@ from azoth_dlq.store.base import (
     Opened,
     Parking,
     Settlement,
-    Store,
     StorageFault,
+    Store,
     TransactionLost,
 )
 from azoth_dlq.types import FailedEvent, PermanentFailure
@@ -113,9 +113,7 @@ class MemoryStore:
         tables = self._connection.tables
         texts = Counter(_text(row.error_message)[:200] for row in tables.letters.values())
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
-        return Figures(
-            len(tables.letters), len(tables.parked), commonest[:errors], tables.settings
-        )
+        return Figures(len(tables.letters), len(tables.parked), commonest[:errors], tables.settings)
 
     # A drain
 
@@ -138,9 +136,7 @@ class MemoryStore:
         self._foreign_commits = self._connection.foreign_commits
         self._connection.touched_queue = False
         rows = self._connection.tables.letters.items()
-        yield (
-            (i, *_state(row), *([row.error_message] if with_error else [])) for i, row in rows
-        )
+        yield ((i, *_state(row), *([row.error_message] if with_error else [])) for i, row in rows)
 
     def begin(self) -> Opened:
         self._connection.begin()
@@ -177,10 +173,11 @@ class MemoryStore:
         self._connection.violation = None
         self._connection.guarded = True
 
-    def keep(self) -> None:
+    def keep(self) -> bool:
         self._leave_handler()
         if self._connection.violation is not None:
             raise InvalidStateError(self._connection.violation)
+        return self._connection.tables.letters != self._before_letter.letters
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         if isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault):

@@ -20,6 +20,7 @@ from azoth_dlq import (
     StorageError,
 )
 from azoth_dlq.engine.drain import Drain
+from azoth_dlq.engine.stop import Stop
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.status import look
 from tests.conformance.backends import BACKENDS, Backend
@@ -36,7 +37,7 @@ class Work:
         self.store = backend.store
         self.clock = Clock()
         self.calls: list[int] = []
-        self.stopping = False
+        self.stop = Stop()
         self.registry = EventHandlerRegistry()
         for kind, effect in {
             "ok": self._nothing,
@@ -83,7 +84,7 @@ class Work:
             DlqReplayConfig(**config),
             clock=self.clock,
             sleep=lambda _seconds: None,
-            stopping=lambda: self.stopping,
+            stop=self.stop,
             metrics=DlqMetrics(),
             on_progress=on_progress,
         )
@@ -110,7 +111,7 @@ class Work:
         return effect
 
     def _shut_down(self, _connection: Any) -> None:
-        self.stopping = True
+        self.stop.request()
 
 
 @pytest.fixture
@@ -245,7 +246,9 @@ def test_letters_are_attempted_in_the_order_of_the_priority(
     work: Work, priority: ReplayPriority, order: list[int]
 ) -> None:
     work.backend.insert(event_id=1, failed_at="2026-11-24 02:00:00", error_message="nÖ nö")
-    work.backend.insert(event_id=2, failed_at="2026-11-24T03:00:00Z", error_message="timed out time")
+    work.backend.insert(
+        event_id=2, failed_at="2026-11-24T03:00:00Z", error_message="timed out time"
+    )
     work.backend.insert(event_id=3, failed_at="2026-11-24T02:00:00+01:00", retry_count=1)
     work.drain(priority=priority)
     assert work.calls == order
@@ -330,6 +333,35 @@ def test_letters_without_a_handler_do_not_hide_the_one_that_cannot_be_committed(
     assert {letter.retry_count for letter in work.store.read()} == {1}
 
 
+def test_letters_that_cannot_be_committed_are_found_among_others_of_their_kind(
+    work: Work,
+) -> None:
+    work.letters("loses", "spoils", "spoils", "loses", "spoils", "ok")
+    report = work.drain()
+    assert (report.succeeded, report.failed, report.skipped) == (1, 5, 0)
+    assert work.backend.effects() == [6]
+    assert {letter.retry_count for letter in work.store.read()} == {1}
+
+
+def test_unreadable_letters_do_not_hide_the_one_that_cannot_be_committed(work: Work) -> None:
+    work.letters("spoils")
+    work.backend.insert(event_id="two")
+    work.backend.insert(event_id=3)
+    report = work.drain()
+    assert (report.succeeded, report.failed, report.unreadable) == (1, 1, 1)
+    assert work.backend.effects() == [3]
+    assert work.left() == [1]
+
+
+def test_a_trailing_unreadable_letter_does_not_hide_the_one_that_cannot_be_committed(
+    work: Work,
+) -> None:
+    work.letters("spoils")
+    work.backend.insert(event_id="two")
+    report = work.drain()
+    assert (report.failed, report.unreadable) == (1, 1)
+
+
 def test_letters_without_a_handler_do_not_hide_a_fault(work: Work) -> None:
     work.letters("unknown", "unknown", "full", "ok")
     with pytest.raises(StorageError) as raised:
@@ -343,9 +375,7 @@ def test_letters_without_a_handler_do_not_hide_a_fault(work: Work) -> None:
 def test_letters_without_a_handler_count_towards_the_end_of_a_group(work: Work) -> None:
     work.letters("unknown", "unknown", "unknown")
     reports: list[int] = []
-    work.drain(
-        max_transaction_time=1e-6, on_progress=lambda report: reports.append(report.failed)
-    )
+    work.drain(max_transaction_time=1e-6, on_progress=lambda report: reports.append(report.failed))
     assert reports == [1, 2, 3]
 
 

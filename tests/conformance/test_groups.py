@@ -167,9 +167,7 @@ def test_long_event_bytes_are_left_out(
     assert event_bytes == (b"0123456789" if is_there else None)
 
 
-def test_rows_to_verify_carry_the_columns_of_the_candidates(
-    backend: Backend, store: Store
-) -> None:
+def test_rows_to_verify_carry_the_columns_of_the_candidates(backend: Backend, store: Store) -> None:
     backend.insert(failed_at="yesterday")
     backend.insert(retry_count=2, last_retry_at=NOW_TEXT)
     planned = candidates(store)
@@ -228,9 +226,7 @@ def test_undo_spares_the_letter_that_is_done(
     assert backend.effects() == left
 
 
-def test_undo_without_a_letter_in_hand_takes_back_nothing(
-    backend: Backend, store: Store
-) -> None:
+def test_undo_without_a_letter_in_hand_takes_back_nothing(backend: Backend, store: Store) -> None:
     store.begin()
     assert store.undo() is None
     call(backend, 1)
@@ -273,9 +269,7 @@ def test_a_lost_transaction_is_told(backend: Backend, store: Store, raised: bool
     assert backend.effects() == [3]
 
 
-def test_a_transaction_that_the_handler_committed_is_told(
-    backend: Backend, store: Store
-) -> None:
+def test_a_transaction_that_the_handler_committed_is_told(backend: Backend, store: Store) -> None:
     ids = store.add([NEW])
     store.begin()
     call(backend, 1)
@@ -345,7 +339,8 @@ def test_a_letter_is_parked_with_its_last_attempt(store: Store) -> None:
     (parked,) = store.read(parked=True)
     assert (parked.retry_count, parked.last_retry_at) == (5, NOW_TEXT)
     assert (parked.error_message, parked.last_error, parked.reason) == ("boom", "down", "poison")
-    assert (parked.dead_letter_id, parked.marked_permanent_at) == (letter_id, NOW_TEXT[:10] + " 12:00:00")
+    assert parked.dead_letter_id == letter_id
+    assert parked.marked_permanent_at == "2026-11-24 12:00:00"
 
 
 def test_a_letter_parked_unattempted_keeps_its_columns(backend: Backend, store: Store) -> None:
@@ -374,16 +369,12 @@ def test_letters_that_are_gone_are_settled_without_effect(store: Store) -> None:
 def test_many_letters_are_settled_together(store: Store) -> None:
     ids = store.add([NEW] * 1500)
     store.begin()
-    commit(
-        store, acked=ids[1200::-1], parked=[Parking(i, NOW, "poison") for i in ids[1201:1450]]
-    )
+    commit(store, acked=ids[1200::-1], parked=[Parking(i, NOW, "poison") for i in ids[1201:1450]])
     assert [letter.id for letter in store.read()] == ids[:1449:-1]
     assert store.count(parked=True) == 249
 
 
-def test_a_commit_that_has_to_wait_can_be_asked_for_again(
-    backend: Backend, store: Store
-) -> None:
+def test_a_commit_that_has_to_wait_can_be_asked_for_again(backend: Backend, store: Store) -> None:
     ids = store.add([NEW])
     store.begin()
     call(backend, 1)
@@ -429,9 +420,7 @@ def test_a_death_in_a_handler_is_charged_once(backend: Backend, store: Store) ->
     assert [letter.retry_count for letter in store.read()] == [0, 1]
 
 
-def test_a_second_death_in_the_same_letter_is_charged_too(
-    backend: Backend, store: Store
-) -> None:
+def test_a_second_death_in_the_same_letter_is_charged_too(backend: Backend, store: Store) -> None:
     ids = store.add([NEW])
     for count in (1, 2):
         backend.die_in(ids[0])
@@ -462,9 +451,7 @@ def test_an_open_transaction_cannot_be_drained_in(backend: Backend) -> None:
     assert backend.ids() == kept
 
 
-def test_a_drain_within_a_drain_is_refused_and_does_no_harm(
-    backend: Backend, store: Store
-) -> None:
+def test_a_drain_within_a_drain_is_refused_and_does_no_harm(backend: Backend, store: Store) -> None:
     with pytest.raises(InvalidStateError), store.draining(SETTINGS):
         pass
     ids = store.add([NEW])
@@ -478,11 +465,15 @@ def test_a_drain_within_a_drain_is_refused_and_does_no_harm(
 def test_a_drain_that_breaks_off_leaves_no_transaction(
     backend: Backend, error: type[BaseException]
 ) -> None:
-    with pytest.raises(error), backend.store.draining(SETTINGS):
-        backend.store.begin()
-        backend.store.isolate(1)
-        backend.write(backend.store.connection, 1)
-        raise error
+    def break_off() -> None:
+        with backend.store.draining(SETTINGS):
+            backend.store.begin()
+            backend.store.isolate(1)
+            backend.write(backend.store.connection, 1)
+            raise error
+
+    with pytest.raises(error):
+        break_off()
     assert backend.others_can_write()
     assert backend.effects() == []
     backend.begin()

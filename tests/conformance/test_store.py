@@ -119,9 +119,7 @@ def test_a_permanent_failure_keeps_what_the_letter_had(backend: Backend) -> None
 
 
 @pytest.mark.parametrize("parked", [False, True])
-def test_delete_counts_only_what_was_there(
-    backend: Backend, parked: bool
-) -> None:
+def test_delete_counts_only_what_was_there(backend: Backend, parked: bool) -> None:
     ids = backend.store.add([NEW] * 3)
     if parked:
         ids = park(backend.store, *ids)
@@ -130,9 +128,7 @@ def test_delete_counts_only_what_was_there(
 
 
 @pytest.mark.parametrize("parked", [False, True])
-def test_delete_without_ids_empties_one_table(
-    backend: Backend, parked: bool
-) -> None:
+def test_delete_without_ids_empties_one_table(backend: Backend, parked: bool) -> None:
     ids = backend.store.add([NEW] * 5)
     park(backend.store, *ids[:2])
     assert backend.store.delete(None, parked=parked) == (2 if parked else 3)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._loop import attempt
@@ -72,15 +72,19 @@ class Drain:
         self._metrics = metrics
         self._on_progress = on_progress
         self._max_time = config.max_transaction_time.total_seconds()
-        self._chunk = max(1, min(_CHUNK, config.memory_limit // _INLINE))
+        # A chunk is let go only when the next is there.
+        self._largest_chunk = max(1, min(_CHUNK, config.memory_limit // (2 * _INLINE)))
+        self._chunk = self._largest_chunk
         self._counts: Counter[str] = Counter()
         self._stopped: Literal["failures", "shutdown"] | None = None
         self._started_at = clock()
         self._began = monotonic()
         self._place = 0  # in the plan
         self._end = 0
-        self._largest_group: int | None = None  # halved after a loss that names no letter
-        self._charged: set[int] = set()  # letters whose outcome of this drain is committed already
+        self._largest_group: int | None = None  # halved at each loss that names no letter …
+        self._suspects_end = 0  # … until this place of the plan
+        self._settled: set[int] = set()  # letters of the plan that were settled out of its order
+        self._condemned: dict[int, str] = {}  # letters that fail without a further call, and why
         self._failures_in_row = 0
         self._held = 0.0
         self._ack_seconds = _FIRST_ACK_SECONDS
@@ -100,7 +104,7 @@ class Drain:
                 self._work(limit)
         except _ShutdownRequested:
             self._stopped = "shutdown"
-        except (Busy, StorageFault) as fault:
+        except (Busy, CommitRefused, StorageFault) as fault:
             raise StorageError(str(fault), report=self.report()) from fault
         except StorageError as error:
             error.report = self.report()
@@ -131,10 +135,10 @@ class Drain:
         self._end = len(plan) if limit is None else min(limit, len(plan))
         self._park_unfit(plan)
         while self._place < self._end and self._stopped is None:
+            self._give_turn()
             if self._stop.requested:
                 self._stopped = "shutdown"
                 return
-            self._give_turn()
             self._work_on_group(plan)
 
     def _work_on_group(self, plan: Selection) -> None:
@@ -169,12 +173,15 @@ class Drain:
         ends_at = began + self._max_time
         most = self._largest_group or self._end
         while not group.full and self._place < self._end:
-            stop = min(self._place + self._chunk, self._end)
-            ids = plan.ids(self._place, stop)
-            wanted = [i for i in ids if i not in self._charged] if self._charged else ids
+            ids = plan.ids(self._place, min(self._place + self._chunk, self._end))
+            if self._condemned and ids[0] in self._condemned:
+                self._fail_condemned(ids[0], group, most)
+                continue
+            ids = self._up_to_condemned(ids)
+            wanted = [i for i in ids if i not in self._settled] if self._settled else ids
             rows = self._store.fetch(wanted, inline=_INLINE, verify=verify) if wanted else []
             if verify:
-                rows = plan.unchanged(rows, self._place, stop)
+                rows = plan.unchanged(rows, self._place, self._place + len(ids))
             taken = attempt(
                 rows,
                 group,
@@ -187,12 +194,37 @@ class Drain:
                 most_failures_in_row=self._config.stop_on_consecutive_failures,
             )
             places = len(ids) if taken == len(rows) else ids.index(rows[taken - 1][0]) + 1
-            settled = sum(i in self._charged for i in ids[:places]) if self._charged else 0
+            settled = sum(i in self._settled for i in ids[:places]) if self._settled else 0
             group.skipped += places - settled - taken
             self._place += places
+            # Where handlers change other letters, few of those fetched will be used.
+            fitting = self._chunk // 2 if group.stale else self._chunk * 2
+            self._chunk = min(max(1, fitting), self._largest_chunk)
             verify, group.stale = verify or group.stale, False
             if not rows and monotonic() >= ends_at:
                 group.full = True
+
+    def _up_to_condemned(self, ids: list[int]) -> list[int]:
+        first = next((n for n, i in enumerate(ids) if i in self._condemned), len(ids))
+        return ids[:first] if self._condemned else ids
+
+    def _fail_condemned(self, letter_id: int, group: Group, most: int) -> None:
+        """The letter's call took a group away, or kept it from being committed: it fails in its
+        place of the order, without another call."""
+        rows = self._store.fetch([letter_id], inline=0, verify=False)
+        if rows:
+            group.failed_with(rows[0], self._condemned[letter_id])
+            self._stop_by_failures(group)
+        else:
+            group.skipped += 1
+        group.full = group.full or len(group) >= most
+        self._place += 1
+
+    def _stop_by_failures(self, group: Group) -> None:
+        most = self._config.stop_on_consecutive_failures
+        if most is not None and group.failures_in_row >= most:
+            group.stopped = "failures"
+            group.full = True
 
     def _new_group(self) -> Group:
         return Group(self._config, self._clock, self._failures_in_row)
@@ -203,8 +235,8 @@ class Drain:
         self._patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
         if len(group) > _CHUNK:
             self._ack_seconds = (monotonic() - began) / len(group)
-        if self._largest_group is not None:
-            self._largest_group *= 2
+        if self._place >= self._suspects_end:
+            self._largest_group = None
         self._failures_in_row = group.failures_in_row
         self._stopped = group.stopped
         self._tally(group)
@@ -247,7 +279,7 @@ class Drain:
             rows = self._store.fetch([letter_id], inline=0, verify=False)
             if rows and type(rows[0][1]) is int:
                 group.charge_death(rows[0], _DIED)
-                self._charged.add(letter_id)
+                self._settled.add(letter_id)
             self._commit(group)
         except BaseException:
             self._store.end(commit=False)
@@ -276,16 +308,20 @@ class Drain:
 
     def _park_unfit(self, plan: Selection) -> None:
         place = 0
-        while place < plan.unfit_count and not self._stop.requested:
+        while place < plan.unfit_count:
             self._give_turn()
+            if self._stop.requested:
+                self._stopped = "shutdown"
+                return
             self._open()
             opened = monotonic()
             group = self._new_group()
             try:
-                while place < plan.unfit_count and monotonic() - opened < self._max_time:
-                    chunk = plan.unfit(place, place + _CHUNK)
+                while chunk := plan.unfit(place, place + _CHUNK):
                     self._park_chunk(chunk, group)
                     place += len(chunk)
+                    if monotonic() - opened >= self._max_time:
+                        break
                 self._commit(group)
             except BaseException:
                 self._store.end(commit=False)
@@ -304,8 +340,8 @@ class Drain:
     # Groups that were lost
 
     def _redo_without_culprit(self, start: int, group: Group, lost: TransactionLost) -> None:
-        """The transaction went away with a letter's call: charge that letter, do the others again,
-        unless their effects were committed all the same."""
+        """The transaction went away with a letter's call: that letter fails, the others are done
+        again, unless their effects were committed all the same."""
         self._store.end(commit=False)
         known = lost.by_letter_in_hand and group.interrupt is None
         culprit = group.in_hand if known else None
@@ -313,34 +349,37 @@ class Drain:
         if group.error is not None:
             text = f"{text}: {describe(group.error)}"
         if lost.committed:
-            self._settle_alone(group, culprit, text)
+            self._settle_committed(group, culprit, text)
             return
         self._place = start
         if culprit is not None:
-            self._settle_alone(self._new_group(), culprit, text)
+            self._condemned[culprit[0]] = text
 
-    def _settle_alone(self, group: Group, culprit: tuple[object, ...] | None, text: str) -> None:
-        """Commit `group`, whose letters were called already, with its culprit charged."""
+    def _settle_committed(
+        self, group: Group, culprit: tuple[Any, ...] | None, text: str
+    ) -> None:
+        """The group's effects are in the file, its outcomes are not: write those now."""
         self._open()
         if culprit is not None:
             group.failed_with(culprit, text)
-            assert isinstance(culprit[0], int)
-            self._charged.add(culprit[0])
+            self._stop_by_failures(group)
         try:
             self._commit(group)
         except BaseException:
             self._store.end(commit=False)
             raise
+        self._settled.update(group.settlement.ids())
 
     def _redo_halved(self, start: int, group: Group, refused: CommitRefused) -> None:
         """One of the group's letters keeps it from being committed: halve until it is found."""
         self._store.end(commit=False)
         self._place = start
         attempted = len(group)
-        if attempted > 1:
-            self._largest_group = attempted // 2
+        # Behind the one attempted letter others may have been parked: then none is in hand.
+        if attempted > 1 or (group.in_hand is None and self._largest_group != 1):
+            self._largest_group = max(1, attempted // 2)
         elif group.in_hand is not None:
-            self._settle_alone(self._new_group(), group.in_hand, str(refused))
+            self._condemned[group.in_hand[0]] = f"{group.handler}: {refused}"
         else:
             raise StorageError(str(refused), report=self.report()) from refused
 
@@ -351,6 +390,7 @@ class Drain:
         if attempted <= 1 and (attempted == 0 or group.error is None):
             raise fault
         self._place = start
+        self._suspects_end = start + attempted + 1
         self._largest_group = max(1, attempted // 2)
 
 

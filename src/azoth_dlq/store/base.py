@@ -66,6 +66,11 @@ class Settlement:
     snoozed: list[Snoozed] = field(default_factory=list)
     parked: list[Parking] = field(default_factory=list)
 
+    def ids(self) -> list[int]:
+        """Of every letter in it."""
+        others = (*self.retries, *self.snoozed, *self.parked)
+        return [*self.acked, *(letter.id for letter in others)]
+
 
 class Opened(NamedTuple):
     """What a store found when it opened a group.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.raw import own_cursor, read, text_of
 
 DEAD_LETTER_QUEUE = """CREATE TABLE IF NOT EXISTS main.dead_letter_queue (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -80,10 +81,7 @@ LATEST = STEPS[-1].number
 
 
 def _names(connection: sqlite3.Connection, statement: str, *parameters: str) -> set[str]:
-    cursor = sqlite3.Cursor(connection)
-    cursor.row_factory = None
-    rows = cursor.execute(statement, parameters).fetchall()
-    return {bytes(n).decode("utf-8", "replace") if not isinstance(n, str) else n for (n,) in rows}
+    return {text_of(name) for (name,) in read(connection, statement, parameters)}
 
 
 class Schema(NamedTuple):
@@ -103,9 +101,7 @@ def inspect(connection: sqlite3.Connection) -> Schema:
     tables = _names(connection, sql.TABLES)
     version = 0
     if "azoth_dlq_migrations" in tables:
-        cursor = sqlite3.Cursor(connection)
-        cursor.row_factory = None
-        applied = cursor.execute(APPLIED).fetchall()
+        applied = read(connection, APPLIED)
         version = max((number for number, _, _ in applied), default=0)
         needs = max((needed for _, _, needed in applied), default=0)
         if needs > LATEST:
@@ -122,7 +118,7 @@ def inspect(connection: sqlite3.Connection) -> Schema:
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Make what is missing, within the caller's transaction."""
-    cursor = sqlite3.Cursor(connection)
+    cursor = own_cursor(connection)
     if not inspect(connection).has_queue:
         cursor.execute(DEAD_LETTER_QUEUE)
         cursor.execute(EVENT_ID_INDEX)

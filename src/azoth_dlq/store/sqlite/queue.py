@@ -15,6 +15,7 @@ from azoth_dlq.store.base import Figures, NewLetter
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explained
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
+from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, text_of
 from azoth_dlq.types import FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
@@ -27,11 +28,9 @@ def second_text(instant: int) -> str:
     return format_timestamp(instant)[:19].replace("T", " ")
 
 
-def text_of(value: object) -> str:
-    """A TEXT value as it came (`bytearray`), whatever its bytes are."""
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value).decode("utf-8", "replace")
-    return "" if value is None else str(value)
+def _as_stored(value: Any) -> Any:
+    """A value that should be an integer, whatever it is in a row that cannot be replayed."""
+    return text_of(value) if isinstance(value, bytearray) else value
 
 
 def _optional_text(value: object) -> str | None:
@@ -53,9 +52,9 @@ class SqliteQueue:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._process = os.getpid()
-        self._cursor = sqlite3.Cursor(connection)
-        self._cursor.row_factory = None
+        self._cursor = own_cursor(connection)
         self._schema: Schema | None = None
+        self.where = "the connection"
         self.where = self._database_file() or "the in-memory database"
 
     @property
@@ -156,19 +155,8 @@ class SqliteQueue:
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._cursor.execute(statement, parameters)
 
-    @contextmanager
-    def _raw_text(self) -> Iterator[None]:
-        """TEXT as `bytearray`: bad UTF-8 raises nothing, and BLOB (`bytes`) can be told from it."""
-        connection = self._connection
-        factory = connection.text_factory
-        connection.text_factory = bytearray
-        try:
-            yield
-        finally:
-            connection.text_factory = factory
-
     def _query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with explained(self.where), self._raw_text():
+        with explained(self.where), raw_text(self._connection):
             return self._execute(statement, parameters).fetchall()
 
     def _known_schema(self) -> Schema:
@@ -208,12 +196,8 @@ class SqliteQueue:
                 raise
 
     def _database_file(self) -> str:
-        with explained("the connection"):
-            rows = self._query_plain(sql.DATABASES)
+        rows = self._query(sql.DATABASES)
         return next((text_of(file) for _, name, file in rows if text_of(name) == "main"), "")
-
-    def _query_plain(self, statement: str) -> list[tuple[Any, ...]]:
-        return self._execute(statement).fetchall()
 
 
 def _failed_at_or(now: int, failed_at: object) -> str | None:
@@ -231,11 +215,11 @@ def _letter(row: tuple[Any, ...]) -> FailedEvent:
     letter_id, event_id, event_bytes, error, failed_at, count, last, last_error, not_before = row
     return FailedEvent(
         id=letter_id,
-        event_id=event_id,
+        event_id=_as_stored(event_id),
         event_bytes=_bytes_of(event_bytes),
         error_message=text_of(error),
         failed_at=text_of(failed_at),
-        retry_count=count,
+        retry_count=_as_stored(count),
         last_retry_at=_optional_text(last),
         last_error=_optional_text(last_error),
         not_before=None if not_before is None else EPOCH + timedelta(microseconds=not_before),
@@ -245,11 +229,11 @@ def _letter(row: tuple[Any, ...]) -> FailedEvent:
 def _permanent_failure(row: tuple[Any, ...]) -> PermanentFailure:
     return PermanentFailure(
         id=row[0],
-        event_id=row[1],
+        event_id=_as_stored(row[1]),
         event_bytes=_bytes_of(row[2]),
         error_message=text_of(row[3]),
         failed_at=text_of(row[4]),
-        retry_count=row[5],
+        retry_count=_as_stored(row[5]),
         marked_permanent_at=text_of(row[6]),
         dead_letter_id=row[7],
         last_retry_at=_optional_text(row[8]),

@@ -6,12 +6,14 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard
 from azoth_dlq.store.sqlite.faults import explained
 from azoth_dlq.store.sqlite.guard import QueueConnection
+from azoth_dlq.store.sqlite.raw import read, text_of
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
 SHORT_WAIT_MS = 100
@@ -19,11 +21,9 @@ _CRASH_PROOF = frozenset({"delete", "persist", "truncate", "wal"})
 _draining: set[int] = set()
 
 
-def _pragma(connection: sqlite3.Connection, statement: str) -> int | str:
-    cursor = sqlite3.Cursor(connection)
-    cursor.row_factory = None
-    value = cursor.execute(statement).fetchone()[0]
-    return value.decode() if isinstance(value, (bytes, bytearray)) else value
+def _pragma(connection: sqlite3.Connection, statement: str) -> Any:
+    ((value,),) = read(connection, statement)
+    return value
 
 
 def _check_drainable(connection: sqlite3.Connection) -> None:
@@ -47,7 +47,7 @@ def _check_drainable(connection: sqlite3.Connection) -> None:
 def check_journal(connection: sqlite3.Connection, where: str) -> bool:
     """Whether the file is in WAL mode; StorageError where its journal survives no crash."""
     with explained(where):
-        mode = str(_pragma(connection, sql.JOURNAL_MODE)).lower()
+        mode = text_of(_pragma(connection, sql.JOURNAL_MODE)).lower()
     if mode not in _CRASH_PROOF:
         raise StorageError(
             f"{where} has journal_mode={mode.upper()}, with which a crash in the middle of a drain "

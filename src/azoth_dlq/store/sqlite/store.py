@@ -34,6 +34,7 @@ from azoth_dlq.store.sqlite.faults import (
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import migrate
 from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks, second_text
+from azoth_dlq.store.sqlite.raw import raw_text, text_of
 from azoth_dlq.store.sqlite.session import (
     SHORT_WAIT_MS,
     check_journal,
@@ -103,7 +104,7 @@ class SqliteStore(SqliteQueue):
     @contextmanager
     def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
         schema = self._known_schema()
-        with told_to_engine(self.where), self._raw_text():
+        with told_to_engine(self.where), raw_text(self._connection):
             if not schema.has_queue:
                 yield iter(())
                 return
@@ -154,7 +155,7 @@ class SqliteStore(SqliteQueue):
     def fetch(
         self, ids: Sequence[int], *, inline: int | None, verify: bool
     ) -> list[tuple[Any, ...]]:
-        with told_to_engine(self.where), self._raw_text():
+        with told_to_engine(self.where), raw_text(self._connection):
             statement = sql.fetch(len(ids), inline=inline, verify=verify)
             return self._execute(statement, ids).fetchall()
 
@@ -261,10 +262,9 @@ class SqliteStore(SqliteQueue):
             committed = self._committed_group() == self._group
         return TransactionLost(message, by_letter_in_hand=by_letter_in_hand, committed=committed)
 
-    def _committed_group(self) -> object:
-        with self._raw_text():
-            value = self._state(_GROUP)
-        return bytes(value).decode() if isinstance(value, bytearray) else value
+    def _committed_group(self) -> str:
+        with raw_text(self._connection):
+            return text_of(self._state(_GROUP))
 
     def _check_open_statement(self) -> None:
         """No savepoint can be opened while a statement that writes is half read."""

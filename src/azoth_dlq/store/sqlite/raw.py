@@ -1,0 +1,41 @@
+"""Reading a connection as it is stored, whatever factories its owner has set."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """TEXT as `bytearray`: bad UTF-8 raises nothing, and BLOB (`bytes`) can be told from it."""
+    factory = connection.text_factory
+    connection.text_factory = bytearray
+    try:
+        yield
+    finally:
+        connection.text_factory = factory
+
+
+def own_cursor(connection: sqlite3.Connection) -> sqlite3.Cursor:
+    """A cursor that gives plain tuples."""
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    return cursor
+
+
+def read(
+    connection: sqlite3.Connection, statement: str, parameters: Sequence[Any] = ()
+) -> list[tuple[Any, ...]]:
+    """All rows of a statement."""
+    with raw_text(connection):
+        return own_cursor(connection).execute(statement, parameters).fetchall()
+
+
+def text_of(value: object) -> str:
+    """A TEXT value, whatever its bytes are."""
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode("utf-8", "replace")
+    return "" if value is None else str(value)

@@ -1,0 +1,171 @@
+"""The names that programs import, and the program that the documentation shows."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import azoth_dlq
+from azoth_dlq import (
+    BackoffStrategy,
+    BatchConfig,
+    ConfigError,
+    DeadLetterQueue,
+    DlqMetricsSnapshot,
+    DlqReplayConfig,
+    EventDecodeError,
+    FailedEvent,
+    InvalidStateError,
+    NonRetryable,
+    PermanentFailure,
+    ReplayPriority,
+    ReplayReport,
+    RetryAfter,
+    Snooze,
+    StorageError,
+)
+
+NAMES = {
+    "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
+    "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry", "FailedEvent",
+    "InvalidStateError", "NonRetryable", "ReplayPriority", "ReplayReport", "RetryAfter", "Snooze",
+    "StorageError",
+}  # fmt: skip
+HANDED_OUT = {"DlqMetricsSnapshot", "PermanentFailure"}
+
+PROGRAM = '''
+from azoth_dlq import (BackoffStrategy, DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry,
+                       FailedEvent, NonRetryable, ReplayPriority, RetryAfter, Snooze, AzothError, ConfigError)
+
+registry = EventHandlerRegistry()
+
+@registry.handler("deposit")
+def deposit(conn, event_id, payload: bytes) -> None:
+    conn.execute("UPDATE accounts SET balance = balance + ? WHERE id = 1", (int(payload),))
+
+with DeadLetterQueue.open("projection.db") as dlq:      # or DeadLetterQueue(an sqlite3.Connection)
+    letter_id = dlq.add(event_id=42, event_bytes=b"deposit:100", error=ValueError("boom"))
+    report = DlqReplayer(dlq, registry, DlqReplayConfig(max_retries=5)).drain()
+    print(report.succeeded, report.failed, report.parked, dlq.count())
+'''  # noqa: E501 -- as it is shown
+EARLIER = "dlq.connection.execute(\"UPDATE dead_letter_queue SET failed_at = '2020-01-01 00:00:00'\")"
+
+
+def _run(program: str, folder: Path) -> str:
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert run.stderr == ""
+    return run.stdout
+
+
+def test_the_program_of_the_documentation_runs_as_it_stands(tmp_path: Path) -> None:
+    """Its letter failed a moment ago, so it is not due yet."""
+    assert _run(PROGRAM, tmp_path) == "0 0 0 1\n"
+
+
+def test_the_program_of_the_documentation_replays_its_letter_when_it_is_due(
+    tmp_path: Path,
+) -> None:
+    with DeadLetterQueue.open(tmp_path / "projection.db") as queue:
+        queue.connection.execute("CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER)")
+        queue.connection.execute("INSERT INTO accounts VALUES (1, 7)")
+    later = PROGRAM.replace("    report =", f"    {EARLIER}\n    report =")
+    assert _run(later, tmp_path) == "1 0 0 0\n"
+    with DeadLetterQueue.open(tmp_path / "projection.db") as queue:
+        assert queue.connection.execute("SELECT balance FROM accounts").fetchall() == [(107,)]
+
+
+def test_every_public_name_is_listed_and_there() -> None:
+    assert NAMES | HANDED_OUT == set(azoth_dlq.__all__)
+    assert len(azoth_dlq.__all__) == len(set(azoth_dlq.__all__))
+    for name in azoth_dlq.__all__:
+        assert getattr(azoth_dlq, name).__name__ == name
+
+
+def test_a_star_import_brings_the_public_names_only() -> None:
+    names: dict[str, Any] = {}
+    exec("from azoth_dlq import *", names)  # noqa: S102 -- the only way to see what it brings
+    names.pop("__builtins__")
+    assert set(names) == set(azoth_dlq.__all__)
+
+
+@pytest.mark.parametrize("module", ["backoff", "eligibility", "order"])
+def test_the_kernels_are_public(module: str, tmp_path: Path) -> None:
+    _run(f"import azoth_dlq.kernels; azoth_dlq.kernels.{module}", tmp_path)
+
+
+def test_importing_the_package_brings_neither_the_command_line_nor_click(tmp_path: Path) -> None:
+    program = "import sys, azoth_dlq; print('click' in sys.modules, 'azoth_dlq.cli' in sys.modules)"
+    assert _run(program, tmp_path) == "False False\n"
+
+
+def test_an_sqlite_that_is_too_old_is_told_at_import(tmp_path: Path) -> None:
+    program = (
+        "import sqlite3\n"
+        "sqlite3.sqlite_version_info, sqlite3.sqlite_version = (3, 34, 1), '3.34.1'\n"
+        "try:\n    import azoth_dlq\nexcept ImportError as error:\n    print(error)"
+    )
+    told = _run(program, tmp_path)
+    assert "3.35" in told
+    assert "3.34.1" in told
+
+
+_AT = datetime(2026, 11, 24, tzinfo=UTC)
+_LETTER = (1, 2, b"ok:", "boom", "2026-11-24 10:00:00", 3)
+_REPORT = ReplayReport(started_at=_AT, succeeded=2, next_due=_AT)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        BackoffStrategy.fibonacci(1, 2),
+        BatchConfig(7),
+        DlqReplayConfig(priority=ReplayPriority.by_error_type(["timeout"]), jitter=0.5),
+        DlqMetricsSnapshot(successes=3),
+        ReplayPriority.LIFO,
+        FailedEvent(*_LETTER),
+        PermanentFailure(*_LETTER, "2026-11-24 10:00:00"),
+        _REPORT,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_configs_letters_and_reports_pickle(value: object) -> None:
+    assert pickle.loads(pickle.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError.for_field("max_retries", 0, "an int from 1"),
+        StorageError("it is full", report=_REPORT),
+        EventDecodeError("no colon"),
+        InvalidStateError("not now"),
+        NonRetryable("gone"),
+        RetryAfter(5, "busy"),
+        Snooze(7.5, "later"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_and_outcomes_pickle(error: Exception) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
+
+
+def test_every_error_of_the_package_is_an_azoth_error() -> None:
+    for kind in (ConfigError, StorageError, EventDecodeError, InvalidStateError):
+        assert issubclass(kind, azoth_dlq.AzothError)
+    assert issubclass(ConfigError, ValueError)
