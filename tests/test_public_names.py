@@ -39,7 +39,7 @@ NAMES = {
 }  # fmt: skip
 HANDED_OUT = {"DlqMetricsSnapshot", "PermanentFailure"}
 
-PROGRAM = '''
+PROGRAM = """
 from azoth_dlq import (BackoffStrategy, DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry,
                        FailedEvent, NonRetryable, ReplayPriority, RetryAfter, Snooze, AzothError, ConfigError)
 
@@ -53,12 +53,14 @@ with DeadLetterQueue.open("projection.db") as dlq:      # or DeadLetterQueue(an 
     letter_id = dlq.add(event_id=42, event_bytes=b"deposit:100", error=ValueError("boom"))
     report = DlqReplayer(dlq, registry, DlqReplayConfig(max_retries=5)).drain()
     print(report.succeeded, report.failed, report.parked, dlq.count())
-'''  # noqa: E501 -- as it is shown
-EARLIER = "dlq.connection.execute(\"UPDATE dead_letter_queue SET failed_at = '2020-01-01 00:00:00'\")"
+"""  # noqa: E501 -- as it is shown
+EARLIER = (
+    "dlq.connection.execute(\"UPDATE dead_letter_queue SET failed_at = '2020-01-01 00:00:00'\")"
+)
 
 
 def _run(program: str, folder: Path) -> str:
-    run = subprocess.run(
+    run = subprocess.run(  # noqa: S603 -- programs of our own
         [sys.executable, "-W", "error", "-c", program],
         cwd=folder,
         capture_output=True,
@@ -88,7 +90,7 @@ def test_the_program_of_the_documentation_replays_its_letter_when_it_is_due(
 
 
 def test_every_public_name_is_listed_and_there() -> None:
-    assert NAMES | HANDED_OUT == set(azoth_dlq.__all__)
+    assert set(azoth_dlq.__all__) == NAMES | HANDED_OUT
     assert len(azoth_dlq.__all__) == len(set(azoth_dlq.__all__))
     for name in azoth_dlq.__all__:
         assert getattr(azoth_dlq, name).__name__ == name
@@ -96,7 +98,7 @@ def test_every_public_name_is_listed_and_there() -> None:
 
 def test_a_star_import_brings_the_public_names_only() -> None:
     names: dict[str, Any] = {}
-    exec("from azoth_dlq import *", names)  # noqa: S102 -- the only way to see what it brings
+    exec("from azoth_dlq import *", names)  # noqa: S102 -- a star is allowed at module level only
     names.pop("__builtins__")
     assert set(names) == set(azoth_dlq.__all__)
 

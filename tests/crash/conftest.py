@@ -90,11 +90,13 @@ class Program:
 class DlqFile:
     """A database with an `effects` table beside the letters, and the processes that use it."""
 
-    def __init__(self, path: Path, journal_mode: str) -> None:
+    def __init__(self, path: Path, journal_mode: str | None = None) -> None:
+        """Make the file; with no journal mode: use the one that is there."""
         self.path = path
         self.programs: list[Program] = []
-        DeadLetterQueue.open(path).close()
-        self.query(f"PRAGMA journal_mode = {journal_mode}")
+        if journal_mode is not None:
+            DeadLetterQueue.open(path).close()
+            self.query(f"PRAGMA journal_mode = {journal_mode}")
         self.query("CREATE TABLE effects (event_id INTEGER NOT NULL)")
         self.query("CREATE TABLE bulk (content BLOB)")
 

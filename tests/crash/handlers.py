@@ -1,6 +1,6 @@
 """Handlers that leave their event id in `effects`, and then do what may happen to a process.
 
-An event is `name:argument`, and a name that of a function here.
+An event is `name:argument`, and a name that of a function here; deposits and withdrawals are `ok`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Act = Callable[[sqlite3.Connection, Path, str], None]
 def registry(folder: Path) -> EventHandlerRegistry:
     """Every handler of this module; `folder` is where those that wait look for their file."""
     handlers = EventHandlerRegistry(route=route)
-    for name, act in ACTS.items():
+    for name, act in {**ACTS, "deposit": ok, "withdraw": ok}.items():
         handlers.register(name, _leaving_an_effect(act, folder))
     return handlers
 

@@ -69,4 +69,5 @@ def test_a_process_that_lost_its_lock_leaves_the_letter_of_another_alone(
     other.report()
     loser.report()
     assert dlq_file.effects() == []
-    assert dlq_file.charges() == {first: 1, second: 1}
+    assert dlq_file.charges().keys() == {first, second}
+    assert dlq_file.charges()[second] == 1

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from tests.conftest import DATA
 from tests.crash.conftest import DlqFile
 
 
@@ -25,9 +29,10 @@ def test_drains_at_once_do_every_letter_once(dlq_file: DlqFile, count: int) -> N
 
 
 def test_letters_that_fail_in_one_drain_are_not_attempted_by_another(dlq_file: DlqFile) -> None:
-    """Each was planned by both, and its second attempt would be one too many."""
+    """What one planned while the other had not failed it yet is not due any more."""
     letters = dlq_file.add(*["fails:"] * 200)
-    settings = {"max_transaction_time": 0.002, "yield_time": 0}
+    dlq_file.query("UPDATE dead_letter_queue SET failed_at = '2020-01-01 00:00:00'")
+    settings = {"max_transaction_time": 0.002, "yield_time": 0, "backoff": "fixed=3600"}
     programs = [dlq_file.start("opened", **settings) for _ in range(2)]
     for program in programs:
         program.wait_for("opened")
@@ -36,3 +41,19 @@ def test_letters_that_fail_in_one_drain_are_not_attempted_by_another(dlq_file: D
     assert sum(report["failed"] for report in reports) == len(letters)
     assert dlq_file.charges() == dict.fromkeys(letters, 1)
     assert dlq_file.effects() == []
+
+
+def test_drains_at_once_of_a_file_of_the_crate_migrate_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "projection.db"
+    shutil.copyfile(DATA / "azoth-0.2.5.db", path)
+    file = DlqFile(path)
+    event_ids = [e for (e,) in file.query("SELECT event_id FROM dead_letter_queue ORDER BY 1")]
+    programs = [file.start("opened", max_transaction_time=0.02) for _ in range(4)]
+    for program in programs:
+        program.wait_for("opened")
+    file.make("go")
+    reports = [program.report() for program in programs]
+    assert sum(report["succeeded"] for report in reports) == len(event_ids) == 5000
+    assert file.effects() == event_ids
+    assert file.left() == []
+    assert file.query("SELECT number FROM azoth_dlq_migrations") == [(1,)]

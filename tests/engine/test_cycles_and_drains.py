@@ -65,18 +65,19 @@ def test_letters_that_arrive_meanwhile_wait_for_the_next_drain(scene: Scene) -> 
 def test_letters_that_others_removed_or_changed_are_skipped(scene: Scene) -> None:
     letters = [scene.letter() for _ in range(6)]
     other = sqlite3.connect(str(scene.path), isolation_level=None)
-    changes = iter(
-        [
-            f"DELETE FROM dead_letter_queue WHERE id = {letters[1]}",
-            f"UPDATE dead_letter_queue SET retry_count = 1 WHERE id = {letters[3]}",
-            "UPDATE dead_letter_queue SET last_retry_at = '2026-11-24 11:59:59' "
-            f"WHERE id = {letters[4]}",
-        ]
-    )
+    changes = [
+        ("DELETE FROM dead_letter_queue WHERE id = ?", letters[1]),
+        ("UPDATE dead_letter_queue SET retry_count = 1 WHERE id = ?", letters[3]),
+        (
+            "UPDATE dead_letter_queue SET last_retry_at = '2026-11-24 11:59:59' WHERE id = ?",
+            letters[4],
+        ),
+    ]
 
     def change(_report: ReplayReport) -> None:
-        for statement in changes:
-            other.execute(statement)
+        while changes:
+            statement, letter = changes.pop()
+            other.execute(statement, (letter,))
 
     report = scene.replay(max_transaction_time=1e-6).drain(on_progress=change)
     other.close()

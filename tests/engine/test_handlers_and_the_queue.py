@@ -118,7 +118,9 @@ def test_letters_that_a_handler_adds_are_committed_with_its_own_and_wait(
 
 def test_letters_that_a_failing_handler_adds_are_rolled_back_with_it(any_scene: Scene) -> None:
     _register_using(
-        any_scene, lambda: any_scene.queue.add_many([(1, b"ok:", "a"), (2, b"ok:", "b")]), fails=True
+        any_scene,
+        lambda: any_scene.queue.add_many([(1, b"ok:", "a"), (2, b"ok:", "b")]),
+        fails=True,
     )
     before = any_scene.letter()
     user = any_scene.letter("uses")

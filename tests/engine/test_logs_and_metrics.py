@@ -11,7 +11,7 @@ import pytest
 from azoth_dlq import DlqMetricsSnapshot, NonRetryable, Snooze
 from tests.conftest import Scene
 
-SECRET = "4111-1111-1111-1111"
+CARD = "4111-1111-1111-1111"
 
 
 @pytest.fixture
@@ -76,15 +76,13 @@ def test_an_error_of_several_lines_is_one_line_of_the_log(
     assert warning.endswith(r"ValueError: x\x0aERROR forged\x0d\x1b[2J\x9b")
 
 
-def test_payloads_never_get_into_the_log(
-    scene: Scene, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_payloads_never_get_into_the_log(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever becomes of their letters."""
 
     def raising(error: BaseException) -> Callable[..., None]:
         def handle(conn: sqlite3.Connection, _event_id: int, payload: bytes) -> None:
             conn.execute("INSERT INTO effects VALUES (1)")
-            assert SECRET.encode() in payload
+            assert CARD.encode() in payload
             raise error
 
         return handle
@@ -94,22 +92,20 @@ def test_payloads_never_get_into_the_log(
     scene.registry.register("errs", raising(ValueError("it failed")))
     caplog.set_level(logging.DEBUG)
     for kind in ("ok", "never", "snoozes", "errs", "unknown"):
-        scene.letter("", event_bytes=f"{kind}:{SECRET}".encode())
-        scene.letter("", event_bytes=f"{kind}:{SECRET}".encode(), retry_count=9)
-    scene.letter("", event_bytes=SECRET.encode())
-    scene.letter("", event_bytes=f"errs:{SECRET}".encode() + b"\xff")
-    scene.letter("", event_bytes=f"errs:{SECRET}", failed_at="?")
-    scene.letter("", event_bytes=f"errs:{SECRET}", event_id=None, retry_count=-1)
+        scene.letter("", event_bytes=f"{kind}:{CARD}".encode())
+        scene.letter("", event_bytes=f"{kind}:{CARD}".encode(), retry_count=9)
+    scene.letter("", event_bytes=CARD.encode())
+    scene.letter("", event_bytes=f"errs:{CARD}".encode() + b"\xff")
+    scene.letter("", event_bytes=f"errs:{CARD}", failed_at="?")
+    scene.letter("", event_bytes=f"errs:{CARD}", event_id=None, retry_count=-1)
     scene.drain()
     assert len(caplog.records) > 10
     for record in caplog.records:
-        assert SECRET not in record.getMessage()
-        assert SECRET not in str(record.__dict__)
+        assert CARD not in record.getMessage()
+        assert CARD not in str(record.__dict__)
 
 
-def test_only_what_was_committed_is_logged(
-    scene: Scene, log: Callable[[int], list[str]]
-) -> None:
+def test_only_what_was_committed_is_logged(scene: Scene, log: Callable[[int], list[str]]) -> None:
     """The group is lost once, and done again."""
 
     def roll_back(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:

@@ -23,7 +23,7 @@ _GOOD: dict[str, Any] = {
     "retry_count": 0,
     "last_retry_at": None,
 }
-UNREADABLE = [
+UNREADABLE: list[tuple[str, Any, str]] = [
     ("retry_count", "many", "retry_count is no integer but 'many'"),
     ("retry_count", b"\x01", "retry_count is no integer but b'\\x01'"),
     ("retry_count", 1.5, "retry_count is no integer but 1.5"),
@@ -40,7 +40,7 @@ UNREADABLE = [
     ("event_id", b"7", "event_id is of type BLOB"),
     ("event_id", 7.5, "event_id is of type REAL"),
 ]
-UNREADABLE_WITHOUT_NOT_NULL = [
+UNREADABLE_WITHOUT_NOT_NULL: list[tuple[str, Any, str]] = [
     ("retry_count", None, "retry_count is no integer but None"),
     ("retry_count", "0", "retry_count is no integer but '0'"),
     ("failed_at", None, "failed_at is no timestamp but None"),
@@ -78,7 +78,9 @@ def loose_scene(tmp_path: Path) -> Iterator[Scene]:
     """A file whose table was made by hand, without types and NOT NULL."""
     path = tmp_path / "by-hand.db"
     made = sqlite3.connect(path)
-    made.execute(f"CREATE TABLE dead_letter_queue (id INTEGER PRIMARY KEY, {COLUMNS}, last_retry_at)")
+    made.execute(
+        f"CREATE TABLE dead_letter_queue (id INTEGER PRIMARY KEY, {COLUMNS}, last_retry_at)"
+    )
     made.close()
     with DeadLetterQueue.open(path) as queue:
         yield Scene(queue, path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -13,32 +14,37 @@ from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.migrations import migrate
 
 TABLES = ("dead_letter_queue", "permanent_failures", "azoth_dlq_state", "sqlite_master")
+VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ")
 
 
-def texts() -> dict[str, str]:
-    """Every statement that a migrated file meets, by name."""
-    plain = {name: text for name, text in vars(sql).items() if name.isupper()}
-    made = {
-        f"{name} {n}": text
-        for name, maker in {
-            "read_letters": lambda n: sql.read_letters(True, n),
-            "read_parked": lambda n: sql.read_parked(True, n),
-            "delete": lambda n: sql.delete(n or 1, parked=False),
-            "delete parked": lambda n: sql.delete(n or 1, parked=True),
-            "candidates": lambda n: sql.candidates(True, with_error=n is None),
-            "fetch": lambda n: sql.fetch(n or 1, inline=n, verify=True),
-            "fetch plainly": lambda n: sql.fetch(n or 1, inline=n, verify=False),
-        }.items()
-        for n in (None, 1, 500)
-        for text in [maker(n)]
+def made(ids: int) -> dict[str, str]:
+    """The statements over `ids` ids, for a file that has our migrations."""
+    migrated = True
+    return {
+        "read_letters": sql.read_letters(migrated, ids),
+        "read_parked": sql.read_parked(migrated, ids),
+        "delete": sql.delete(ids, parked=False),
+        "delete parked": sql.delete(ids, parked=True),
+        "fetch": sql.fetch(ids, inline=None, verify=False),
+        "fetch inline": sql.fetch(ids, inline=100, verify=True),
+        "candidates": sql.candidates(migrated, with_error=False),
+        "candidates with error": sql.candidates(migrated, with_error=True),
     }
-    both = {f"{name} {k}": text for name in ("COUNT", "CLEAR") for k, text in plain[name].items()}  # type: ignore[attr-defined]
-    single = {name: text for name, text in plain.items() if isinstance(text, str)}
-    return {name: text for name, text in (single | both | made).items() if " " in text}
 
 
-STATEMENTS = texts()
-PARTS = {"NOT_BEFORE"}
+def all_statements() -> dict[str, str]:
+    plain = {name: text for name, text in vars(sql).items() if isinstance(text, str)}
+    many = {f"{name}, many": text for name, text in made(500).items()}
+    by_table = {
+        f"{name}, parked={parked}": text
+        for name, texts in {"COUNT": sql.COUNT, "CLEAR": sql.CLEAR}.items()
+        for parked, text in texts.items()
+    }
+    found = plain | by_table | made(1) | many
+    return {name: text for name, text in found.items() if text.startswith(VERBS)}
+
+
+STATEMENTS = all_statements()
 
 
 @pytest.fixture
@@ -48,21 +54,19 @@ def connection() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - PARTS))
+def test_the_statements_are_all_looked_at() -> None:
+    known = {"ADD", "RETRY", "PARK", "REQUEUE", "BY_ERROR", "fetch, many", "CLEAR, parked=True"}
+    assert known <= STATEMENTS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
 def test_a_statement_names_the_schema_of_each_table(name: str) -> None:
     for table in TABLES:
-        for found in re.finditer(rf"\b(?:FROM|INTO|UPDATE|JOIN)\s+(\S*{table})\b", STATEMENTS[name]):
-            assert found[1] == f"main.{table}"
+        for found in re.finditer(rf"(\S*){table}\b", STATEMENTS[name]):
+            assert found[1] == "main."
 
 
-@pytest.mark.parametrize(
-    "name",
-    sorted(
-        name
-        for name, text in STATEMENTS.items()
-        if text.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))
-    ),
-)
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
 def test_a_statement_can_be_prepared(connection: sqlite3.Connection, name: str) -> None:
     text = STATEMENTS[name]
     numbered = [int(n) for n in re.findall(r"\?(\d+)", text)]
@@ -71,26 +75,25 @@ def test_a_statement_can_be_prepared(connection: sqlite3.Connection, name: str) 
 
 
 def test_no_statement_of_a_handler_is_taken_for_one_that_ends_a_group() -> None:
-    handlers = {"BEGIN", "BEGIN IMMEDIATE", "COMMIT", "END", "ROLLBACK"}
-    assert handlers.isdisjoint({sql.BEGIN, sql.COMMIT, sql.ROLLBACK})
     for text in (sql.BEGIN, sql.COMMIT, sql.ROLLBACK):
-        assert "azoth-dlq" in text
+        assert text.endswith("/* azoth-dlq */")
 
 
-def test_a_statement_of_500_ids_has_no_more_variables_than_old_libraries_allow() -> None:
-    assert all(text.count("?") <= 999 for text in STATEMENTS.values())
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
+def test_a_statement_has_no_more_variables_than_old_libraries_allow(name: str) -> None:
+    assert STATEMENTS[name].count("?") <= 999
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda value: sql.set_busy_timeout(value),
-        lambda value: sql.set_wal_autocheckpoint(value),
+        sql.set_busy_timeout,
+        sql.set_wal_autocheckpoint,
         lambda value: sql.fetch(1, inline=value, verify=False),
     ],
 )
-def test_only_integers_become_a_part_of_a_statement(make: object) -> None:
-    assert callable(make)
+def test_only_integers_become_a_part_of_a_statement(make: Callable[[Any], str]) -> None:
+    assert "17" in make(17)
     with pytest.raises(ValueError, match="invalid literal"):
         make("1; DROP TABLE dead_letter_queue")
 
@@ -101,6 +104,6 @@ def test_a_fetch_finds_each_letter_by_its_key_in_the_order_given(
     statement = sql.fetch(3, inline=10, verify=True)
     plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1, 2, 3)).fetchall()
     steps = [row[3] for row in plan if row[3].startswith(("SCAN", "SEARCH"))]
-    assert re.search(r"wanted", steps[-2])
-    assert re.fullmatch(r"SEARCH d(ead_letter_queue AS d)? USING INTEGER PRIMARY KEY.*", steps[-1])
+    assert "wanted" in steps[-2]
+    assert re.match(r"SEARCH (TABLE )?d\S*( AS d)? USING INTEGER PRIMARY KEY", steps[-1])
     assert not any("ORDER BY" in row[3] for row in plan)

@@ -15,7 +15,6 @@ from cpython.time cimport monotonic
 from libc.string cimport memchr, memcmp
 
 from azoth_dlq.engine.letters import event_bytes_of, note_failure, warn_slow
-from azoth_dlq.errors import EventDecodeError
 from azoth_dlq.kernels.csrc cimport azdlq_utf8_valid
 from azoth_dlq.store.base import Forked, TransactionLost
 
@@ -58,6 +57,10 @@ cdef class Resolver:
         )
 
 
+cdef object name_of(registration):
+    return "the registry's route" if registration is None else registration.name
+
+
 def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
             double ack_seconds, Py_ssize_t most, most_failures_in_row):
     """Attempt letters in the order of `rows`; how many were taken.
@@ -77,7 +80,7 @@ def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
     cdef double before = monotonic(), now
     cdef bint succeeded = False
     connection, isolate, keep = store.connection, store.isolate, store.keep
-    called = call = in_hand = None
+    called = in_hand = None
     try:
         for row in rows:
             taken += 1
@@ -87,39 +90,31 @@ def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
             if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
                 event_bytes = event_bytes_of(row, group, store)
             if event_bytes is not None:
+                isolate(row[0])
+                in_hand = row
+                called = None
                 try:
+                    # Within the isolation: a route, too, may kill the process.
                     payload = resolver.resolve(event_bytes)
-                except EventDecodeError as error:
+                    called = resolver.registration
+                    called.call(connection, event_id, payload)
+                    if keep():
+                        group.stale = True
+                except (TransactionLost, Forked):
+                    raise
+                except Exception as error:
                     if succeeded:
                         group.failures_in_row = 0
                         succeeded = False
-                    group.raised(row, error)
+                    note_failure(row, name_of(called), error, group, store)
                     done += 1
                 else:
-                    if called is not resolver.registration:
-                        called = resolver.registration
-                        call = called.call
-                    isolate(row[0])
-                    in_hand = row
-                    try:
-                        call(connection, event_id, payload)
-                        if keep():
-                            group.stale = True
-                    except (TransactionLost, Forked):
-                        raise
-                    except Exception as error:
-                        if succeeded:
-                            group.failures_in_row = 0
-                            succeeded = False
-                        note_failure(row, called.name, error, group, store)
-                        done += 1
-                    else:
-                        acked.append(row[0])
-                        done += 1
-                        succeeded = True
+                    acked.append(row[0])
+                    done += 1
+                    succeeded = True
             now = monotonic()
             if now - before > SLOW_CALL_SECONDS and in_hand is not None:
-                warn_slow(row[0], called.name, now - before)
+                warn_slow(row[0], name_of(called), now - before)
             before = now
             if not succeeded and most_failures_in_row is not None:
                 if group.failures_in_row >= most_failures_in_row:
@@ -137,8 +132,7 @@ def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
         store.undo(unless=acked[len(acked) - 1] if acked else None)
     finally:
         group.in_hand = in_hand
-        if called is not None:
-            group.handler = called.name
+        group.handler = name_of(called)
         if succeeded:
             group.failures_in_row = 0
     return taken

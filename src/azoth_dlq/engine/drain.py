@@ -6,6 +6,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from typing import Any, Literal, TypeVar
@@ -39,9 +40,7 @@ _CHUNK = 500  # letters fetched by one statement
 _INLINE = 16 * 1024  # longer event bytes are fetched when their turn comes
 _HELD_SECONDS = 1.0  # after so much of held lock, others get their turn
 _FIRST_ACK_SECONDS = 2e-6
-_DIED = (
-    "the process died while the handler of this letter ran (killed, crashed, or out of memory)"
-)
+_DIED = "the process died while the handler of this letter ran (killed, crashed, or out of memory)"
 
 
 class _ShutdownRequested(Exception):
@@ -100,7 +99,8 @@ class Drain:
             self._config.busy_timeout.total_seconds(), json.dumps(self._config.to_mapping())
         )
         try:
-            with self._store.draining(settings):
+            with ExitStack() as stack:
+                self._patiently(lambda: stack.enter_context(self._store.draining(settings)))
                 self._work(limit)
         except _ShutdownRequested:
             self._stopped = "shutdown"
@@ -355,9 +355,7 @@ class Drain:
         if culprit is not None:
             self._condemned[culprit[0]] = text
 
-    def _settle_committed(
-        self, group: Group, culprit: tuple[Any, ...] | None, text: str
-    ) -> None:
+    def _settle_committed(self, group: Group, culprit: tuple[Any, ...] | None, text: str) -> None:
         """The group's effects are in the file, its outcomes are not: write those now."""
         self._open()
         if culprit is not None:

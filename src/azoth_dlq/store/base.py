@@ -68,8 +68,12 @@ class Settlement:
 
     def ids(self) -> list[int]:
         """Of every letter in it."""
-        others = (*self.retries, *self.snoozed, *self.parked)
-        return [*self.acked, *(letter.id for letter in others)]
+        return [
+            *self.acked,
+            *(retry.id for retry in self.retries),
+            *(snoozed.id for snoozed in self.snoozed),
+            *(parking.id for parking in self.parked),
+        ]
 
 
 class Opened(NamedTuple):

@@ -1,11 +1,8 @@
 import sqlite3
-import weakref
 from collections.abc import Callable
 from typing import final
 
 from azoth_dlq.errors import InvalidStateError
-
-guards: weakref.WeakSet[Guard]
 
 @final
 class Guard:
@@ -15,6 +12,7 @@ class Guard:
     forked: bool
     violation: str | None
     def __init__(self, *, strict: bool) -> None: ...
+    def abandon(self, connection: sqlite3.Connection) -> None: ...
     def refuse(self, what: str) -> InvalidStateError: ...
     def authorize(
         self,

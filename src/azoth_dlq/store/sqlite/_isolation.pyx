@@ -4,9 +4,9 @@ Compiled, since it runs twice a letter.
 """
 
 import sqlite3
-import weakref
 
 cimport cython
+from cpython.ref cimport Py_INCREF
 
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.sqlite.statements import LETTER, RELEASE_LETTER, SAVEPOINT_LETTER
@@ -29,8 +29,6 @@ cdef str WAY_OUT = (
     "its writes are committed together with the letter, by the drain: leave the transaction alone"
 )
 
-guards = weakref.WeakSet()
-
 
 @cython.final
 cdef class Guard:
@@ -44,13 +42,17 @@ cdef class Guard:
     process is a child of the one that drains.
     """
 
-    cdef object __weakref__
     cdef public bint active, strict, touched_queue, forked
     cdef public object violation
 
     def __init__(self, *, bint strict):
         self.strict = strict
-        guards.add(self)
+
+    def abandon(self, connection):
+        """In a child of the draining process: let `connection` never be closed, which would take
+        back in the file what the parent is about to commit."""
+        self.forked = True
+        Py_INCREF(connection)
 
     def refuse(self, str what):
         """Note that the handler tried `what`; the error to raise."""

@@ -1,21 +1,12 @@
-"""What the guard of a drain needs beyond SQLite's authorizer: our own connection, and forks."""
+"""What the guard of a drain needs beyond SQLite's authorizer: a connection of our own."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from types import TracebackType
 from typing import Any, Literal
 
-from azoth_dlq.store.sqlite._isolation import Guard, guards
-
-def _mark_forked() -> None:
-    for guard in guards:
-        guard.forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_mark_forked)
+from azoth_dlq.store.sqlite._isolation import Guard
 
 
 class QueueConnection(sqlite3.Connection):
@@ -56,6 +47,8 @@ class QueueConnection(sqlite3.Connection):
 
     def close(self) -> None:
         self._forbid("close the connection")
+        if self.guard is not None and self.guard.forked:
+            return
         super().close()
 
     def set_authorizer(self, callback: Any) -> None:

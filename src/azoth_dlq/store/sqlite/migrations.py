@@ -81,7 +81,8 @@ LATEST = STEPS[-1].number
 
 
 def _names(connection: sqlite3.Connection, statement: str, *parameters: str) -> set[str]:
-    return {text_of(name) for (name,) in read(connection, statement, parameters)}
+    """In lower case: SQLite tells no `A` from `a` in a name."""
+    return {text_of(name).lower() for (name,) in read(connection, statement, parameters)}
 
 
 class Schema(NamedTuple):

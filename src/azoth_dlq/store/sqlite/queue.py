@@ -160,13 +160,16 @@ class SqliteQueue:
             return self._execute(statement, parameters).fetchall()
 
     def _known_schema(self) -> Schema:
+        self._check_process()
+        with explained(self.where):
+            return self._schema_now()
+
+    def _schema_now(self) -> Schema:
         """What the file has. Only what is committed is remembered: an open transaction may yet be
         rolled back."""
-        self._check_process()
         if self._schema is not None and self._schema.migrated:
             return self._schema
-        with explained(self.where):
-            schema = inspect(self._connection)
+        schema = inspect(self._connection)
         if not self._connection.in_transaction:
             self._schema = schema
         return schema

@@ -11,14 +11,14 @@ from typing import Any
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard
-from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.faults import explained, told_to_engine
 from azoth_dlq.store.sqlite.guard import QueueConnection
 from azoth_dlq.store.sqlite.raw import read, text_of
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
 SHORT_WAIT_MS = 100
 _CRASH_PROOF = frozenset({"delete", "persist", "truncate", "wal"})
-_draining: set[int] = set()
+_draining: dict[int, tuple[sqlite3.Connection, Guard]] = {}
 
 
 def _pragma(connection: sqlite3.Connection, statement: str) -> Any:
@@ -46,7 +46,7 @@ def _check_drainable(connection: sqlite3.Connection) -> None:
 
 def check_journal(connection: sqlite3.Connection, where: str) -> bool:
     """Whether the file is in WAL mode; StorageError where its journal survives no crash."""
-    with explained(where):
+    with told_to_engine(where):
         mode = text_of(_pragma(connection, sql.JOURNAL_MODE)).lower()
     if mode not in _CRASH_PROOF:
         raise StorageError(
@@ -69,7 +69,7 @@ def drain_session(
         autocheckpoint = int(_pragma(connection, sql.WAL_AUTOCHECKPOINT))
     isolation_level = connection.isolation_level
     autocommit = getattr(connection, "autocommit", None)
-    _draining.add(id(connection))
+    _draining[id(connection)] = connection, guard
     try:
         if autocommit is True:
             connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
@@ -83,8 +83,8 @@ def drain_session(
             connection.guard = guard
         yield guard, autocheckpoint
     finally:
-        _draining.discard(id(connection))
         if not guard.forked:
+            del _draining[id(connection)]
             guard.active = False
             if isinstance(connection, QueueConnection):
                 connection.guard = None
@@ -96,6 +96,15 @@ def drain_session(
             connection.isolation_level = isolation_level
             if autocommit is True:
                 connection.autocommit = True
+
+
+def _abandon_in_child() -> None:
+    for connection, guard in tuple(_draining.values()):
+        guard.abandon(connection)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_in_child)
 
 
 def wal_size(database: str) -> int:

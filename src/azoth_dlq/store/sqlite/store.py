@@ -54,7 +54,8 @@ class SqliteStore(SqliteQueue):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
-        self._settings: DrainSettings | None = None
+        self._settings: str | None = None  # of this drain, until they are committed
+        self._handlers_wait_ms = SHORT_WAIT_MS
         self._data_version = -1
         self._group = ""
         self._has_savepoint = False
@@ -66,10 +67,11 @@ class SqliteStore(SqliteQueue):
     def draining(self, settings: DrainSettings) -> Iterator[None]:
         self._check_process()
         self._file = self._database_file()
-        is_wal = bool(self._file) and check_journal(self._connection, self.where)
         with drain_session(self._connection, self.where) as (guard, autocheckpoint):
+            is_wal = bool(self._file) and check_journal(self._connection, self.where)
             self._use(guard, Marker(self._file))
-            self._settings = settings
+            self._settings = settings.settings
+            self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
             self._suspects_open_statement = False
             # Who switched automatic checkpoints off wants to make them alone.
             self._checkpoints = is_wal and autocheckpoint > 0
@@ -103,8 +105,8 @@ class SqliteStore(SqliteQueue):
 
     @contextmanager
     def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
-        schema = self._known_schema()
         with told_to_engine(self.where), raw_text(self._connection):
+            schema = self._schema_now()
             if not schema.has_queue:
                 yield iter(())
                 return
@@ -130,7 +132,7 @@ class SqliteStore(SqliteQueue):
                 raise
 
     def _open_group(self) -> Opened:
-        if not self._known_schema().migrated:
+        if not self._schema_now().migrated:
             migrate(self._connection)
         unchanged = (
             self._pragma(sql.DATA_VERSION) == self._data_version and not self._guard.touched_queue
@@ -145,9 +147,8 @@ class SqliteStore(SqliteQueue):
         self._group = secrets.token_hex(8)
         self._execute(sql.SET_STATE, (_GROUP, self._group))
         if self._settings is not None:
-            self._execute(sql.SET_STATE, (SETTINGS, self._settings.settings))
-            wait = min(int(self._settings.busy_timeout * 1000), 2**31 - 1)
-            self._execute(sql.set_busy_timeout(wait))
+            self._execute(sql.SET_STATE, (SETTINGS, self._settings))
+        self._execute(sql.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
         self._has_savepoint = True
         return Opened(unchanged, None)
@@ -156,6 +157,7 @@ class SqliteStore(SqliteQueue):
         self, ids: Sequence[int], *, inline: int | None, verify: bool
     ) -> list[tuple[Any, ...]]:
         with told_to_engine(self.where), raw_text(self._connection):
+            self._marker.unmark()
             statement = sql.fetch(len(ids), inline=inline, verify=verify)
             return self._execute(statement, ids).fetchall()
 
@@ -180,6 +182,8 @@ class SqliteStore(SqliteQueue):
 
     def settle(self, settlement: Settlement) -> None:
         self._guard.active = False
+        # The calls are over: a death from here on is nobody's.
+        self._marker.unmark()
         try:
             self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
             for some in chunks(sorted(settlement.acked)):
@@ -214,7 +218,6 @@ class SqliteStore(SqliteQueue):
                 raise Busy(str(explain(error, self.where))) from error
             raise self._refused(error) from error
         self._settings = None
-        self._known_schema()
         self._checkpoint(at_least=CHECKPOINT_BYTES)
 
     # What a group is made of

@@ -1,0 +1,142 @@
+/* The limit: what SQLite itself needs to drain a file, without Python.
+ *
+ *     limit DB GROUP [write]
+ *
+ * Plans once (ids of due letters by retry count, then age), then for each GROUP of letters: BEGIN
+ * IMMEDIATE, reads each payload by id and calls a C function, deletes in the order of ids, COMMIT.
+ * With `write` the function does one UPDATE of `accounts`, each under a savepoint of its own.
+ * Prints the version of SQLite, the letters and the seconds as JSON. Changes no setting of the
+ * file; its connection has synchronous=NORMAL. */
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char PLAN[] =
+    "SELECT id FROM dead_letter_queue WHERE retry_count < 5 AND "
+    "datetime(coalesce(last_retry_at, failed_at)) <= datetime('now', '-5 seconds') "
+    "ORDER BY retry_count, failed_at";
+static const char READ[] =
+    "SELECT event_id, event_bytes, error_message, failed_at, retry_count "
+    "FROM dead_letter_queue WHERE id = ?";
+
+static sqlite3 *db;
+static volatile long long sink;
+
+static void must(int code, int line)
+{
+    if (code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE) {
+        fprintf(stderr, "limit.c:%d: %s\n", line, sqlite3_errmsg(db));
+        exit(1);
+    }
+}
+#define MUST(call) must((call), __LINE__)
+
+static void run(const char *sql)
+{
+    MUST(sqlite3_exec(db, sql, NULL, NULL, NULL));
+}
+
+static sqlite3_stmt *prepare(const char *sql)
+{
+    sqlite3_stmt *statement;
+    MUST(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
+    return statement;
+}
+
+static void step(sqlite3_stmt *statement)
+{
+    MUST(sqlite3_step(statement));
+    MUST(sqlite3_reset(statement));
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static void handle(sqlite3_int64 event_id, const char *payload, int length)
+{
+    sink += event_id + length + (length > 0 ? payload[0] : 0);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    sqlite3_int64 left = *(const sqlite3_int64 *)a, right = *(const sqlite3_int64 *)b;
+    return (left > right) - (left < right);
+}
+
+static sqlite3_int64 *plan(size_t *count)
+{
+    size_t room = 1 << 16;
+    sqlite3_int64 *ids = malloc(room * sizeof *ids);
+    sqlite3_stmt *statement = prepare(PLAN);
+    *count = 0;
+    while (ids != NULL && sqlite3_step(statement) == SQLITE_ROW) {
+        if (*count == room) {
+            room *= 2;
+            ids = realloc(ids, room * sizeof *ids);
+        }
+        if (ids != NULL)
+            ids[(*count)++] = sqlite3_column_int64(statement, 0);
+    }
+    sqlite3_finalize(statement);
+    if (ids == NULL)
+        exit(1);
+    return ids;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: limit DB GROUP [write]\n");
+        return 2;
+    }
+    size_t group = strtoul(argv[2], NULL, 10), count;
+    int writes = argc > 3 && strcmp(argv[3], "write") == 0;
+    MUST(sqlite3_open(argv[1], &db));
+    run("PRAGMA synchronous = NORMAL");
+
+    double start = now();
+    sqlite3_int64 *ids = plan(&count);
+    sqlite3_stmt *read = prepare(READ);
+    sqlite3_stmt *ack = prepare("DELETE FROM dead_letter_queue WHERE id = ?");
+    sqlite3_stmt *update = prepare("UPDATE accounts SET balance = balance + 1 WHERE id = ?");
+    sqlite3_stmt *savepoint = prepare("SAVEPOINT letter");
+    sqlite3_stmt *release = prepare("RELEASE letter");
+    for (size_t first = 0; first < count; first += group) {
+        size_t size = count - first < group ? count - first : group;
+        run("BEGIN IMMEDIATE");
+        for (size_t i = first; i < first + size; i++) {
+            MUST(sqlite3_bind_int64(read, 1, ids[i]));
+            if (sqlite3_step(read) == SQLITE_ROW) {
+                sqlite3_int64 event_id = sqlite3_column_int64(read, 0);
+                if (writes)
+                    step(savepoint);
+                handle(event_id, sqlite3_column_blob(read, 1), sqlite3_column_bytes(read, 1));
+                if (writes) {
+                    MUST(sqlite3_bind_int64(update, 1, event_id % 1000));
+                    step(update);
+                    step(release);
+                }
+            }
+            MUST(sqlite3_reset(read));
+        }
+        qsort(ids + first, size, sizeof *ids, by_id);
+        for (size_t i = first; i < first + size; i++) {
+            MUST(sqlite3_bind_int64(ack, 1, ids[i]));
+            step(ack);
+        }
+        run("COMMIT");
+    }
+    printf("{\"source_id\": \"%s\", \"letters\": %zu, \"seconds\": %.6f}\n",
+           sqlite3_sourceid(), count, now() - start);
+    return 0;
+}

@@ -1,0 +1,328 @@
+"""What a drain sets on its connection, and that everything is put back on every way out."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azoth_dlq import ConfigError, DeadLetterQueue, InvalidStateError, StorageError
+from azoth_dlq.store.sqlite.guard import QueueConnection
+from tests.conftest import Scene
+from tests.store.conftest import execute
+
+SINCE_312 = pytest.mark.skipif(sys.version_info < (3, 12), reason="autocommit came with 3.12")
+
+
+class Watched(sqlite3.Connection):
+    """Tells which authorizer it has; SQLite does not."""
+
+    authorizer: object = None
+
+    def set_authorizer(self, authorizer_callback: Any) -> None:
+        self.authorizer = authorizer_callback
+        super().set_authorizer(authorizer_callback)
+
+
+class WatchedQueueConnection(Watched, QueueConnection):
+    """The same, of the kind that DeadLetterQueue.open makes."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "letters.db"
+    DeadLetterQueue.open(path).close()
+    return path
+
+
+@pytest.fixture(params=[Watched, WatchedQueueConnection])
+def watched(request: pytest.FixtureRequest, path: Path) -> Iterator[Scene]:
+    with closing(sqlite3.connect(path, factory=request.param)) as connection:
+        yield Scene(DeadLetterQueue(connection), path)
+
+
+def fault(_conn: object, _event_id: int, _payload: bytes) -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise error
+
+
+def interrupt(_conn: object, _event_id: int, _payload: bytes) -> None:
+    raise KeyboardInterrupt
+
+
+def drain_well(scene: Scene) -> None:
+    scene.letter("fails")
+    assert scene.drain().attempted == 2
+
+
+def drain_without_letters(scene: Scene) -> None:
+    scene.queue.clear()
+    assert scene.drain().attempted == 0
+
+
+def drain_into_a_fault(scene: Scene) -> None:
+    scene.registry.register("full", fault)
+    scene.letter("full")
+    with pytest.raises(StorageError):
+        scene.drain()
+
+
+def drain_into_an_interrupt(scene: Scene) -> None:
+    scene.registry.register("interrupt", interrupt)
+    scene.letter("interrupt")
+    with pytest.raises(KeyboardInterrupt):
+        scene.drain()
+
+
+def drain_a_locked_file(scene: Scene) -> None:
+    assert scene.path is not None
+    with closing(sqlite3.connect(scene.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="locked"):
+            scene.drain(busy_timeout=0.01)
+
+
+def drain_without_a_marker(scene: Scene) -> None:
+    Path(f"{scene.path}-azoth").mkdir()
+    with pytest.raises(StorageError, match="ordinary file"):
+        scene.drain()
+
+
+DRAINS = [
+    drain_well,
+    drain_without_letters,
+    drain_into_a_fault,
+    drain_into_an_interrupt,
+    drain_a_locked_file,
+    drain_without_a_marker,
+]
+
+
+def factory(_cursor: object, row: tuple[Any, ...]) -> list[Any]:
+    return [*row]
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> Any:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return value
+
+
+def settings(connection: Any) -> dict[str, Any]:
+    return {
+        "isolation_level": connection.isolation_level,
+        "row_factory": connection.row_factory,
+        "text_factory": connection.text_factory,
+        "autocommit": getattr(connection, "autocommit", None),
+        "in_transaction": connection.in_transaction,
+        "authorizer": connection.authorizer,
+        "busy_timeout": pragma(connection, "busy_timeout"),
+        "wal_autocheckpoint": pragma(connection, "wal_autocheckpoint"),
+        "synchronous": pragma(connection, "synchronous"),
+        "journal_mode": pragma(connection, "journal_mode"),
+        "foreign_keys": pragma(connection, "foreign_keys"),
+    }
+
+
+# Putting back
+
+
+@pytest.mark.parametrize("drain", DRAINS)
+@pytest.mark.parametrize("isolation_level", ["", None, "EXCLUSIVE"])
+def test_everything_is_put_back(
+    watched: Scene, drain: Callable[[Scene], None], isolation_level: str | None
+) -> None:
+    conn = watched.conn
+    watched.letter()
+    for statement in ("busy_timeout = 1234", "wal_autocheckpoint = 56", "synchronous = NORMAL"):
+        conn.execute(f"PRAGMA {statement}")
+    conn.isolation_level = isolation_level  # type: ignore[assignment]
+    conn.row_factory = factory
+    conn.text_factory = bytes
+    before = settings(conn)
+    assert (before["busy_timeout"], before["wal_autocheckpoint"]) == (1234, 56)
+    drain(watched)
+    assert settings(conn) == before
+    conn.execute("BEGIN")
+    conn.execute("INSERT INTO effects VALUES (0)")
+    conn.commit()
+    assert not conn.in_transaction
+
+
+@SINCE_312
+@pytest.mark.parametrize("drain", DRAINS)
+def test_autocommit_is_put_back(path: Path, drain: Callable[[Scene], None]) -> None:
+    options: dict[str, Any] = {"autocommit": True}
+    with closing(sqlite3.connect(path, factory=Watched, **options)) as connection:
+        scene = Scene(DeadLetterQueue(connection), path)
+        scene.letter()
+        before = settings(connection)
+        drain(scene)
+        assert settings(connection) == before
+        assert before["autocommit"] is True
+
+
+@pytest.mark.parametrize(
+    "text_factory", [bytes, bytearray, lambda text: text[::-1], lambda _text: 7], ids=repr
+)
+@pytest.mark.parametrize("row_factory", [sqlite3.Row, lambda _cursor, _row: 7], ids=repr)
+def test_factories_of_the_user_change_no_result(
+    watched: Scene, text_factory: Any, row_factory: Any
+) -> None:
+    ids = [watched.letter(), watched.letter("fails"), watched.letter(failed_at="never")]
+    watched.conn.text_factory = text_factory
+    watched.conn.row_factory = row_factory
+    queue = DeadLetterQueue(watched.conn)
+    watched.queue = queue
+    report = watched.drain()
+    assert (report.succeeded, report.failed, report.unreadable) == (1, 1, 1)
+    (letter,) = queue.letters()
+    assert (letter.id, letter.last_error) == (ids[1], "ValueError: event 2 failed")
+    (parked,) = queue.permanent_failures()
+    assert (parked.failed_at, parked.error_message) == ("never", "boom")
+    assert queue.requeue([parked.id]) == 1
+    assert queue.add(9, b"ok:x", "boom") > ids[-1]
+
+
+def test_handlers_read_through_the_users_factories(watched: Scene) -> None:
+    seen = []
+
+    def reads(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        seen.append(conn.execute("SELECT 'text'").fetchone())
+
+    watched.registry.register("reads", reads)
+    watched.letter("reads")
+    watched.conn.row_factory = factory
+    watched.conn.text_factory = bytes
+    watched.drain()
+    assert seen == [[b"text"]]
+
+
+# During the drain
+
+
+def test_handlers_statements_wait_as_long_as_configured_in_every_group(watched: Scene) -> None:
+    waits = []
+
+    def asks(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        waits.append(pragma(conn, "busy_timeout"))
+
+    watched.registry.register("asks", asks)
+    for _ in range(3):
+        watched.letter("asks")
+    watched.drain(busy_timeout=7, max_transaction_time=1e-6)
+    assert waits == [7000] * 3
+
+
+@pytest.mark.parametrize(("pages", "checkpointed"), [(1000, True), (0, False)])
+def test_the_log_is_emptied_at_the_end_unless_its_owner_does_that(
+    watched: Scene, pages: int, checkpointed: bool
+) -> None:
+    assert watched.path is not None
+    watched.letter()
+    execute(watched.path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    watched.conn.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+    before = watched.path.read_bytes()
+    watched.drain()
+    assert (watched.path.read_bytes() != before) is checkpointed
+
+
+# What cannot be drained
+
+
+@pytest.mark.parametrize("mode", ["OFF", "MEMORY"])
+def test_a_journal_that_survives_no_crash_is_refused(path: Path, mode: str) -> None:
+    execute(path, "PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(path, factory=Watched)) as connection:
+        scene = Scene(DeadLetterQueue(connection), path)
+        scene.letter()
+        assert pragma(connection, f"journal_mode = {mode}") == mode.lower()
+        with pytest.raises(StorageError, match=rf"journal_mode={mode}.*PRAGMA journal_mode=WAL"):
+            scene.drain()
+        assert scene.calls == []
+        assert scene.left() == [1]
+        assert pragma(connection, "journal_mode") == mode.lower()
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST", "WAL"])
+def test_a_journal_that_survives_a_crash_is_drained_and_left(path: Path, mode: str) -> None:
+    execute(path, f"PRAGMA journal_mode = {mode}")
+    with closing(sqlite3.connect(path)) as connection:
+        scene = Scene(DeadLetterQueue(connection), path)
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        scene.letter()
+        assert scene.drain().succeeded == 1
+        assert pragma(connection, "journal_mode") == mode.lower()
+
+
+def test_a_database_in_memory_drains() -> None:
+    with DeadLetterQueue.open(":memory:") as queue:
+        queue.add(1, b"ok:x", "boom")
+        scene = Scene(queue, None)
+        assert scene.drain(now=True).succeeded == 1
+        assert scene.effects() == [1]
+
+
+@SINCE_312
+def test_a_connection_with_an_eternal_transaction_is_refused(path: Path) -> None:
+    options: dict[str, Any] = {"autocommit": False}
+    with closing(sqlite3.connect(path, **options)) as connection:
+        scene = Scene(DeadLetterQueue(connection), path)
+        scene.letter()
+        with pytest.raises(ConfigError, match=r"autocommit=False.*DeadLetterQueue\.open"):
+            scene.drain()
+        assert scene.calls == []
+
+
+def test_an_open_transaction_is_refused_and_left_open(watched: Scene) -> None:
+    watched.letter()
+    watched.conn.execute("BEGIN")
+    watched.conn.execute("INSERT INTO effects VALUES (7)")
+    before = settings(watched.conn)
+    with pytest.raises(InvalidStateError, match="commit it or roll it back"):
+        watched.drain()
+    assert settings(watched.conn) == before
+    assert before["in_transaction"]
+    watched.conn.commit()
+    assert watched.effects() == [7]
+
+
+def test_a_drain_within_a_drain_is_refused_and_harms_no_other_letter(watched: Scene) -> None:
+    errors = []
+
+    def drains(_conn: object, _event_id: int, _payload: bytes) -> None:
+        try:
+            DeadLetterQueue(watched.conn)
+            watched.drain()
+        except InvalidStateError as error:
+            errors.append(str(error))
+            raise
+
+    watched.registry.register("drains", drains)
+    first = watched.letter()
+    inner = watched.letter("drains")
+    last = watched.letter()
+    report = watched.drain()
+    assert (report.succeeded, report.failed) == (2, 1)
+    assert "a drain is running on this connection" in errors[0]
+    assert watched.effects() == [first, last]
+    assert watched.left() == [inner]
+    assert watched.drain(now=True).failed == 1
+
+
+def test_a_trigger_that_refuses_the_outcome_is_told(watched: Scene) -> None:
+    ok = watched.letter()
+    failed = watched.letter("fails")
+    watched.conn.execute(
+        "CREATE TRIGGER never BEFORE UPDATE ON dead_letter_queue "
+        "BEGIN SELECT raise(ABORT, 'no update'); END"
+    )
+    with pytest.raises(StorageError, match="no update"):
+        watched.drain()
+    assert watched.effects() == [ok]
+    assert watched.left() == [failed]

@@ -1,0 +1,217 @@
+"""The file beside the database that keeps the letter in hand."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from azoth_dlq import StorageError
+from azoth_dlq.store.sqlite.marker import Marker
+from tests.conftest import Scene
+from tests.store.conftest import as_nobody
+
+SIZE = 40
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes and links")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "letters.db"
+    path.touch()
+    return path
+
+
+def beside(database: Path | None) -> Path:
+    return Path(f"{database}-azoth")
+
+
+@pytest.fixture
+def marker(database: Path) -> Iterator[Marker]:
+    with closing(Marker(str(database))) as marker:
+        yield marker
+
+
+# What it says
+
+
+def test_a_new_marker_has_no_letter_in_hand(marker: Marker) -> None:
+    assert marker.letter == 0
+    assert marker.left_behind(None) is None
+
+
+def test_a_letter_in_hand_is_left_behind_until_it_is_charged(
+    marker: Marker, database: Path
+) -> None:
+    marker.start()
+    marker.mark(7)
+    with closing(Marker(str(database))) as next_holder:
+        left = next_holder.left_behind(None)
+        assert left is not None
+        nonce, letter = left
+        assert letter == 7
+        assert next_holder.left_behind(nonce + 1) == left
+        assert next_holder.left_behind(nonce) is None
+
+
+@pytest.mark.parametrize("letter", [1, -1, 2**63 - 1, -(2**63)])
+def test_every_id_that_sqlite_has_can_be_in_hand(marker: Marker, letter: int) -> None:
+    marker.start()
+    marker.mark(letter)
+    assert marker.letter == letter
+
+
+def test_each_group_has_a_nonce_of_its_own(marker: Marker) -> None:
+    nonces = set()
+    for _ in range(100):
+        marker.start()
+        assert marker.letter == 0
+        marker.mark(7)
+        left = marker.left_behind(None)
+        assert left is not None
+        nonces.add(left[0])
+    assert len(nonces) == 100
+    assert min(nonces) >= 0
+
+
+def test_a_letter_of_our_own_is_unmarked(marker: Marker) -> None:
+    marker.start()
+    marker.mark(7)
+    marker.unmark()
+    assert marker.left_behind(None) is None
+
+
+def test_a_letter_of_another_holder_stays_marked(marker: Marker, database: Path) -> None:
+    marker.start()
+    with closing(Marker(str(database))) as another:
+        another.start()
+        another.mark(7)
+        marker.unmark()
+        assert another.letter == 7
+
+
+def test_a_start_of_the_machine_charges_nobody(marker: Marker, database: Path) -> None:
+    marker.start()
+    marker.mark(7)
+    content = bytearray(beside(database).read_bytes())
+    content[8] ^= 1
+    beside(database).write_bytes(content)
+    assert Marker(str(database)).left_behind(None) is None
+
+
+# The file
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\xff" * SIZE, b"\x07" * 10_000, bytes(SIZE)])
+def test_what_is_no_marker_charges_nobody_and_is_made_one(scene: Scene, content: bytes) -> None:
+    scene.letter()
+    beside(scene.path).write_bytes(content)
+    report = scene.drain()
+    assert (report.succeeded, report.failed) == (1, 0)
+    assert beside(scene.path).stat().st_size == SIZE
+    assert beside(scene.path).read_bytes().startswith(b"azothdlq")
+
+
+def test_a_marker_that_is_removed_between_drains_loses_nothing(scene: Scene) -> None:
+    for _ in range(2):
+        scene.letter()
+        assert scene.drain().succeeded == 1
+        beside(scene.path).unlink()
+
+
+def test_a_letter_that_is_gone_by_now_is_not_charged(scene: Scene) -> None:
+    kept = scene.letter()
+    scene.drain(max_retries=1)
+    magic_and_boot = beside(scene.path).read_bytes()[:24]
+    beside(scene.path).write_bytes(magic_and_boot + struct.pack("=qq", 5, kept))
+    other = scene.letter()
+    report = scene.drain()
+    assert (report.succeeded, report.failed, report.parked) == (1, 0, 0)
+    assert scene.effects() == [kept, other]
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o664, 0o666])
+def test_the_marker_is_as_private_as_the_database(database: Path, mode: int) -> None:
+    database.chmod(mode)
+    umask = os.umask(0o077)
+    try:
+        Marker(str(database)).close()
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(beside(database).stat().st_mode) == mode
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_the_marker_that_root_makes_belongs_to_the_owner_of_the_database(database: Path) -> None:
+    os.chown(database, 65534, 65534)
+    Marker(str(database)).close()
+    owner = beside(database).stat()
+    assert (owner.st_uid, owner.st_gid) == (65534, 65534)
+
+
+def _link_to_a_file(path: Path) -> None:
+    target = path.with_name("precious")
+    target.write_bytes(b"precious")
+    path.symlink_to(target)
+
+
+def _dangling_link(path: Path) -> None:
+    path.symlink_to(path.with_name("nowhere"))
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@POSIX
+@pytest.mark.parametrize("plant", [_link_to_a_file, _dangling_link, _folder, _pipe])
+def test_what_is_no_ordinary_file_is_refused_and_left_alone(scene: Scene, plant: object) -> None:
+    scene.letter()
+    assert callable(plant)
+    plant(beside(scene.path))
+    mode = beside(scene.path).lstat().st_mode
+    with pytest.raises(StorageError, match=r"-azoth .*ordinary file"):
+        scene.drain()
+    assert beside(scene.path).lstat().st_mode == mode
+    assert scene.calls == []
+    assert scene.left() == [1]
+    precious = beside(scene.path).with_name("precious")
+    assert not precious.exists() or precious.read_bytes() == b"precious"
+    assert not beside(scene.path).with_name("nowhere").exists()
+
+
+@POSIX
+def test_a_marker_that_may_not_be_written_is_told(open_folder: Path) -> None:
+    path = open_folder / "letters.db"
+    path.touch()
+    beside(path).touch()
+    beside(path).chmod(0o444)
+    code = "from azoth_dlq.store.sqlite.marker import Marker; print(Marker(path))"
+    assert "letters.db-azoth cannot be opened (Permission denied)" in as_nobody(code, path)
+
+
+@POSIX
+def test_a_folder_that_may_not_be_written_is_told(open_folder: Path) -> None:
+    path = open_folder / "letters.db"
+    path.touch()
+    code = "from azoth_dlq.store.sqlite.marker import Marker; print(Marker(path))"
+    assert "letters.db-azoth cannot be opened (Permission denied)" in as_nobody(code, path)
+    assert not beside(path).exists()
+
+
+def test_a_database_without_a_file_has_a_private_marker(tmp_path: Path) -> None:
+    with closing(Marker("")) as one, closing(Marker("")) as other:
+        one.start()
+        one.mark(7)
+        assert other.left_behind(None) is None
+    assert list(tmp_path.iterdir()) == []
