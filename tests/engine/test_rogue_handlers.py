@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from azoth_dlq import DeadLetterQueue, StorageError
 from tests.conftest import Scene
 
 
@@ -180,6 +181,19 @@ def test_closing_the_connection_is_refused(scene: Scene) -> None:
     good, culprit = _surrounded(scene, lambda conn: conn.close())
     scene.drain()
     assert "close the connection" in _assert_only_the_culprit_failed(scene, good, culprit)
+
+
+def test_closing_a_connection_of_the_users_ends_the_drain_with_an_error_that_says_so(
+    plain_scene: Scene,
+) -> None:
+    good, culprit = _surrounded(plain_scene, lambda conn: conn.close())
+    with pytest.raises(StorageError, match=f"the handler of letter {culprit} closed") as caught:
+        plain_scene.drain()
+    assert caught.value.report is not None
+    assert caught.value.report.succeeded == 0
+    with DeadLetterQueue.open(str(plain_scene.path)) as queue:
+        assert queue.count() == len(good) + 1
+        assert queue.connection.execute("SELECT count(*) FROM effects").fetchone() == (0,)
 
 
 def test_a_commit_behind_the_guard_is_told_by_the_token(plain_scene: Scene) -> None:

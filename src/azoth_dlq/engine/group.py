@@ -14,6 +14,7 @@ from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
 from azoth_dlq.store.base import Parking, Retry, Settlement, Snoozed
 
 logger = logging.getLogger("azoth_dlq")
+_EARLIEST_INSTANT = -62_135_596_800_000_000  # the start of the year 1
 _LATEST_INSTANT = 253_402_300_799_999_999  # the end of the year 9999
 
 
@@ -97,13 +98,13 @@ class Group:
 
     def _snooze(self, row: tuple[Any, ...], snooze: Snooze) -> None:
         self.snoozed += 1
-        until = later(self._clock(), to_microseconds(snooze.delay, "delay"))
+        until = later(self._now(), to_microseconds(snooze.delay, "delay"))
         self.settlement.snoozed.append(Snoozed(row[0], until))
 
     def _charge(
         self, row: tuple[Any, ...], error: str, *, reason: str = "", delay: int | None = None
     ) -> None:
-        now = self._clock()
+        now = self._now()
         count = row[1] + 1
         if not reason and count >= self._max_retries:
             reason = f"failed {count} of {self._max_retries} attempts, the last with {error}"
@@ -122,9 +123,13 @@ class Group:
         last_retry_at: int | None = None,
         error: str | None = None,
     ) -> None:
-        parking = Parking(letter_id, self._clock(), reason, retry_count, last_retry_at, error)
+        parking = Parking(letter_id, self._now(), reason, retry_count, last_retry_at, error)
         self.settlement.parked.append(parking)
         self._note(logging.ERROR, "letter %d: parked: %s", letter_id, one_line(reason))
+
+    def _now(self) -> int:
+        """What the clock says, within the years that can be written."""
+        return max(_EARLIEST_INSTANT, min(self._clock(), _LATEST_INSTANT))
 
     def _note(self, level: int, message: str, *values: object) -> None:
         if logger.isEnabledFor(level):

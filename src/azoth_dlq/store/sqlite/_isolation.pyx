@@ -96,7 +96,7 @@ cdef class Isolation:
         self._slots = slots
         self._lost = lost
         self._left_open = left_open
-        self._changes = connection.total_changes
+        self._changes = None
 
     def open(self):
         """Open the savepoint, at the start of a group."""

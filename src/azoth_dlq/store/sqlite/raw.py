@@ -19,6 +19,13 @@ def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
         connection.text_factory = factory
 
 
+def is_closed(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.in_transaction is None
+    except sqlite3.ProgrammingError:
+        return True
+
+
 def own_cursor(connection: sqlite3.Connection) -> sqlite3.Cursor:
     """A cursor that gives plain tuples."""
     cursor = sqlite3.Cursor(connection)

@@ -13,7 +13,7 @@ from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard
 from azoth_dlq.store.sqlite.faults import explained, told_to_engine
 from azoth_dlq.store.sqlite.guard import QueueConnection
-from azoth_dlq.store.sqlite.raw import read, text_of
+from azoth_dlq.store.sqlite.raw import is_closed, read, text_of
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
 SHORT_WAIT_MS = 100
@@ -83,7 +83,7 @@ def drain_session(
             connection.guard = guard
         yield guard, autocheckpoint
     finally:
-        if not guard.forked:
+        if not guard.forked and not is_closed(connection):
             del _draining[id(connection)]
             guard.active = False
             if isinstance(connection, QueueConnection):

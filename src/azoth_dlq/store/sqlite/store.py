@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import (
     Busy,
@@ -34,7 +34,7 @@ from azoth_dlq.store.sqlite.faults import (
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import migrate
 from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks, second_text
-from azoth_dlq.store.sqlite.raw import raw_text, text_of
+from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.session import (
     SHORT_WAIT_MS,
     check_journal,
@@ -61,6 +61,7 @@ class SqliteStore(SqliteQueue):
         self._has_savepoint = False
         self._suspects_open_statement = False
         self._file = ""
+        self._marks_in_file = False
         self._checkpoints = False
 
     @contextmanager
@@ -69,7 +70,8 @@ class SqliteStore(SqliteQueue):
         self._file = self._database_file()
         with drain_session(self._connection, self.where) as (guard, autocheckpoint):
             is_wal = bool(self._file) and check_journal(self._connection, self.where)
-            self._use(guard, Marker(self._file))
+            self._use(guard, Marker(""))
+            self._marks_in_file = not self._file  # the first group opens the file
             self._settings = settings.settings
             self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
             self._suspects_open_statement = False
@@ -134,6 +136,9 @@ class SqliteStore(SqliteQueue):
     def _open_group(self) -> Opened:
         if not self._schema_now().migrated:
             migrate(self._connection)
+        if not self._marks_in_file:
+            self._use(self._guard, Marker(self._file))
+            self._marks_in_file = True
         unchanged = (
             self._pragma(sql.DATA_VERSION) == self._data_version and not self._guard.touched_queue
         )
@@ -171,6 +176,11 @@ class SqliteStore(SqliteQueue):
         self._guard.active = False
         if error is not None and is_fault_within(error):
             raise StorageFault(str(explain(error, self.where)))
+        if is_closed(self._connection):
+            raise StorageError(
+                f"the handler of letter {self._marker.letter} closed the queue's connection, which "
+                "ends the drain and takes its group back; leave the connection open"
+            )
         if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
         if self._marker.letter in (0, unless):
@@ -194,7 +204,7 @@ class SqliteStore(SqliteQueue):
             raise self._refused(error) from error
 
     def end(self, *, commit: bool) -> None:
-        if self._guard.forked:
+        if self._guard.forked or is_closed(self._connection):
             return
         self._guard.active = False
         if not commit:
@@ -305,6 +315,8 @@ class SqliteStore(SqliteQueue):
 
     def _checkpoint(self, *, at_least: int) -> None:
         if not self._checkpoints or wal_size(self._file) < at_least:
+            return
+        if is_closed(self._connection):
             return
         try:
             self._execute(sql.CHECKPOINT).fetchall()
