@@ -68,7 +68,7 @@ def drain_by_hand(path: Path, handler: Handler) -> float:
 @pytest.mark.parametrize(
     ("handler", "mode"), [(do_nothing, ()), (update, ("write",))], ids=["no-op", "update"]
 )
-def test_drain(
+def test_drain(  # noqa: PLR0913, PLR0917 -- fixtures
     benchmark: Any,
     capsys: pytest.CaptureFixture[str],
     fresh: Callable[[], Path],

@@ -81,7 +81,7 @@ class Scene:
         last_retry_at: Any = None,
         error: Any = "boom",
         event_bytes: Any = None,
-        id: int | None = None,
+        id: int | None = None,  # noqa: A002 -- it is the column's name
     ) -> int:
         """Insert a letter as another program would; its id, which is its event id by default."""
         cursor = self.conn.execute(

@@ -60,7 +60,7 @@ EARLIER = (
 
 
 def _run(program: str, folder: Path) -> str:
-    run = subprocess.run(  # noqa: S603 -- programs of our own
+    run = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=folder,
         capture_output=True,

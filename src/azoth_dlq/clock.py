@@ -1,10 +1,27 @@
-"""The wall clock as the package counts it."""
+"""Instants: microseconds since 1970 (UTC) inside, `datetime` outside."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from time import time_ns
+from typing import Final
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+EARLIEST: Final = -62_135_596_800_000_000  # the start of the year 1
+LATEST: Final = 253_402_300_799_999_999  # the end of the year 9999
 
 
 def now() -> int:
-    """Microseconds since 1970, UTC."""
+    """What the wall clock says."""
     return time_ns() // 1000
+
+
+def writable(instant: int) -> int:
+    """The instant, kept within the years that can be written."""
+    return max(EARLIEST, min(instant, LATEST))
+
+
+def to_datetime(instant: int) -> datetime:
+    """The instant as a UTC datetime, kept within the years that one can show."""
+    return EPOCH + timedelta(microseconds=writable(instant))

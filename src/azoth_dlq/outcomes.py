@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
-class NonRetryable(Exception):  # noqa: N818 -- it names an outcome, not an error
+class NonRetryable(Exception):
     """Park the letter at once: no further attempt can help."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
 
 
-class _Delayed(Exception):  # noqa: N818 -- it names an outcome, not an error
+class _Delayed(Exception):
     """An outcome that says when the letter is due again."""
 
     delay: timedelta

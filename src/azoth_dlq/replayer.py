@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from azoth_dlq import clock as wall_clock
 from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.engine.drain import Drain
+from azoth_dlq.engine.drain import Drain, Surroundings
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.queue import DeadLetterQueue
@@ -79,18 +79,10 @@ class DlqReplayer:
         """Delete every permanent failure; how many there were."""
         return self._dlq.clear_permanent_failures()
 
-    def _drain(
-        self, *, now: bool, limit: int | None, on_progress: Progress | None
-    ) -> ReplayReport:
+    def _drain(self, *, now: bool, limit: int | None, on_progress: Progress | None) -> ReplayReport:
         self._metrics.checked(self._clock() // 1_000_000)
-        drain = Drain(
-            self._dlq.store,
-            self._registry,
-            self._config,
-            clock=self._clock,
-            sleep=self._sleep,
-            stop=self._stop,
-            metrics=self._metrics,
-            on_progress=on_progress,
+        surroundings = Surroundings(
+            self._clock, self._sleep, self._stop, self._metrics, on_progress
         )
+        drain = Drain(self._dlq.store, self._registry, self._config, surroundings)
         return drain.run(now=now, limit=limit)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from azoth_dlq.backoff import BackoffStrategy
+from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.errors import StorageError
 from azoth_dlq.kernels.eligibility import Verdict, format_timestamp, select
@@ -16,13 +17,12 @@ from azoth_dlq.store.base import Busy, StorageFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from azoth_dlq.store.base import Figures, Store
 
 COMMONEST_ERRORS: Final = 10
 _CHUNK: Final = 10_000  # rows held at once
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST_US: Final = 253_402_300_799_999_999  # the end of the year 9999
 _NO_DELAY: Final = DlqReplayConfig(min_age=0, backoff=BackoffStrategy.fixed(0))
 
 
@@ -118,8 +118,8 @@ class _Tally:
 
     def status(self, figures: Figures) -> Status:
         return Status(
-            at=_as_datetime(self._now),
-            next_due=None if self._next_due is None else _as_datetime(self._next_due),
+            at=to_datetime(self._now),
+            next_due=None if self._next_due is None else to_datetime(self._next_due),
             oldest_age=self._age(self._oldest),
             oldest_due_age=self._age(self._oldest_due),
             by_retry_count=dict(sorted(self._by_retry_count.items())),
@@ -148,12 +148,8 @@ def _earlier(known: int | None, found: int | None) -> int | None:
     return found if known is None or (found is not None and found < known) else known
 
 
-def _as_datetime(instant: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=min(instant, _LATEST_US))
-
-
 def _rfc3339(instant: datetime) -> str:
-    return format_timestamp((instant - _EPOCH) // timedelta(microseconds=1))
+    return format_timestamp((instant - EPOCH) // MICROSECOND)
 
 
 def _seconds(duration: timedelta | None) -> float | None:

@@ -108,7 +108,7 @@ class Workplace:
             **options,
         }
         command = [sys.executable, "-m", "azoth_dlq", *arguments]
-        return subprocess.Popen(command, **settings)  # noqa: S603 -- our own command
+        return subprocess.Popen(command, **settings)
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, **options) as process:
@@ -135,7 +135,7 @@ class Workplace:
         if os.geteuid() != 0:
             return self.run(*arguments)
         command = [sys.executable, "-c", AS_NOBODY, *arguments]
-        return subprocess.run(  # noqa: S603 -- our own command
+        return subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
         )
 

@@ -36,7 +36,7 @@ def test_the_version_is_that_of_the_package(workplace: Workplace) -> None:
 
 def test_the_installed_script_runs(workplace: Workplace) -> None:
     script = Path(sys.executable).parent / ("azoth-dlq.exe" if os.name == "nt" else "azoth-dlq")
-    done = subprocess.run(  # noqa: S603 -- our own command
+    done = subprocess.run(
         [script, "status", "none.db"],
         cwd=workplace.folder,
         capture_output=True,
@@ -96,7 +96,7 @@ def test_output_that_cannot_be_written_is_told(workplace: Workplace) -> None:
 def test_closed_streams_are_no_trouble(workplace: Workplace, closed: str) -> None:
     workplace.make("ok", "fails")
     command = f"{sys.executable} -m azoth_dlq drain projection.db --handlers handlers:registry"
-    done = subprocess.run(  # noqa: S603 -- our own command
+    done = subprocess.run(
         ["/bin/sh", "-c", f"{command} {closed}"],
         cwd=workplace.folder,
         capture_output=True,
@@ -118,7 +118,7 @@ def test_texts_beyond_the_terminals_encoding_are_escaped(workplace: Workplace) -
 
 def test_importing_the_package_loads_no_command_line() -> None:
     code = "import sys, azoth_dlq; print('click' in sys.modules, 'azoth_dlq.cli' in sys.modules)"
-    done = subprocess.run(  # noqa: S603 -- our own command
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "False"]

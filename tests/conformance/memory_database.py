@@ -67,7 +67,7 @@ class Tables:
         return self.last_id
 
 
-class MemoryFault(Exception):  # noqa: N818 -- it names a fault of the database, as StorageFault
+class MemoryFault(Exception):
     """The database itself failed."""
 
 

@@ -19,7 +19,7 @@ from azoth_dlq import (
     Snooze,
     StorageError,
 )
-from azoth_dlq.engine.drain import Drain
+from azoth_dlq.engine.drain import Drain, Surroundings
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.status import look
@@ -82,11 +82,7 @@ class Work:
             self.store,
             self.registry,
             DlqReplayConfig(**config),
-            clock=self.clock,
-            sleep=lambda _seconds: None,
-            stop=self.stop,
-            metrics=DlqMetrics(),
-            on_progress=on_progress,
+            Surroundings(self.clock, lambda _seconds: None, self.stop, DlqMetrics(), on_progress),
         )
         return drain.run(now=now, limit=limit)
 

@@ -116,6 +116,12 @@ def ends(conn: sqlite3.Connection, _folder: Path, way: str) -> None:
         case "swallowed":
             with contextlib.suppress(Exception):
                 conn.commit()
+        case "sql_commit":
+            conn.execute("COMMIT")
+        case "commit_and_begin":
+            for statement in ("COMMIT", "BEGIN"):
+                with contextlib.suppress(Exception):
+                    conn.execute(statement)
         case "rollback":
             conn.rollback()
         case "close":

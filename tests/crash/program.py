@@ -28,11 +28,13 @@ from azoth_dlq import (
 from tests.crash import handlers
 from tests.crash.talk import Pauses, say
 
+LETTERS_A_FETCH = 500
+
 
 @dataclass
 class Order:
-    """Settings of the drain; points to pause at (opened, committed, yielding, settling); seconds
-    after which a thread asks for a shutdown; bytes beyond which no file may grow."""
+    """Settings of the drain; points to pause at (opened, committed, yielding, settling, fetching);
+    seconds after which a thread asks for a shutdown; bytes beyond which no file may grow."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     pauses: list[str] = field(default_factory=list)
@@ -55,6 +57,20 @@ def _pause_while_settling(connection: sqlite3.Connection, pauses: Pauses) -> Non
     )
 
 
+def _pause_while_fetching(connection: sqlite3.Connection, pauses: Pauses) -> None:
+    """When letters are fetched once more within a group: the statement asks for their lengths."""
+    seen = 0
+
+    def length(event_bytes: bytes) -> int:
+        nonlocal seen
+        seen += 1
+        if seen > LETTERS_A_FETCH:
+            pauses.at("fetching")
+        return len(event_bytes)
+
+    connection.create_function("length", 1, length)
+
+
 def drain(path: Path, order: Order) -> ReplayReport:
     pauses = Pauses(path.parent, order.pauses)
 
@@ -65,6 +81,8 @@ def drain(path: Path, order: Order) -> ReplayReport:
     with DeadLetterQueue.open(path) as queue:
         if "settling" in pauses:
             _pause_while_settling(queue.connection, pauses)
+        if "fetching" in pauses:
+            _pause_while_fetching(queue.connection, pauses)
         config = DlqReplayConfig.from_mapping(order.settings)
         replayer = DlqReplayer(queue, handlers.registry(path.parent), config, sleep=sleep)
         pauses.at("opened")

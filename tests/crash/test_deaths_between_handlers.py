@@ -8,12 +8,16 @@ from contextlib import closing
 import pytest
 
 from tests.crash.conftest import DlqFile
+from tests.crash.program import LETTERS_A_FETCH
 
 
-@pytest.mark.parametrize("point", ["committed", "yielding", "settling"])
+@pytest.mark.parametrize("point", ["committed", "yielding", "settling", "fetching"])
 def test_a_death_between_handlers_charges_nobody(dlq_file: DlqFile, point: str) -> None:
     """Committed: between two groups. Settling: the calls are over, the acks not yet committed."""
-    letters = dlq_file.add("ok:", "takes:1100", "ok:", "ok:", "ok:")
+    events = ["ok:"] * (LETTERS_A_FETCH + 5)
+    if point == "yielding":
+        events[0] = "takes:1100"
+    letters = dlq_file.add(*events)
     program = dlq_file.start(point, max_retries=1)
     program.wait_for(point)
     program.kill()

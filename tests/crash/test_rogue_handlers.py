@@ -6,7 +6,16 @@ import pytest
 
 from tests.crash.conftest import DlqFile
 
-REFUSED = ["commit", "swallowed", "rollback", "close", "executescript", "conflict"]
+REFUSED = [
+    "commit",
+    "swallowed",
+    "sql_commit",
+    "commit_and_begin",
+    "rollback",
+    "close",
+    "executescript",
+    "conflict",
+]
 
 
 @pytest.mark.parametrize("way", REFUSED)

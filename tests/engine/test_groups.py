@@ -139,7 +139,7 @@ def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_call_of_over_a_second_is_logged_with_the_handler_and_the_way_out(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _register_slow(scene, 1.05)
+    _register_slow(scene, 1.08)
     scene.letter()
     slow = scene.letter("slow")
     scene.letter()
@@ -147,6 +147,7 @@ def test_a_call_of_over_a_second_is_logged_with_the_handler_and_the_way_out(
         scene.drain()
     [warning] = _warnings(caplog)
     assert f"letter {slow}:" in warning
+    assert "kept the file locked for 1.1 s" in warning
     assert "_register_slow.<locals>.slow" in warning
     assert "transactional=False" in warning
 

@@ -113,13 +113,19 @@ def test_only_what_was_committed_is_logged(scene: Scene, log: Callable[[int], li
         conn.execute("INSERT INTO once VALUES (1)")
         conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
 
+    def never(*_args: object) -> None:
+        raise NonRetryable("gone")
+
     scene.registry.register("rogue", roll_back)
+    scene.registry.register("never", never)
     good = scene.letter()
     scene.letter("fails")
+    scene.letter("never")
     scene.letter("rogue")
     scene.drain()
     assert log(logging.DEBUG) == [f"letter {good}: replayed"]
     assert len(log(logging.WARNING)) == 2
+    assert len(log(logging.ERROR)) == 1
 
 
 def test_a_drain_in_which_nothing_happened_says_so_once(

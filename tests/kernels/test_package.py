@@ -16,7 +16,7 @@ def test_a_missing_module_says_how_to_build_it() -> None:
         "try:\n    import azoth_dlq.kernels\n"
         "except ImportError as error:\n    print(error)\n"
     )
-    done = subprocess.run(  # noqa: S603 -- our own program
+    done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "the compiled modules of azoth_dlq cannot be imported" in done.stdout

@@ -21,14 +21,14 @@ def made(ids: int) -> dict[str, str]:
     """The statements over `ids` ids, for a file that has our migrations."""
     migrated = True
     return {
-        "read_letters": sql.read_letters(migrated, ids),
-        "read_parked": sql.read_parked(migrated, ids),
+        "read_letters": sql.read_letters(ids, migrated=migrated),
+        "read_parked": sql.read_parked(ids, migrated=migrated),
         "delete": sql.delete(ids, parked=False),
         "delete parked": sql.delete(ids, parked=True),
         "fetch": sql.fetch(ids, inline=None, verify=False),
         "fetch inline": sql.fetch(ids, inline=100, verify=True),
-        "candidates": sql.candidates(migrated, with_error=False),
-        "candidates with error": sql.candidates(migrated, with_error=True),
+        "candidates": sql.candidates(migrated=migrated, with_error=False),
+        "candidates with error": sql.candidates(migrated=migrated, with_error=True),
     }
 
 

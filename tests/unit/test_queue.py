@@ -414,12 +414,12 @@ def test_a_forked_child_cannot_use_the_queue(queue: DeadLetterQueue) -> None:
 # Errors that cannot be stored as they are
 
 
-class Mute(Exception):  # noqa: N818 -- it is no error of a program
+class Mute(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
-class Odd(Exception):  # noqa: N818 -- it is no error of a program
+class Odd(Exception):
     def __str__(self) -> str:
         wrong: Any = 5
         return wrong  # type: ignore[no-any-return]

@@ -68,10 +68,11 @@ def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
     A row is one of `Store.fetch`; where its event bytes are None they are fetched now. The loop
     ends early when writing what it has would last beyond `ends_at` (monotonic seconds, with
     `ack_seconds` a letter), at `most` letters in the group, at `most_failures_in_row` (None:
-    never), when `stop.requested`, and when the rows may have changed (`group.stale`). An interrupt (a `BaseException` that is no `Exception`) ends
-    it, too, and is left in `group.interrupt`.
+    never), and when `stop.requested`: the group is then `full`. It also ends where a handler may
+    have changed the rows: they are then `stale`. An interrupt (a `BaseException` that is no
+    `Exception`) ends it, too, and is left in `group.interrupt`.
 
-    Errors: TransactionLost and StorageFault, with `group.in_hand` telling in whose hands.
+    Errors: TransactionLost and StorageFault, with `group.last_called` telling in whose hands.
     """
     cdef Resolver resolver = Resolver(registry)
     cdef list acked = group.acked
@@ -80,18 +81,17 @@ def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
     cdef double before = monotonic(), now
     cdef bint succeeded = False
     connection, isolate, keep = store.connection, store.isolate, store.keep
-    called = in_hand = None
+    called = last = None
     try:
         for row in rows:
             taken += 1
-            in_hand = None
             width = len(row)
             event_id, event_bytes = row[width - 2], row[width - 1]
             if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
                 event_bytes = event_bytes_of(row, group, store)
             if event_bytes is not None:
                 isolate(row[0])
-                in_hand = row
+                last = row
                 called = None
                 try:
                     # Within the isolation: a route, too, may kill the process.
@@ -113,7 +113,7 @@ def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
                     done += 1
                     succeeded = True
             now = monotonic()
-            if now - before > SLOW_CALL_SECONDS and in_hand is not None:
+            if now - before > SLOW_CALL_SECONDS and last is row:
                 warn_slow(row[0], name_of(called), now - before)
             before = now
             if not succeeded and most_failures_in_row is not None:
@@ -131,7 +131,7 @@ def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
         group.full = True
         store.undo(unless=acked[len(acked) - 1] if acked else None)
     finally:
-        group.in_hand = in_hand
+        group.last_called = last or group.last_called
         group.handler = name_of(called)
         if succeeded:
             group.failures_in_row = 0

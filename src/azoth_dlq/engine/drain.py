@@ -7,18 +7,19 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import monotonic, sleep
-from typing import Any, Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
+from azoth_dlq.clock import to_datetime
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._loop import attempt
-from azoth_dlq.engine.failure import describe
 from azoth_dlq.engine.group import Group
 from azoth_dlq.engine.plan import make_plan, why_unfit
+from azoth_dlq.engine.recovery import Recovery, culprit_text
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.errors import StorageError
-from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
+from azoth_dlq.kernels.eligibility import Selection, Verdict, select
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.store.base import (
@@ -27,15 +28,14 @@ from azoth_dlq.store.base import (
     DrainSettings,
     Forked,
     Opened,
-    Store,
     StorageFault,
+    Store,
     TransactionLost,
 )
 from azoth_dlq.types import ReplayReport
 
 logger = logging.getLogger("azoth_dlq")
 T = TypeVar("T")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNK = 500  # letters fetched by one statement
 _INLINE = 16 * 1024  # longer event bytes are fetched when their turn comes
 _HELD_SECONDS = 1.0  # after so much of held lock, others get their turn
@@ -47,6 +47,17 @@ class _ShutdownRequested(Exception):
     """shutdown() was called while the drain waited."""
 
 
+class Surroundings(NamedTuple):
+    """What a drain reads and tells: `clock()` in microseconds, `sleep(seconds)`, the request to
+    stop, counters, and who gets the report so far after each commit."""
+
+    clock: Callable[[], int]
+    sleep: Callable[[float], None]
+    stop: Stop
+    metrics: DlqMetrics
+    on_progress: Callable[[ReplayReport], None] | None = None
+
+
 class Drain:
     """One drain (or one cycle) of one store. Used once."""
 
@@ -55,35 +66,23 @@ class Drain:
         store: Store,
         registry: EventHandlerRegistry,
         config: DlqReplayConfig,
-        *,
-        clock: Callable[[], int],
-        sleep: Callable[[float], None],
-        stop: Stop,
-        metrics: DlqMetrics,
-        on_progress: Callable[[ReplayReport], None] | None,
+        surroundings: Surroundings,
     ) -> None:
         self._store = store
         self._registry = registry
         self._config = config
-        self._clock = clock
-        self._sleep = sleep
-        self._stop = stop
-        self._metrics = metrics
-        self._on_progress = on_progress
+        self._clock, self._sleep, self._stop, self._metrics, self._on_progress = surroundings
         self._max_time = config.max_transaction_time.total_seconds()
         # A chunk is let go only when the next is there.
         self._largest_chunk = max(1, min(_CHUNK, config.memory_limit // (2 * _INLINE)))
         self._chunk = self._largest_chunk
         self._counts: Counter[str] = Counter()
         self._stopped: Literal["failures", "shutdown"] | None = None
-        self._started_at = clock()
+        self._started_at = self._clock()
         self._began = monotonic()
         self._place = 0  # in the plan
         self._end = 0
-        self._largest_group: int | None = None  # halved at each loss that names no letter …
-        self._suspects_end = 0  # … until this place of the plan
-        self._settled: set[int] = set()  # letters of the plan that were settled out of its order
-        self._condemned: dict[int, str] = {}  # letters that fail without a further call, and why
+        self._recovery = Recovery()
         self._failures_in_row = 0
         self._held = 0.0
         self._ack_seconds = _FIRST_ACK_SECONDS
@@ -122,8 +121,8 @@ class Drain:
             **self._counts,
             stopped=self._stopped,
             waiting=0 if plan is None else plan.waiting,
-            next_due=None if next_due is None else _as_datetime(next_due),
-            started_at=_as_datetime(self._started_at),
+            next_due=None if next_due is None else to_datetime(next_due),
+            started_at=to_datetime(self._started_at),
             duration=timedelta(seconds=monotonic() - self._began),
         )
 
@@ -156,7 +155,8 @@ class Drain:
         except StorageFault as fault:
             self._store.end(commit=False)
             if group.interrupt is None:
-                self._redo_before_fault(start, group, fault)
+                self._recovery.halve_failing(group, fault, start)
+                self._place = start
         except Forked:
             raise
         except BaseException:
@@ -171,14 +171,15 @@ class Drain:
         self, plan: Selection, group: Group, began: float, *, verify: bool
     ) -> None:
         ends_at = began + self._max_time
-        most = self._largest_group or self._end
+        recovery = self._recovery
+        most = recovery.most(otherwise=self._end)
         while not group.full and self._place < self._end:
             ids = plan.ids(self._place, min(self._place + self._chunk, self._end))
-            if self._condemned and ids[0] in self._condemned:
+            if ids[0] in recovery.condemned:
                 self._fail_condemned(ids[0], group, most)
                 continue
-            ids = self._up_to_condemned(ids)
-            wanted = [i for i in ids if i not in self._settled] if self._settled else ids
+            ids = recovery.without_condemned(ids) if recovery.condemned else ids
+            wanted = [i for i in ids if i not in recovery.settled] if recovery.settled else ids
             rows = self._store.fetch(wanted, inline=_INLINE, verify=verify) if wanted else []
             if verify:
                 rows = plan.unchanged(rows, self._place, self._place + len(ids))
@@ -194,7 +195,7 @@ class Drain:
                 most_failures_in_row=self._config.stop_on_consecutive_failures,
             )
             places = len(ids) if taken == len(rows) else ids.index(rows[taken - 1][0]) + 1
-            settled = sum(i in self._settled for i in ids[:places]) if self._settled else 0
+            settled = sum(i in recovery.settled for i in ids[:places]) if recovery.settled else 0
             group.skipped += places - settled - taken
             self._place += places
             # Where handlers change other letters, few of those fetched will be used.
@@ -204,16 +205,12 @@ class Drain:
             if not rows and monotonic() >= ends_at:
                 group.full = True
 
-    def _up_to_condemned(self, ids: list[int]) -> list[int]:
-        first = next((n for n, i in enumerate(ids) if i in self._condemned), len(ids))
-        return ids[:first] if self._condemned else ids
-
     def _fail_condemned(self, letter_id: int, group: Group, most: int) -> None:
         """The letter's call took a group away, or kept it from being committed: it fails in its
         place of the order, without another call."""
         rows = self._store.fetch([letter_id], inline=0, verify=False)
         if rows:
-            group.failed_with(rows[0], self._condemned[letter_id])
+            group.failed_with(rows[0], self._recovery.condemned[letter_id])
             self._stop_by_failures(group)
         else:
             group.skipped += 1
@@ -235,8 +232,7 @@ class Drain:
         self._patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
         if len(group) > _CHUNK:
             self._ack_seconds = (monotonic() - began) / len(group)
-        if self._place >= self._suspects_end:
-            self._largest_group = None
+        self._recovery.committed(self._place)
         self._failures_in_row = group.failures_in_row
         self._stopped = group.stopped
         self._tally(group)
@@ -279,7 +275,7 @@ class Drain:
             rows = self._store.fetch([letter_id], inline=0, verify=False)
             if rows and type(rows[0][1]) is int:
                 group.charge_death(rows[0], _DIED)
-                self._settled.add(letter_id)
+                self._recovery.settled.add(letter_id)
             self._commit(group)
         except BaseException:
             self._store.end(commit=False)
@@ -344,57 +340,27 @@ class Drain:
         again, unless their effects were committed all the same."""
         self._store.end(commit=False)
         known = lost.by_letter_in_hand and group.interrupt is None
-        culprit = group.in_hand if known else None
-        text = f"{group.handler}: {lost}"
-        if group.error is not None:
-            text = f"{text}: {describe(group.error)}"
         if lost.committed:
-            self._settle_committed(group, culprit, text)
+            self._settle_committed(group, lost if known else None)
             return
         self._place = start
-        if culprit is not None:
-            self._condemned[culprit[0]] = text
+        if known:
+            self._recovery.condemn(group, lost)
 
-    def _settle_committed(self, group: Group, culprit: tuple[Any, ...] | None, text: str) -> None:
+    def _settle_committed(self, group: Group, lost: TransactionLost | None) -> None:
         """The group's effects are in the file, its outcomes are not: write those now."""
         self._open()
-        if culprit is not None:
-            group.failed_with(culprit, text)
+        if lost is not None and group.last_called is not None:
+            group.failed_with(group.last_called, culprit_text(group, lost))
             self._stop_by_failures(group)
         try:
             self._commit(group)
         except BaseException:
             self._store.end(commit=False)
             raise
-        self._settled.update(group.settlement.ids())
+        self._recovery.settled.update(group.settlement.ids())
 
     def _redo_halved(self, start: int, group: Group, refused: CommitRefused) -> None:
-        """One of the group's letters keeps it from being committed: halve until it is found."""
         self._store.end(commit=False)
+        self._recovery.halve_refused(group, refused, self._place)
         self._place = start
-        attempted = len(group)
-        # Behind the one attempted letter others may have been parked: then none is in hand.
-        if attempted > 1 or (group.in_hand is None and self._largest_group != 1):
-            self._largest_group = max(1, attempted // 2)
-        elif group.in_hand is not None:
-            self._condemned[group.in_hand[0]] = f"{group.handler}: {refused}"
-        else:
-            raise StorageError(str(refused), report=self.report()) from refused
-
-    def _redo_before_fault(self, start: int, group: Group, fault: StorageFault) -> None:
-        """The database failed, which charges nobody: save what can be committed in smaller groups,
-        down to one letter."""
-        attempted = len(group)
-        if attempted <= 1 and (attempted == 0 or group.error is None):
-            raise fault
-        self._place = start
-        self._suspects_end = start + attempted + 1
-        self._largest_group = max(1, attempted // 2)
-
-
-def _as_datetime(instant: int) -> datetime:
-    """The instant, kept within the years that a datetime can show."""
-    try:
-        return _EPOCH + timedelta(microseconds=instant)
-    except OverflowError:
-        return (datetime.max if instant > 0 else datetime.min).replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ _CUT = " … (cut)"
 
 
 def readable(text: str, limit: int = ERROR_LIMIT) -> str:
-    """The text without what SQLite or a terminal cannot take (NUL, lone surrogates), and bounded."""
+    """The text, bounded and without what SQLite cannot take: NUL, lone surrogates."""
     if len(text) > limit:
         text = text[: limit - len(_CUT)] + _CUT
     text = text.replace("\0", "\N{SYMBOL FOR NULL}")
@@ -27,6 +27,6 @@ def describe(error: BaseException) -> str:
     kind = type(error).__qualname__
     try:
         message = str(error)
-    except Exception as broken:
+    except Exception as broken:  # noqa: BLE001 -- whatever it raises, the letter's error is told
         message = f"(its __str__ raised {type(broken).__qualname__})"
     return readable(f"{kind}: {message}" if message else kind)

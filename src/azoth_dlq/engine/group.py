@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
+from azoth_dlq.clock import writable
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.durations import to_microseconds
 from azoth_dlq.engine.failure import describe, one_line, readable
@@ -14,13 +15,6 @@ from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
 from azoth_dlq.store.base import Parking, Retry, Settlement, Snoozed
 
 logger = logging.getLogger("azoth_dlq")
-_EARLIEST_INSTANT = -62_135_596_800_000_000  # the start of the year 1
-_LATEST_INSTANT = 253_402_300_799_999_999  # the end of the year 9999
-
-
-def later(now: int, delay_us: int) -> int:
-    """The instant `delay_us` from now, within the years that can be written."""
-    return min(now + delay_us, _LATEST_INSTANT)
 
 
 class Group:
@@ -42,7 +36,7 @@ class Group:
         self.skipped = 0
         self.unreadable = 0
         self.exhausted = 0
-        self.in_hand: tuple[Any, ...] | None = None  # the row whose handler runs, or ran last
+        self.last_called: tuple[Any, ...] | None = None  # the row whose handler ran last
         self.handler = ""  # the name of that handler, once it is in question
         self.error: BaseException | None = None  # what that handler raised
         self.interrupt: BaseException | None = None  # what ends the drain
@@ -98,7 +92,7 @@ class Group:
 
     def _snooze(self, row: tuple[Any, ...], snooze: Snooze) -> None:
         self.snoozed += 1
-        until = later(self._now(), to_microseconds(snooze.delay, "delay"))
+        until = self._now(plus=to_microseconds(snooze.delay, "delay"))
         self.settlement.snoozed.append(Snoozed(row[0], until))
 
     def _charge(
@@ -111,9 +105,11 @@ class Group:
         if reason:
             self._park(row[0], reason, count, now, error)
             return
-        not_before = None if delay is None else later(now, delay)
+        not_before = None if delay is None else self._now(plus=delay)
         self.settlement.retries.append(Retry(row[0], count, now, error, not_before))
-        self._note(logging.WARNING, "letter %d: attempt %d failed: %s", row[0], count, one_line(error))
+        self._note(
+            logging.WARNING, "letter %d: attempt %d failed: %s", row[0], count, one_line(error)
+        )
 
     def _park(
         self,
@@ -127,9 +123,8 @@ class Group:
         self.settlement.parked.append(parking)
         self._note(logging.ERROR, "letter %d: parked: %s", letter_id, one_line(reason))
 
-    def _now(self) -> int:
-        """What the clock says, within the years that can be written."""
-        return max(_EARLIEST_INSTANT, min(self._clock(), _LATEST_INSTANT))
+    def _now(self, plus: int = 0) -> int:
+        return writable(self._clock() + plus)
 
     def _note(self, level: int, message: str, *values: object) -> None:
         if logger.isEnabledFor(level):

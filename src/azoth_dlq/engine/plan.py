@@ -6,6 +6,8 @@ from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
 from azoth_dlq.store.base import Store
 
+_SHOWN = 60  # characters of a value that cannot be read
+
 
 def make_plan(store: Store, config: DlqReplayConfig, rules: Rules) -> Selection:
     """One pass over the letters: filtered and ordered by the kernels, 24 bytes a due letter."""
@@ -17,7 +19,7 @@ def make_plan(store: Store, config: DlqReplayConfig, rules: Rules) -> Selection:
 def _shown(value: object) -> str:
     text = bytes(value).decode("utf-8", "replace") if isinstance(value, bytearray) else value
     shown = repr(text)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def why_unfit(verdict: Verdict, row: tuple[object, ...], max_retries: int) -> str:

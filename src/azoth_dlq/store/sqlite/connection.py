@@ -80,7 +80,7 @@ def _immutable(file: Path) -> QueueConnection:
     if file.with_name(f"{file.name}-wal").exists():
         raise StorageError(
             f"{file} is in WAL mode and its folder cannot be written, so its write-ahead log "
-            f"{file.name}-wal cannot be read; copy both files to a folder of your own and look there"
+            f"{file.name}-wal cannot be read; copy both to a folder of your own and look there"
         )
     with explained(str(file)):
         return _readable(_connect(file, "mode=ro&immutable=1"))

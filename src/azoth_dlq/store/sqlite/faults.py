@@ -21,6 +21,8 @@ FAULT_CODES = NOT_A_DATABASE_CODES | {
     sqlite3.SQLITE_NOMEM,
 }
 
+_LONGEST_CHAIN = 16  # of errors raised from others; such chains may be circular
+
 _MEANINGS = {
     sqlite3.SQLITE_BUSY: "is locked by another program; try again when it is done, or wait longer "
     "(busy_timeout)",
@@ -52,14 +54,12 @@ def is_fault(error: BaseException) -> bool:
 
 def is_fault_within(error: BaseException) -> bool:
     """Whether a handler's error is a fault of the database, or was raised from one."""
-    seen = 0
     link: BaseException | None = error
-    while link is not None and seen < 16:  # chains may be circular
-        if is_fault(link):
-            return True
+    for _ in range(_LONGEST_CHAIN):
+        if link is None or is_fault(link):
+            break
         link = link.__cause__ or link.__context__
-        seen += 1
-    return False
+    return link is not None and is_fault(link)
 
 
 def explain(error: BaseException, where: str) -> StorageError:

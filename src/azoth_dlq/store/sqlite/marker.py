@@ -87,8 +87,8 @@ def _map_beside(database: str) -> mmap.mmap:
         descriptor = _open_or_create(path, flags, database)
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be opened ({error.strerror}); the drain keeps the letter in hand there: "
-            "it must be an ordinary file that may be written, or not exist"
+            f"{path} cannot be opened ({error.strerror}); the drain keeps the letter in hand "
+            "there: it must be an ordinary file that may be written, or not exist"
         ) from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -105,7 +105,7 @@ def _open_or_create(path: str, flags: int, database: str) -> int:
         return os.open(path, flags)
     except FileNotFoundError:
         pass
-    like = os.stat(database)
+    like = Path(database).stat()
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, stat.S_IMODE(like.st_mode))
     except FileExistsError:

@@ -23,9 +23,7 @@ DEAD_LETTER_QUEUE = """CREATE TABLE IF NOT EXISTS main.dead_letter_queue (
     retry_count INTEGER NOT NULL DEFAULT 0,
     last_retry_at TEXT
 )"""
-EVENT_ID_INDEX = (
-    "CREATE INDEX IF NOT EXISTS main.idx_dlq_event_id ON dead_letter_queue(event_id)"
-)
+EVENT_ID_INDEX = "CREATE INDEX IF NOT EXISTS main.idx_dlq_event_id ON dead_letter_queue(event_id)"
 PERMANENT_FAILURES = """CREATE TABLE IF NOT EXISTS main.permanent_failures (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     event_id INTEGER NOT NULL,

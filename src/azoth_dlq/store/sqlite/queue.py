@@ -6,9 +6,9 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
+from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
@@ -19,7 +19,6 @@ from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, text_of
 from azoth_dlq.types import FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SETTINGS = "settings"
 
 
@@ -88,11 +87,11 @@ class SqliteQueue:
             return []
         statement = sql.read_parked if parked else sql.read_letters
         if ids is None:
-            rows = self._query(statement(schema.migrated, None), (limit,))
+            rows = self._query(statement(None, migrated=schema.migrated), (limit,))
         else:
             rows = []
             for some in chunks(sorted(set(ids), reverse=True)):
-                rows += self._query(statement(schema.migrated, len(some)), (*some, -1))
+                rows += self._query(statement(len(some), migrated=schema.migrated), (*some, -1))
             rows = rows if limit < 0 else rows[:limit]
         return [_permanent_failure(row) for row in rows] if parked else [_letter(r) for r in rows]
 
@@ -225,7 +224,7 @@ def _letter(row: tuple[Any, ...]) -> FailedEvent:
         retry_count=_as_stored(count),
         last_retry_at=_optional_text(last),
         last_error=_optional_text(last_error),
-        not_before=None if not_before is None else EPOCH + timedelta(microseconds=not_before),
+        not_before=None if not_before is None else to_datetime(not_before),
     )
 
 

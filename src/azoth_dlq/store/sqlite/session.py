@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
@@ -27,7 +29,7 @@ def _pragma(connection: sqlite3.Connection, statement: str) -> Any:
 
 
 def _check_drainable(connection: sqlite3.Connection) -> None:
-    if getattr(connection, "autocommit", None) is False:
+    if sys.version_info >= (3, 12) and connection.autocommit is False:
         raise ConfigError(
             "the connection has autocommit=False, which keeps a transaction open all the time; "
             "connect with autocommit=sqlite3.LEGACY_TRANSACTION_CONTROL (the default) or True, or "
@@ -57,25 +59,24 @@ def check_journal(connection: sqlite3.Connection, where: str) -> bool:
 
 
 @contextmanager
-def drain_session(
-    connection: sqlite3.Connection, where: str
-) -> Iterator[tuple[Guard, int]]:
-    """Set up the connection for a drain; its guard, and its own `wal_autocheckpoint`. Everything is put back on every way out, but
-    for an authorizer of the user's own, which cannot be read back."""
+def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[Guard, int]]:
+    """Set up the connection for a drain; the guard, and what `wal_autocheckpoint` was.
+
+    Everything is put back on every way out, but for an authorizer of the user's own, which cannot
+    be read back.
+    """
     _check_drainable(connection)
     guard = Guard(strict=not isinstance(connection, QueueConnection))
     with explained(where):
         busy_timeout = int(_pragma(connection, sql.BUSY_TIMEOUT))
         autocheckpoint = int(_pragma(connection, sql.WAL_AUTOCHECKPOINT))
     isolation_level = connection.isolation_level
-    autocommit = getattr(connection, "autocommit", None)
     _draining[id(connection)] = connection, guard
     try:
-        if autocommit is True:
-            connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
+        autocommit = _let_python_begin(connection)
         # With "" Python would begin a transaction of its own before a handler's stray write, which
         # the guard refuses; with None such a write would commit by itself.
-        connection.isolation_level = ""
+        connection.isolation_level = ""  # type: ignore[assignment] -- the stubs lack it
         connection.execute(sql.set_busy_timeout(SHORT_WAIT_MS))
         connection.execute(sql.set_wal_autocheckpoint(0))
         connection.set_authorizer(guard.authorize)
@@ -83,8 +84,9 @@ def drain_session(
             connection.guard = guard
         yield guard, autocheckpoint
     finally:
-        if not guard.forked and not is_closed(connection):
+        if not guard.forked:
             del _draining[id(connection)]
+        if not guard.forked and not is_closed(connection):
             guard.active = False
             if isinstance(connection, QueueConnection):
                 connection.guard = None
@@ -94,8 +96,16 @@ def drain_session(
             connection.execute(sql.set_wal_autocheckpoint(autocheckpoint))
             connection.execute(sql.set_busy_timeout(busy_timeout))
             connection.isolation_level = isolation_level
-            if autocommit is True:
+            if sys.version_info >= (3, 12) and autocommit:
                 connection.autocommit = True
+
+
+def _let_python_begin(connection: sqlite3.Connection) -> bool:
+    """Have `isolation_level` decide; whether `autocommit=True` decided before."""
+    if sys.version_info >= (3, 12) and connection.autocommit is True:
+        connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
+        return True
+    return False
 
 
 def _abandon_in_child() -> None:
@@ -110,6 +120,6 @@ if hasattr(os, "register_at_fork"):
 def wal_size(database: str) -> int:
     """Bytes of the write-ahead log; 0 where there is none."""
     try:
-        return os.stat(f"{database}-wal").st_size
+        return Path(f"{database}-wal").stat().st_size
     except OSError:
         return 0

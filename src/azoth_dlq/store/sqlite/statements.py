@@ -50,7 +50,7 @@ def _places(count: int) -> str:
     return ",".join("?" * count)
 
 
-def _not_before(migrated: bool, alias: str = "") -> str:
+def _not_before(*, migrated: bool, alias: str = "") -> str:
     return NOT_BEFORE.format(t=alias) if migrated else "NULL"
 
 
@@ -74,18 +74,18 @@ BY_ERROR = (
 )
 
 
-def read_letters(migrated: bool, ids: int | None) -> str:
+def read_letters(ids: int | None, *, migrated: bool) -> str:
     """Columns of `FailedEvent`; newest first, or those of `ids` ids by id; then a limit."""
     last_error = "azoth_last_error" if migrated else "NULL"
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
         "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, last_retry_at, "
-        f"{last_error}, {_not_before(migrated)} FROM main.dead_letter_queue {where}"
+        f"{last_error}, {_not_before(migrated=migrated)} FROM main.dead_letter_queue {where}"
         "ORDER BY id DESC LIMIT ?"
     )
 
 
-def read_parked(migrated: bool, ids: int | None) -> str:
+def read_parked(ids: int | None, *, migrated: bool) -> str:
     """Columns of `PermanentFailure`; newest first, or those of `ids` ids by id; then a limit."""
     extra = (
         "azoth_dead_letter_id, azoth_last_retry_at, azoth_last_error, azoth_reason"
@@ -121,19 +121,18 @@ MARK_RETRY = (
 # A drain
 
 
-def candidates(migrated: bool, *, with_error: bool) -> str:
-    error = ", error_message" if with_error else ""
-    return (
-        f"SELECT id, retry_count, failed_at, last_retry_at, {_not_before(migrated)}{error} "
-        "FROM main.dead_letter_queue"
-    )
+def candidates(*, migrated: bool, with_error: bool) -> str:
+    last = f"{_not_before(migrated=migrated)}{', error_message' if with_error else ''}"
+    return f"SELECT id, retry_count, failed_at, last_retry_at, {last} FROM main.dead_letter_queue"
 
 
 def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     """Rows of `ids` ids in the order given. The CTE drives the join (CROSS JOIN fixes that), so the
     order is the callers', and 500 letters cost one statement."""
     verified = (
-        f"d.failed_at, d.last_retry_at, {_not_before(True, alias='d.')}, " if verify else ""
+        f"d.failed_at, d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
+        if verify
+        else ""
     )
     event = (
         "d.event_bytes"

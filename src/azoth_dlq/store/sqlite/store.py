@@ -114,7 +114,7 @@ class SqliteStore(SqliteQueue):
                 return
             self._data_version = self._pragma(sql.DATA_VERSION)
             self._guard.touched_queue = False
-            yield self._execute(sql.candidates(schema.migrated, with_error=with_error))
+            yield self._execute(sql.candidates(migrated=schema.migrated, with_error=with_error))
 
     # A group
 

@@ -1,0 +1,72 @@
+"""What a drain learns from groups that were lost."""
+
+from __future__ import annotations
+
+from azoth_dlq.engine.failure import describe
+from azoth_dlq.engine.group import Group
+from azoth_dlq.store.base import CommitRefused, StorageFault, TransactionLost
+
+
+class Recovery:
+    """Which letters fail without a further call and which are settled already, by id, and how
+    large groups may be while the culprit of a loss is looked for.
+
+    settled: their outcome was committed out of the plan's order. condemned: their call took a
+    group away, or kept it from being committed; they fail in their place of the order.
+    """
+
+    def __init__(self) -> None:
+        self.settled: set[int] = set()
+        self.condemned: dict[int, str] = {}
+        self._largest_group: int | None = None
+        self._suspects_end = 0  # the place in the plan behind the last group that was lost
+
+    def most(self, otherwise: int) -> int:
+        """The most letters of the next group."""
+        return self._largest_group or otherwise
+
+    def committed(self, place: int) -> None:
+        """Everything before `place` of the plan is committed."""
+        if place >= self._suspects_end:
+            self._largest_group = None
+
+    def without_condemned(self, ids: list[int]) -> list[int]:
+        """Those before the first condemned one."""
+        first = next((n for n, i in enumerate(ids) if i in self.condemned), len(ids))
+        return ids[:first]
+
+    def condemn(self, group: Group, lost: TransactionLost | CommitRefused) -> None:
+        """The letter called last is known as the culprit."""
+        if group.last_called is not None:
+            self.condemned[group.last_called[0]] = culprit_text(group, lost)
+
+    def halve_refused(self, group: Group, refused: CommitRefused, end: int) -> None:
+        """Some letter of the group, which reached to `end`, keeps it from being committed.
+
+        Errors: CommitRefused where that is none of them.
+        """
+        attempted = len(group)
+        if attempted > 1:
+            self._largest_group = attempted // 2
+            self._suspects_end = end
+        elif group.last_called is not None:
+            self.condemn(group, refused)
+        else:
+            raise refused
+
+    def halve_failing(self, group: Group, fault: StorageFault, start: int) -> None:
+        """The database failed: what can be committed in smaller groups, down to one letter, is.
+
+        Errors: StorageFault where the group was one letter.
+        """
+        attempted = len(group)
+        if attempted == 0 or (attempted == 1 and group.error is None):
+            raise fault
+        self._largest_group = max(1, attempted // 2)
+        self._suspects_end = start + attempted + 1
+
+
+def culprit_text(group: Group, lost: TransactionLost | CommitRefused) -> str:
+    """What is said of the culprit, with the name of its handler."""
+    text = f"{group.handler}: {lost}"
+    return text if group.error is None else f"{text}: {describe(group.error)}"
