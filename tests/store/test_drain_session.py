@@ -226,6 +226,19 @@ def test_handlers_statements_wait_as_long_as_configured_in_every_group(watched: 
     assert waits == [7000] * 3
 
 
+def test_transactions_that_will_write_begin_as_such(watched: Scene) -> None:
+    watched.letter()
+    watched.letter(failed_at="never")
+    statements: list[str] = []
+    watched.conn.set_trace_callback(statements.append)
+    watched.drain()
+    watched.queue.add(1, b"ok:x", "boom")
+    watched.conn.set_trace_callback(None)
+    begun = [text for text in statements if text.upper().startswith("BEGIN")]
+    assert len(begun) == 3
+    assert all(text.startswith("BEGIN IMMEDIATE") for text in begun)
+
+
 @pytest.mark.parametrize(("pages", "checkpointed"), [(1000, True), (0, False)])
 def test_the_log_is_emptied_at_the_end_unless_its_owner_does_that(
     watched: Scene, pages: int, checkpointed: bool

@@ -243,7 +243,7 @@ def test_a_log_in_a_folder_that_may_not_be_written_is_no_reason_for_a_wrong_answ
     open_folder.chmod(0o555)
     told = as_nobody(COUNT, path)
     assert "write-ahead log letters.db-wal cannot be read" in told
-    assert "copy both files to a folder of your own" in told
+    assert "copy both to a folder of your own" in told
     assert not Path(f"{path}-shm").exists()
 
 

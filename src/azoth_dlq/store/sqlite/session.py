@@ -76,7 +76,7 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
         autocommit = _let_python_begin(connection)
         # With "" Python would begin a transaction of its own before a handler's stray write, which
         # the guard refuses; with None such a write would commit by itself.
-        connection.isolation_level = ""  # type: ignore[assignment] -- the stubs lack it
+        connection.isolation_level = ""  # type: ignore[assignment]  # the stubs lack it
         connection.execute(sql.set_busy_timeout(SHORT_WAIT_MS))
         connection.execute(sql.set_wal_autocheckpoint(0))
         connection.set_authorizer(guard.authorize)
