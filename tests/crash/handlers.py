@@ -24,8 +24,10 @@ Act = Callable[[sqlite3.Connection, Path, str], None]
 def registry(folder: Path) -> EventHandlerRegistry:
     """Every handler of this module; `folder` is where those that wait look for their file."""
     handlers = EventHandlerRegistry(route=route)
-    for name, act in {**ACTS, "deposit": ok, "withdraw": ok}.items():
-        handlers.register(name, _leaving_an_effect(act, folder))
+    for act in ACTS:
+        handlers.register(act.__name__, _leaving_an_effect(act, folder))
+    for name in ("deposit", "withdraw"):
+        handlers.register(name, _leaving_an_effect(ok, folder))
     return handlers
 
 
@@ -36,9 +38,7 @@ def route(event_bytes: bytes) -> tuple[str, bytes]:
     return name.decode(), argument
 
 
-def _leaving_an_effect(
-    act: Act, folder: Path
-) -> Callable[[sqlite3.Connection, int, bytes], None]:
+def _leaving_an_effect(act: Act, folder: Path) -> Callable[[sqlite3.Connection, int, bytes], None]:
     def handle(conn: sqlite3.Connection, event_id: int, payload: bytes) -> None:
         conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
         act(conn, folder, payload.decode())
@@ -81,14 +81,6 @@ def fails_after(conn: sqlite3.Connection, folder: Path, file: str) -> None:
     raise ValueError("not today")
 
 
-def rolls_back_and_waits(conn: sqlite3.Connection, folder: Path, file: str) -> None:
-    conn.execute("CREATE TABLE once (x UNIQUE)")
-    conn.execute("INSERT INTO once VALUES (1)")
-    with contextlib.suppress(sqlite3.IntegrityError):
-        conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
-    waits(conn, folder, file)
-
-
 def exits(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
     raise SystemExit(3)
 
@@ -109,32 +101,53 @@ def _die(way: str) -> None:
             os.abort()
 
 
-def ends(conn: sqlite3.Connection, _folder: Path, way: str) -> None:
-    match way:
-        case "commit":
-            conn.commit()
-        case "swallowed":
-            with contextlib.suppress(Exception):
-                conn.commit()
-        case "sql_commit":
-            conn.execute("COMMIT")
-        case "commit_and_begin":
-            for statement in ("COMMIT", "BEGIN"):
-                with contextlib.suppress(Exception):
-                    conn.execute(statement)
-        case "rollback":
-            conn.rollback()
-        case "close":
-            conn.close()
-        case "executescript":
-            conn.executescript("INSERT INTO effects VALUES (-1)")
-        case "conflict":
-            conn.execute("CREATE TABLE once (x UNIQUE)")
-            conn.execute("INSERT INTO once VALUES (1)")
-            conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
-        case "unguarded":
-            sqlite3.Connection.set_authorizer(conn, None)
-            sqlite3.Connection.commit(conn)
+def commits(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    conn.commit()
+
+
+def commits_quietly(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    with contextlib.suppress(Exception):
+        conn.commit()
+
+
+def executes_commit(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    conn.execute("COMMIT")
+
+
+def commits_and_begins(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    for statement in ("COMMIT", "BEGIN"):
+        with contextlib.suppress(Exception):
+            conn.execute(statement)
+
+
+def commits_unguarded(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    sqlite3.Connection.set_authorizer(conn, None)
+    sqlite3.Connection.commit(conn)
+
+
+def rolls_back(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    conn.rollback()
+
+
+def closes(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    conn.close()
+
+
+def runs_script(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    conn.executescript("INSERT INTO effects VALUES (-1)")
+
+
+def conflicts(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
+    """SQLite itself rolls back the whole transaction."""
+    conn.execute("CREATE TABLE once (x UNIQUE)")
+    conn.execute("INSERT INTO once VALUES (1)")
+    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
+
+
+def conflicts_and_waits(conn: sqlite3.Connection, folder: Path, file: str) -> None:
+    with contextlib.suppress(sqlite3.IntegrityError):
+        conflicts(conn, folder, file)
+    waits(conn, folder, file)
 
 
 def forks(_conn: sqlite3.Connection, _folder: Path, way: str) -> None:
@@ -148,10 +161,26 @@ def forks(_conn: sqlite3.Connection, _folder: Path, way: str) -> None:
         raise SystemExit(0)
 
 
-ACTS: dict[str, Act] = {
-    act.__name__: act
-    for act in (
-        ok, takes, fails, flaky, parks, grows, waits, fails_after, rolls_back_and_waits, exits, dies, ends,
-        forks,
-    )
-}  # fmt: skip
+ACTS: tuple[Act, ...] = (
+    ok,
+    takes,
+    fails,
+    flaky,
+    parks,
+    grows,
+    waits,
+    fails_after,
+    exits,
+    dies,
+    commits,
+    commits_quietly,
+    executes_commit,
+    commits_and_begins,
+    commits_unguarded,
+    rolls_back,
+    closes,
+    runs_script,
+    conflicts,
+    conflicts_and_waits,
+    forks,
+)

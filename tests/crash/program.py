@@ -1,7 +1,7 @@
 """A program that drains a file once, run as a process: `python -m tests.crash.program FILE ORDER`.
 
-ORDER is JSON with the members of `Order`. The last line that the program says is JSON: how the drain
-ended, with which message, its report, and whether a forked child says so.
+ORDER is JSON with the members of `Order`. The last line that the program says is JSON: how the
+drain ended, with which message, its report, and whether a forked child says so.
 """
 
 from __future__ import annotations

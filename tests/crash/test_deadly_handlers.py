@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,11 @@ def test_two_processes_that_meet_a_deadly_letter_die_no_more_often_than_one(
     letters = dlq_file.add(*["takes:1"] * 100, "dies:exit", *["takes:1"] * 100)
     culprit = letters[100]
     deaths = 0
-    settings = {"max_retries": MAX_RETRIES, "max_transaction_time": 0.005, "yield_time": 0}
+    settings: dict[str, Any] = {
+        "max_retries": MAX_RETRIES,
+        "max_transaction_time": 0.005,
+        "yield_time": 0,
+    }
     while dlq_file.left():
         programs = [dlq_file.start(**settings) for _ in range(2)]
         deaths += sum(program.wait() != 0 for program in programs)

@@ -61,7 +61,7 @@ def test_a_process_that_lost_its_lock_leaves_the_letter_of_another_alone(
     dlq_file: DlqFile,
 ) -> None:
     """What the other's handler wrote before it failed is undone all the same."""
-    first, second = dlq_file.add("rolls_back_and_waits:lost", "fails_after:failed")
+    first, second = dlq_file.add("conflicts_and_waits:lost", "fails_after:failed")
     loser = dlq_file.start()
     loser.wait_for("in hand")
     other = dlq_file.start()

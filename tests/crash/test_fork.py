@@ -42,7 +42,7 @@ def test_a_child_forked_by_a_handler_harms_no_letter(dlq_file: DlqFile, way: str
 
 
 def test_letters_after_a_fork_are_isolated_as_before(dlq_file: DlqFile) -> None:
-    letters = dlq_file.add("forks:goes_on", "fails:", "ok:", "ends:commit", "ok:")
+    letters = dlq_file.add("forks:goes_on", "fails:", "ok:", "commits:", "ok:")
     _by_child(dlq_file.start().endings())
     assert dlq_file.effects() == [letters[0], letters[2], letters[4]]
     assert dlq_file.charges() == {letters[1]: 1, letters[3]: 1}

@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.crash.conftest import DlqFile
 KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25"))
 INTERRUPTS = max(10, KILLS // 2)
 # Some are charged for deaths, none so often that it is parked.
-SETTINGS = {"max_retries": 10**6, "max_transaction_time": 0.01}
+SETTINGS: dict[str, Any] = {"max_retries": 10**6, "max_transaction_time": 0.01}
 EVENTS = ("takes:1", "ok:", "ok:", "flaky:", "takes:2", "ok:", "parks:")
 LETTERS_AN_ENDING = 60
 
@@ -37,12 +38,12 @@ def _charges_of_good_letters(file: DlqFile) -> int:
     )
 
 
-def _ended_at_random(file: DlqFile, chance: random.Random, how: signal.Signals) -> None:
+def _ended_at_random(file: DlqFile, how: signal.Signals) -> None:
     program = file.start(**SETTINGS)
     # Now and then before it drains, or opens the file, at all.
-    if chance.random() < 0.9:
+    if random.random() < 0.9:
         program.wait_for("draining")
-    time.sleep(chance.uniform(0, 0.12))
+    time.sleep(random.uniform(0, 0.12))
     program.interrupt(how)
     program.wait()
 
@@ -57,12 +58,9 @@ def _drain_what_is_left(file: DlqFile, letters: list[int]) -> None:
 
 def test_a_drain_killed_at_random_instants_does_everything_once(dlq_file: DlqFile) -> None:
     letters = _add_letters(dlq_file, KILLS)
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
     for _ in range(KILLS):
         before = _charges_of_good_letters(dlq_file)
-        _ended_at_random(dlq_file, chance, signal.SIGKILL)
+        _ended_at_random(dlq_file, signal.SIGKILL)
         dlq_file.assert_whole(letters)
         # Only the death before this one can have been charged, to one letter.
         assert _charges_of_good_letters(dlq_file) <= before + 1
@@ -72,11 +70,8 @@ def test_a_drain_killed_at_random_instants_does_everything_once(dlq_file: DlqFil
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGINT to one process")
 def test_a_drain_interrupted_at_random_instants_charges_nobody(dlq_file: DlqFile) -> None:
     letters = _add_letters(dlq_file, INTERRUPTS)
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
     for _ in range(INTERRUPTS):
-        _ended_at_random(dlq_file, chance, signal.SIGINT)
+        _ended_at_random(dlq_file, signal.SIGINT)
         dlq_file.assert_whole(letters)
         assert _charges_of_good_letters(dlq_file) == 0
     _drain_what_is_left(dlq_file, letters)

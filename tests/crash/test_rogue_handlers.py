@@ -6,21 +6,23 @@ import pytest
 
 from tests.crash.conftest import DlqFile
 
-REFUSED = [
-    "commit",
-    "swallowed",
-    "sql_commit",
-    "commit_and_begin",
-    "rollback",
-    "close",
-    "executescript",
-    "conflict",
+ROGUES = [
+    "commits",
+    "commits_quietly",
+    "executes_commit",
+    "commits_and_begins",
+    "rolls_back",
+    "closes",
+    "runs_script",
+    "conflicts",
 ]
 
 
-@pytest.mark.parametrize("way", REFUSED)
-def test_a_handler_that_would_end_the_transaction_fails_alone(dlq_file: DlqFile, way: str) -> None:
-    letters = dlq_file.add("ok:", "ok:", f"ends:{way}", "ok:", "ok:")
+@pytest.mark.parametrize("rogue", ROGUES)
+def test_a_handler_that_would_end_the_transaction_fails_alone(
+    dlq_file: DlqFile, rogue: str
+) -> None:
+    letters = dlq_file.add("ok:", "ok:", f"{rogue}:", "ok:", "ok:")
     report = dlq_file.drain()
     assert (report["succeeded"], report["failed"]) == (4, 1)
     assert dlq_file.charges() == {letters[2]: 1}
@@ -31,7 +33,7 @@ def test_a_handler_that_would_end_the_transaction_fails_alone(dlq_file: DlqFile,
 def test_effects_that_were_committed_behind_the_guard_are_not_made_twice(
     dlq_file: DlqFile,
 ) -> None:
-    letters = dlq_file.add("ok:", "ok:", "ends:unguarded", "ok:", "ok:")
+    letters = dlq_file.add("ok:", "ok:", "commits_unguarded:", "ok:", "ok:")
     report = dlq_file.drain()
     assert (report["succeeded"], report["failed"]) == (4, 1)
     assert dlq_file.effects() == letters
@@ -42,7 +44,7 @@ def test_a_process_that_dies_after_its_handler_committed_has_done_no_letter_twic
     dlq_file: DlqFile,
 ) -> None:
     """The guard refuses the commit, so the death takes the whole group back."""
-    letters = dlq_file.add("ok:", "ends:swallowed", "waits:never", "ok:")
+    letters = dlq_file.add("ok:", "commits_quietly:", "waits:never", "ok:")
     program = dlq_file.start()
     program.wait_for("in hand")
     program.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.crash.conftest import DlqFile
 @pytest.mark.parametrize("count", [2, 4])
 def test_drains_at_once_do_every_letter_once(dlq_file: DlqFile, count: int) -> None:
     letters = dlq_file.add(*(["ok:"] * 9 + ["takes:1"]) * 400)
-    settings = {"max_transaction_time": 0.02, "yield_time": 0.01}
+    settings: dict[str, Any] = {"max_transaction_time": 0.02, "yield_time": 0.01}
     programs = [dlq_file.start("opened", **settings) for _ in range(count)]
     for program in programs:
         program.wait_for("opened")
@@ -32,7 +33,11 @@ def test_letters_that_fail_in_one_drain_are_not_attempted_by_another(dlq_file: D
     """What one planned while the other had not failed it yet is not due any more."""
     letters = dlq_file.add(*["fails:"] * 200)
     dlq_file.query("UPDATE dead_letter_queue SET failed_at = '2020-01-01 00:00:00'")
-    settings = {"max_transaction_time": 0.002, "yield_time": 0, "backoff": "fixed=3600"}
+    settings: dict[str, Any] = {
+        "max_transaction_time": 0.002,
+        "yield_time": 0,
+        "backoff": "fixed=3600",
+    }
     programs = [dlq_file.start("opened", **settings) for _ in range(2)]
     for program in programs:
         program.wait_for("opened")

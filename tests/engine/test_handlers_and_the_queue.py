@@ -155,7 +155,25 @@ USES: dict[str, Callable[[Scene, int], object]] = {
         "VALUES (?, 1, 'ok:', 'another') ON CONFLICT DO UPDATE SET retry_count = 3",
         (other,),
     ),
+    "REPLACE": lambda scene, other: scene.conn.execute(
+        "REPLACE INTO dead_letter_queue (id, event_id, event_bytes, error_message) "
+        "VALUES (?, 1, 'ok:', 'another')",
+        (other,),
+    ),
 }
+
+
+def test_letters_that_are_changed_between_groups_by_the_same_connection_are_skipped(
+    any_scene: Scene,
+) -> None:
+    letters = [any_scene.letter() for _ in range(3)]
+
+    def meanwhile(_report: object) -> None:
+        any_scene.queue.remove(letters[1])
+
+    report = any_scene.replay(max_transaction_time=1e-6).drain(on_progress=meanwhile)
+    assert any_scene.effects() == [letters[0], letters[2]]
+    assert (report.succeeded, report.skipped) == (2, 1)
 
 
 @pytest.mark.parametrize("use", USES)

@@ -38,7 +38,7 @@ cdef class Guard:
     statement that would begin or end a transaction or touch our savepoint is refused, also where
     the handler swallows the error: `violation` keeps it. `strict`: something was done that
     `total_changes` does not count, so the savepoint is renewed after every call from then on.
-    `touched_queue`: a handler changes or deletes rows of `dead_letter_queue` itself. `forked`: this
+    `touched_queue`: letters may have been changed on this connection by another than the drain. `forked`: this
     process is a child of the one that drains.
     """
 
@@ -61,9 +61,9 @@ cdef class Guard:
 
     def authorize(self, int action, first, second, database, source):
         """The callback of `sqlite3.Connection.set_authorizer`."""
-        if not self.active or action in (READ, SELECT, INSERT, FUNCTION, RECURSIVE):
+        if not self.active or action in (READ, SELECT, FUNCTION, RECURSIVE):
             return OK
-        if action == UPDATE or action == DELETE:
+        if action in (INSERT, UPDATE, DELETE):  # a REPLACE is told as an INSERT
             if first == "dead_letter_queue":
                 self.touched_queue = True
             return OK

@@ -103,7 +103,7 @@ class SqliteQueue:
 
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         deleted = 0
-        with self._writing():
+        with self._writing(changes_letters=not parked):
             if ids is None:
                 self._execute(sql.CLEAR[parked])
                 return self._cursor.rowcount
@@ -126,7 +126,7 @@ class SqliteQueue:
         return requeued
 
     def mark_retry(self, letter_id: int, now: int) -> bool:
-        with self._writing():
+        with self._writing(changes_letters=True):
             self._execute(sql.MARK_RETRY, (format_timestamp(now), letter_id))
             return self._cursor.rowcount == 1
 
@@ -174,8 +174,9 @@ class SqliteQueue:
         return schema
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A transaction of our own, or a savepoint in the one that is open."""
+    def _writing(self, *, changes_letters: bool = False) -> Iterator[None]:  # noqa: ARG002 -- for drains
+        """A transaction of our own, or a savepoint in the one that is open; whether what is written
+        changes letters that there are (a drain may have planned them)."""
         migrated = self._known_schema().migrated
         joined = self._connection.in_transaction
         begin, commit, undo = (

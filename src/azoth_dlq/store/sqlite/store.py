@@ -57,6 +57,7 @@ class SqliteStore(SqliteQueue):
         self._settings: str | None = None  # of this drain, until they are committed
         self._handlers_wait_ms = SHORT_WAIT_MS
         self._data_version = -1
+        self._changes_at_rest = -1  # of our connection, after its last group
         self._group = ""
         self._has_savepoint = False
         self._suspects_open_statement = False
@@ -114,6 +115,7 @@ class SqliteStore(SqliteQueue):
                 return
             self._data_version = self._pragma(sql.DATA_VERSION)
             self._guard.touched_queue = False
+            self._changes_at_rest = self._connection.total_changes
             yield self._execute(sql.candidates(migrated=schema.migrated, with_error=with_error))
 
     # A group
@@ -139,6 +141,8 @@ class SqliteStore(SqliteQueue):
         if not self._marks_in_file:
             self._use(self._guard, Marker(self._file))
             self._marks_in_file = True
+        if self._connection.total_changes != self._changes_at_rest:
+            self._guard.touched_queue = True  # our own connection wrote, between groups
         unchanged = (
             self._pragma(sql.DATA_VERSION) == self._data_version and not self._guard.touched_queue
         )
@@ -213,6 +217,7 @@ class SqliteStore(SqliteQueue):
             if self._connection.in_transaction:
                 with told_to_engine(self.where):
                     self._execute(sql.ROLLBACK)
+                self._changes_at_rest = self._connection.total_changes
             return
         try:
             if self._has_savepoint:
@@ -228,7 +233,22 @@ class SqliteStore(SqliteQueue):
                 raise Busy(str(explain(error, self.where))) from error
             raise self._refused(error) from error
         self._settings = None
+        self._changes_at_rest = self._connection.total_changes
         self._checkpoint(at_least=CHECKPOINT_BYTES)
+
+    @contextmanager
+    def _writing(self, *, changes_letters: bool = False) -> Iterator[None]:
+        """Within a handler, the queue's own statements are not the handler's: the guard looks away,
+        and is told what it needs to know."""
+        guard = self._guard
+        in_handler, guard.active = guard.active, False
+        try:
+            with super()._writing(changes_letters=changes_letters):
+                yield
+        finally:
+            guard.active = in_handler
+            if in_handler and changes_letters:
+                guard.touched_queue = True
 
     # What a group is made of
 
