@@ -8,10 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.backends import BACKENDS, Backend
+from azoth_dlq.store.base import Store
+from tests.conformance.backends import BACKENDS, SETTINGS, Backend
+from tests.conformance.work import Work
 
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     with closing(BACKENDS[request.param](tmp_path)) as backend:
         yield backend
+
+
+@pytest.fixture
+def store(backend: Backend) -> Iterator[Store]:
+    """A store within a drain."""
+    with backend.store.draining(SETTINGS):
+        yield backend.store
+
+
+@pytest.fixture
+def work(backend: Backend) -> Work:
+    return Work(backend)

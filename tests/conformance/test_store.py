@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +11,7 @@ from azoth_dlq.errors import StorageError
 from azoth_dlq.store.base import NewLetter, Parking, Retry, Settlement, Store
 from azoth_dlq.types import FailedEvent, PermanentFailure
 from tests.conformance.backends import Backend
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NOW = (datetime(2026, 11, 24, 12, 0, 0, 123_456, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
-NEW = NewLetter(42, b"ok:payload", "boom", NOW)
+from tests.conformance.letters import NEW, NOW
 
 
 def park(store: Store, *letters: int, reason: str = "poison") -> list[int]:
@@ -79,6 +75,18 @@ def test_another_programs_columns_read_as_they_are(backend: Backend) -> None:
     assert letter == FailedEvent(
         letter_id, 42, b"ok:payload", "boom", "yesterday", -3, last_retry_at="later"
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("event_id", "x"), ("retry_count", "many"), ("retry_count", 1.5)]
+)
+def test_what_should_be_an_integer_reads_as_it_is(
+    backend: Backend, column: str, value: object
+) -> None:
+    letter_id = backend.insert(**{column: value})
+    assert getattr(backend.store.read()[0], column) == value
+    park(backend.store, letter_id)
+    assert getattr(backend.store.read(parked=True)[0], column) == value
 
 
 def test_the_two_kinds_of_ids_are_two_spaces(backend: Backend) -> None:

@@ -30,12 +30,12 @@ def _add_letters(file: DlqFile, endings: int) -> list[int]:
 
 
 def _charges_of_good_letters(file: DlqFile) -> int:
-    return sum(
-        count
-        for (count,) in file.query(
-            "SELECT retry_count FROM dead_letter_queue WHERE event_bytes IN ('ok:', 'takes:1')"
-        )
+    """Attempts spent by letters whose handlers never fail, so all of them for deaths."""
+    ((charges,),) = file.query(
+        "SELECT coalesce(sum(retry_count), 0) FROM dead_letter_queue "
+        "WHERE event_bytes IN (CAST('ok:' AS BLOB), CAST('takes:1' AS BLOB), CAST('takes:2' AS BLOB))"
     )
+    return int(charges)
 
 
 def _ended_at_random(file: DlqFile, how: signal.Signals) -> None:
@@ -56,6 +56,7 @@ def _drain_what_is_left(file: DlqFile, letters: list[int]) -> None:
     assert file.effects() == expected
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 def test_a_drain_killed_at_random_instants_does_everything_once(dlq_file: DlqFile) -> None:
     letters = _add_letters(dlq_file, KILLS)
     for _ in range(KILLS):

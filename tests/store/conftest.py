@@ -56,9 +56,7 @@ def as_nobody(code: str, path: Path) -> str:
     if os.name == "nt":
         pytest.skip("Windows has no file modes that bind the owner")
     command = [sys.executable, "-c", AS_NOBODY + code, str(path)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=30, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     return (done.stdout or done.stderr.strip().splitlines()[-1]).strip()
 
 

@@ -101,7 +101,18 @@ def test_a_start_of_the_machine_charges_nobody(marker: Marker, database: Path) -
     content = bytearray(beside(database).read_bytes())
     content[8] ^= 1
     beside(database).write_bytes(content)
-    assert Marker(str(database)).left_behind(None) is None
+    with closing(Marker(str(database))) as next_holder:
+        assert next_holder.left_behind(None) is None
+
+
+def test_a_file_of_somebody_elses_charges_nobody(marker: Marker, database: Path) -> None:
+    marker.start()
+    marker.mark(7)
+    content = bytearray(beside(database).read_bytes())
+    content[0] ^= 1
+    beside(database).write_bytes(content)
+    with closing(Marker(str(database))) as next_holder:
+        assert next_holder.left_behind(None) is None
 
 
 # The file

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 import stat
 import struct
 from pathlib import Path
@@ -69,7 +68,7 @@ class Marker:
     def start(self) -> None:
         """Begin a group of our own, with no letter in hand."""
         self.slots[_LETTER] = 0
-        self._nonce = secrets.randbits(63)
+        self._nonce = int.from_bytes(os.urandom(8), "big") >> 1
         _LAYOUT.pack_into(self._map, 0, _MAGIC, self._boot, self._nonce, 0)
 
     def close(self) -> None:

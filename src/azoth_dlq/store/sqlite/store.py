@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import secrets
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,6 +58,7 @@ class SqliteStore(SqliteQueue):
         self._handlers_wait_ms = SHORT_WAIT_MS
         self._data_version = -1
         self._changes_at_rest = -1  # of our connection, after its last group
+        self._unchanged = False  # since the candidates were read, but by handlers
         self._group = ""
         self._has_savepoint = False
         self._suspects_open_statement = False
@@ -115,6 +116,7 @@ class SqliteStore(SqliteQueue):
                 return
             self._data_version = self._pragma(sql.DATA_VERSION)
             self._guard.touched_queue = False
+            self._unchanged = True
             self._changes_at_rest = self._connection.total_changes
             yield self._execute(sql.candidates(migrated=schema.migrated, with_error=with_error))
 
@@ -136,16 +138,18 @@ class SqliteStore(SqliteQueue):
                 raise
 
     def _open_group(self) -> Opened:
+        # Other connections move data_version; our own, between groups, moves total_changes.
+        self._unchanged = (
+            self._unchanged
+            and self._pragma(sql.DATA_VERSION) == self._data_version
+            and self._connection.total_changes == self._changes_at_rest
+        )
         if not self._schema_now().migrated:
             migrate(self._connection)
         if not self._marks_in_file:
             self._use(self._guard, Marker(self._file))
             self._marks_in_file = True
-        if self._connection.total_changes != self._changes_at_rest:
-            self._guard.touched_queue = True  # our own connection wrote, between groups
-        unchanged = (
-            self._pragma(sql.DATA_VERSION) == self._data_version and not self._guard.touched_queue
-        )
+        unchanged = self._unchanged and not self._guard.touched_queue
         left = self._marker.left_behind(self._state(_CHARGED))
         if left is not None:
             # Recorded in the transaction that charges the letter: both or neither.
@@ -153,7 +157,7 @@ class SqliteStore(SqliteQueue):
             self._execute(sql.SET_STATE, (_CHARGED, nonce))
             return Opened(unchanged, letter)
         self._marker.start()
-        self._group = secrets.token_hex(8)
+        self._group = os.urandom(8).hex()
         self._execute(sql.SET_STATE, (_GROUP, self._group))
         if self._settings is not None:
             self._execute(sql.SET_STATE, (SETTINGS, self._settings))
