@@ -99,7 +99,7 @@ class DeadLetterQueue:
 
     def count(self) -> int:
         """How many dead letters there are."""
-        return self._store.count()
+        return self._store.figures().dead
 
     def mark_retry(self, letter_id: int) -> bool:
         """Count a failed attempt that was made elsewhere, now; whether there is such a letter."""
@@ -121,7 +121,7 @@ class DeadLetterQueue:
 
     def permanent_failure_count(self) -> int:
         """How many permanent failures there are."""
-        return self._store.count(parked=True)
+        return self._store.figures().parked
 
     def clear_permanent_failures(self) -> int:
         """Delete every permanent failure; how many there were."""

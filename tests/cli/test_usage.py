@@ -118,7 +118,5 @@ def test_texts_beyond_the_terminals_encoding_are_escaped(workplace: Workplace) -
 
 def test_importing_the_package_loads_no_command_line() -> None:
     code = "import sys, azoth_dlq; print('click' in sys.modules, 'azoth_dlq.cli' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

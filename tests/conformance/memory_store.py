@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.kernels.eligibility import parse_timestamp
+from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import (
     DrainSettings,
     Figures,
@@ -82,9 +83,6 @@ class MemoryStore:
             return [_permanent_failure(i, tables.parked[i]) for i in shown]
         return [_failed_event(i, tables.letters[i]) for i in shown]
 
-    def count(self, *, parked: bool = False) -> int:
-        return len(self._connection.tables.parked if parked else self._connection.tables.letters)
-
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         with self._writing() as tables:
             rows: dict[int, Any] = tables.parked if parked else tables.letters
@@ -109,7 +107,17 @@ class MemoryStore:
                 )
             return len(found)
 
-    def figures(self, errors: int) -> Figures:
+    def mark_retry(self, letter_id: int, now: int) -> bool:
+        with self._writing() as tables:
+            row = tables.letters.get(letter_id)
+            if row is None:
+                return False
+            tables.letters[letter_id] = row._replace(
+                retry_count=row.retry_count + 1, last_retry_at=format_timestamp(now)
+            )
+            return True
+
+    def figures(self, errors: int = 0) -> Figures:
         tables = self._connection.tables
         texts = Counter(_text(row.error_message)[:200] for row in tables.letters.values())
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))

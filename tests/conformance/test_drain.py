@@ -21,7 +21,7 @@ def test_a_replayed_letter_leaves_its_effect_and_nothing_else(work: Work) -> Non
     assert work.drain().succeeded == 3
     assert work.backend.effects() == [1, 2, 3]
     assert work.backend.ids() == []
-    assert work.store.count(parked=True) == 0
+    assert work.store.figures().parked == 0
 
 
 def test_a_failed_letter_stays_with_its_error_and_without_its_effect(work: Work) -> None:
@@ -40,7 +40,7 @@ def test_a_letter_is_parked_with_its_last_attempt(work: Work) -> None:
     for _ in range(2):
         work.drain(max_retries=3)
         work.clock.move(hours=1)
-    assert work.store.count(parked=True) == 0
+    assert work.store.figures().parked == 0
     report = work.drain(max_retries=3)
     assert (report.failed, report.parked) == (1, 1)
     assert work.backend.ids() == []

@@ -51,7 +51,7 @@ def test_a_letter_is_parked_with_its_last_attempt(store: Store) -> None:
     (letter_id,) = store.add([NEW])
     store.begin()
     commit(store, parked=[Parking(letter_id, NOW, "poison", 5, NOW, "down")])
-    assert store.count() == 0
+    assert store.figures().dead == 0
     (parked,) = store.read(parked=True)
     assert (parked.retry_count, parked.last_retry_at) == (5, NOW_TEXT)
     assert (parked.error_message, parked.last_error, parked.reason) == ("boom", "down", "poison")
@@ -79,7 +79,7 @@ def test_letters_that_are_gone_are_settled_without_effect(store: Store) -> None:
         parked=[Parking(gone, NOW, "poison")],
     )
     assert [letter.id for letter in store.read()] == kept
-    assert store.count(parked=True) == 0
+    assert store.figures().parked == 0
 
 
 def test_many_letters_are_settled_together(store: Store) -> None:
@@ -87,7 +87,7 @@ def test_many_letters_are_settled_together(store: Store) -> None:
     store.begin()
     commit(store, acked=ids[1200::-1], parked=[Parking(i, NOW, "poison") for i in ids[1201:1450]])
     assert [letter.id for letter in store.read()] == ids[:1449:-1]
-    assert store.count(parked=True) == 249
+    assert store.figures().parked == 249
 
 
 def test_a_commit_that_has_to_wait_can_be_asked_for_again(backend: Backend, store: Store) -> None:

@@ -8,20 +8,27 @@ from typing import Any
 import pytest
 
 from azoth_dlq.errors import StorageError
+from azoth_dlq.kernels.eligibility import parse_timestamp
 from azoth_dlq.store.base import NewLetter, Parking, Retry, Settlement, Store
 from azoth_dlq.types import FailedEvent, PermanentFailure
 from tests.conformance.backends import Backend
 from tests.conformance.letters import NEW, NOW
 
 
+def _counts(backend: Backend) -> tuple[int, int]:
+    """Of dead letters and of permanent failures."""
+    figures = backend.store.figures()
+    return figures.dead, figures.parked
+
+
 def park(store: Store, *letters: int, reason: str = "poison") -> list[int]:
     """Park letters; ids of the permanent failures, in order."""
-    before = store.count(parked=True)
+    before = store.figures().parked
     store.begin()
     store.settle(Settlement(parked=[Parking(i, NOW, reason) for i in letters]))
     store.end(commit=True)
     parked = store.read(parked=True, limit=len(letters))
-    assert store.count(parked=True) == before + len(letters)
+    assert store.figures().parked == before + len(letters)
     return [row.id for row in reversed(parked)]
 
 
@@ -100,7 +107,7 @@ def test_the_two_kinds_of_ids_are_two_spaces(backend: Backend) -> None:
 def test_counts_tell_the_tables_apart(backend: Backend) -> None:
     ids = backend.store.add([NEW] * 3)
     park(backend.store, ids[0])
-    assert (backend.store.count(), backend.store.count(parked=True)) == (2, 1)
+    assert (backend.store.figures().dead, backend.store.figures().parked) == (2, 1)
 
 
 def test_a_permanent_failure_keeps_what_the_letter_had(backend: Backend) -> None:
@@ -132,7 +139,7 @@ def test_delete_counts_only_what_was_there(backend: Backend, parked: bool) -> No
     if parked:
         ids = park(backend.store, *ids)
     assert backend.store.delete([ids[0], ids[0], ids[2], 10**6], parked=parked) == 2
-    assert backend.store.count(parked=parked) == 1
+    assert _counts(backend)[parked] == 1
 
 
 @pytest.mark.parametrize("parked", [False, True])
@@ -140,8 +147,8 @@ def test_delete_without_ids_empties_one_table(backend: Backend, parked: bool) ->
     ids = backend.store.add([NEW] * 5)
     park(backend.store, *ids[:2])
     assert backend.store.delete(None, parked=parked) == (2 if parked else 3)
-    assert backend.store.count(parked=parked) == 0
-    assert backend.store.count(parked=not parked) == (3 if parked else 2)
+    assert _counts(backend)[parked] == 0
+    assert _counts(backend)[not parked] == (3 if parked else 2)
 
 
 def test_many_ids_are_deleted_at_once(backend: Backend) -> None:
@@ -161,7 +168,7 @@ def test_a_requeued_letter_starts_afresh_under_its_old_id(backend: Backend) -> N
     store.end(commit=True)
     (parked,) = park(store, letter_id)
     assert store.requeue([parked], NOW + 60_000_000) == 1
-    assert store.count(parked=True) == 0
+    assert store.figures().parked == 0
     assert store.read() == [
         FailedEvent(
             letter_id, 42, b"ok:payload", "boom", "2026-11-24 12:00:00", 0, last_error="down"
@@ -191,7 +198,7 @@ def test_an_unreadable_failed_at_becomes_now(backend: Backend, failed_at: str) -
 def test_requeue_counts_each_permanent_failure_once(backend: Backend) -> None:
     (parked,) = park(backend.store, *backend.store.add([NEW]))
     assert backend.store.requeue([parked, parked, parked + 1], NOW) == 1
-    assert backend.store.count() == 1
+    assert backend.store.figures().dead == 1
 
 
 # Figures
@@ -274,7 +281,7 @@ def broken_letters() -> Iterator[NewLetter]:
 def test_letters_are_added_all_or_none(backend: Backend) -> None:
     with pytest.raises(ZeroDivisionError):
         backend.store.add(broken_letters())
-    assert backend.store.count() == 0
+    assert backend.store.figures().dead == 0
     assert backend.others_can_write()
 
 
@@ -291,4 +298,22 @@ def test_a_verb_says_that_another_program_holds_the_lock(backend: Backend) -> No
     with backend.another_writes(), pytest.raises(StorageError, match="locked"):
         backend.store.add([NEW])
     backend.store.add([NEW])
-    assert backend.store.count() == 1
+    assert backend.store.figures().dead == 1
+
+
+# Attempts made elsewhere
+
+
+def test_an_attempt_that_failed_elsewhere_is_counted(backend: Backend) -> None:
+    first, second = backend.store.add([NEW, NEW])
+    assert backend.store.mark_retry(first, NOW)
+    assert backend.store.mark_retry(first, NOW)
+    (marked,) = backend.store.read(ids=[first])
+    (other,) = backend.store.read(ids=[second])
+    assert marked.retry_count == 2
+    assert parse_timestamp(str(marked.last_retry_at)) == NOW
+    assert (other.retry_count, other.last_retry_at) == (0, None)
+
+
+def test_an_attempt_for_no_letter_is_told(backend: Backend) -> None:
+    assert not backend.store.mark_retry(77, NOW)

@@ -33,7 +33,7 @@ def _charges_of_good_letters(file: DlqFile) -> int:
     """Attempts spent by letters whose handlers never fail, so all of them for deaths."""
     ((charges,),) = file.query(
         "SELECT coalesce(sum(retry_count), 0) FROM dead_letter_queue "
-        "WHERE event_bytes IN (CAST('ok:' AS BLOB), CAST('takes:1' AS BLOB), CAST('takes:2' AS BLOB))"
+        "WHERE CAST(event_bytes AS TEXT) IN ('ok:', 'takes:1', 'takes:2')"
     )
     return int(charges)
 

@@ -17,7 +17,8 @@ from tests.store.conftest import as_nobody, execute
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes that bind the owner")
 COUNT = (
-    "store = SqliteStore(open_for_looking(path)); print(store.count(), store.count(parked=True))"
+    "store = SqliteStore(open_for_looking(path)); "
+    "print(store.figures().dead, store.figures().parked)"
 )
 ADD = "azoth_dlq.DeadLetterQueue.open(path).add(1, b'ok:x', 'boom')"
 
@@ -59,7 +60,7 @@ def test_a_file_gets_the_name_that_was_given(
         queue.add(1, b"ok:x", "boom")
     assert [file.name for file in tmp_path.iterdir()] == [name]
     with closing(open_for_looking(kind(tmp_path / name))) as looking:
-        assert SqliteStore(looking).count() == 1
+        assert SqliteStore(looking).figures().dead == 1
 
 
 def test_a_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_a_damaged_file_is_told(path: Path) -> None:
     content[100:] = b"\x55" * (len(content) - 100)
     path.write_bytes(content)
     with closing(open_for_looking(path)) as looking, DeadLetterQueue.open(path) as queue:
-        for read in (SqliteStore(looking).count, queue.count):
+        for read in (SqliteStore(looking).figures, queue.count):
             with pytest.raises(StorageError, match=r"letters\.db is damaged.*integrity_check"):
                 read()
 
@@ -205,7 +206,7 @@ def test_a_file_that_is_looked_at_cannot_be_written(path: Path, mode: str) -> No
         store = SqliteStore(looking)
         with pytest.raises(StorageError, match=r"letters\.db cannot be written"):
             store.delete(None)
-        assert store.count() == 1
+        assert store.figures().dead == 1
     assert path.read_bytes() == before
 
 
@@ -214,7 +215,7 @@ def test_what_is_still_in_the_log_is_seen(path: Path) -> None:
         store = SqliteStore(looking)
         for count in (1, 2):
             queue.add(1, b"ok:x", "boom")
-            assert store.count() == count
+            assert store.figures().dead == count
 
 
 @POSIX
@@ -251,5 +252,5 @@ def test_a_file_without_dead_letters_has_none(path: Path) -> None:
     execute(path, "CREATE TABLE orders (id)")
     with closing(open_for_looking(path)) as looking:
         store = SqliteStore(looking)
-        assert (store.count(), store.count(parked=True), store.read()) == (0, 0, [])
+        assert (store.figures().dead, store.figures().parked, store.read()) == (0, 0, [])
         assert store.figures(5) == (0, 0, [], None)

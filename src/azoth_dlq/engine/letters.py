@@ -9,7 +9,13 @@ from azoth_dlq.engine.group import Group
 from azoth_dlq.store.base import Store
 
 logger = logging.getLogger("azoth_dlq")
-_SQL_TYPES = {"NoneType": "NULL", "int": "INTEGER", "float": "REAL", "bytearray": "TEXT"}
+_SQL_TYPES = {
+    "NoneType": "NULL",
+    "int": "INTEGER",
+    "float": "REAL",
+    "str": "TEXT",
+    "bytearray": "TEXT",
+}
 
 
 def note_failure(

@@ -107,7 +107,7 @@ class Figures(NamedTuple):
 
 
 class Busy(Exception):
-    """Another program holds the file; nothing was done, ask again."""
+    """Another program holds the store; nothing was done, ask again."""
 
 
 class TransactionLost(Exception):
@@ -162,10 +162,8 @@ class Store(Protocol):
     @overload
     def read(
         self, *, parked: Literal[True], ids: Sequence[int] | None = None, limit: int = -1
-    ) -> list[PermanentFailure]: ...
-
-    def count(self, *, parked: bool = False) -> int:
-        """How many dead letters, or permanent failures, there are."""
+    ) -> list[PermanentFailure]:
+        """Those of `ids` (all: None), newest first, at most `limit` (-1: all) of them."""
 
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         """Delete those of `ids` (all: None); how many there were."""
@@ -173,7 +171,10 @@ class Store(Protocol):
     def requeue(self, ids: Sequence[int], now: int) -> int:
         """Move permanent failures back among the dead letters; how many there were."""
 
-    def figures(self, errors: int) -> Figures:
+    def mark_retry(self, letter_id: int, now: int) -> bool:
+        """Count an attempt that failed elsewhere; whether there is such a letter."""
+
+    def figures(self, errors: int = 0) -> Figures:
         """Counts, the `errors` commonest error texts, and the last drain's settings."""
 
     # A drain
@@ -181,17 +182,21 @@ class Store(Protocol):
     def draining(self, settings: DrainSettings) -> AbstractContextManager[None]:
         """Prepare for a drain, and put everything back on every way out.
 
-        Errors: ConfigError or InvalidStateError where the connection or file cannot be drained.
+        Errors: ConfigError or InvalidStateError where the connection or store cannot be drained.
         """
 
     def candidates(
         self, *, with_error: bool
     ) -> AbstractContextManager[Iterator[tuple[object, ...]]]:
         """Every row that may be due: `(id, retry_count, failed_at, last_retry_at, not_before)`,
-        and `error_message` behind them on demand. TEXT comes as `bytearray`, BLOB as `bytes`."""
+        and `error_message` behind them on demand. Text comes as `str` or `bytearray`; `bytes` are
+        no text. May be read outside `draining`, too."""
 
     def begin(self) -> Opened:
-        """Open a group: from here on nobody else writes. Errors: Busy, StorageFault."""
+        """Open a group: from here on nobody else changes the letters that are fetched.
+
+        Errors: Busy, StorageFault.
+        """
 
     def fetch(
         self, ids: Sequence[int], *, inline: int | None, verify: bool
@@ -201,7 +206,10 @@ class Store(Protocol):
         columns of `candidates` stand between."""
 
     def isolate(self, letter_id: int) -> None:
-        """What is written from here on belongs to this letter, which is now in hand."""
+        """What is written from here on belongs to this letter, which is now in hand.
+
+        Errors: TransactionLost, by a letter before.
+        """
 
     def keep(self) -> bool:
         """The call is over, its writes stay; whether it changed letters that may have been fetched
@@ -223,5 +231,7 @@ class Store(Protocol):
         """Write what becomes of letters. Errors: CommitRefused, StorageFault."""
 
     def end(self, *, commit: bool) -> None:
-        """Commit the group or take it back. Errors: Busy (ask again), CommitRefused,
-        StorageFault."""
+        """Commit the group or take it back.
+
+        Errors: Busy (ask again), TransactionLost (by some letter), CommitRefused, StorageFault.
+        """

@@ -92,7 +92,7 @@ class Schema(NamedTuple):
 
     @property
     def migrated(self) -> bool:
-        return self.version >= 1
+        return self.version >= LATEST
 
 
 def inspect(connection: sqlite3.Connection) -> Schema:

@@ -95,7 +95,7 @@ class SqliteQueue:
             rows = rows if limit < 0 else rows[:limit]
         return [_permanent_failure(row) for row in rows] if parked else [_letter(r) for r in rows]
 
-    def count(self, *, parked: bool = False) -> int:
+    def _count(self, *, parked: bool = False) -> int:
         schema = self._known_schema()
         if not (schema.has_parked if parked else schema.has_queue):
             return 0
@@ -130,7 +130,7 @@ class SqliteQueue:
             self._execute(sql.MARK_RETRY, (format_timestamp(now), letter_id))
             return self._cursor.rowcount == 1
 
-    def figures(self, errors: int) -> Figures:
+    def figures(self, errors: int = 0) -> Figures:
         schema = self._known_schema()
         by_error: list[tuple[str, int]] = []
         settings = None
@@ -140,7 +140,7 @@ class SqliteQueue:
         if schema.migrated:
             stored = self._query(sql.GET_STATE, (SETTINGS,))
             settings = text_of(stored[0][0]) if stored else None
-        return Figures(self.count(), self.count(parked=True), by_error, settings)
+        return Figures(self._count(), self._count(parked=True), by_error, settings)
 
     # What the verbs share
 
