@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.kernels.eligibility import parse_timestamp
-from azoth_dlq.kernels.eligibility import format_timestamp
+from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import (
     DrainSettings,
     Figures,

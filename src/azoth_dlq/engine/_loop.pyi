@@ -1,9 +1,13 @@
-from typing import Any
+from typing import Any, Self, final
 
 from azoth_dlq.engine.group import Group
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.store.base import Store
+
+@final
+class Resolver:
+    def __new__(cls, registry: EventHandlerRegistry) -> Self: ...
 
 def attempt(
     rows: list[tuple[Any, ...]],

@@ -4,6 +4,7 @@ Compiled, since it runs once a letter: what it costs beside SQLite is hardly see
 comes between a handler's return and the record of it.
 """
 
+cimport cython
 from cpython.bytes cimport (
     PyBytes_AS_STRING,
     PyBytes_CheckExact,
@@ -21,6 +22,7 @@ from azoth_dlq.store.base import Forked, TransactionLost
 cdef double SLOW_CALL_SECONDS = 1.0
 
 
+@cython.final
 cdef class Resolver:
     """Finds registration and payload of an event; most events have the type of the one before."""
 
@@ -28,13 +30,16 @@ cdef class Resolver:
     cdef dict by_key
     cdef bytes key
 
-    def __init__(self, registry):
+    def __cinit__(self, registry):
         self.registry = registry
         self.by_key = registry.by_key
         self.key = None
 
     cdef bytes resolve(self, bytes event_bytes):
-        """The payload; the registration is left in `self.registration`. Errors: EventDecodeError."""
+        """The payload; the registration is left in `self.registration`.
+
+        Errors: EventDecodeError.
+        """
         cdef const char *text = PyBytes_AS_STRING(event_bytes)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(event_bytes)
         cdef const char *colon

@@ -1,6 +1,6 @@
 import sqlite3
 from collections.abc import Callable
-from typing import final
+from typing import Self, final
 
 from azoth_dlq.errors import InvalidStateError
 
@@ -11,7 +11,7 @@ class Guard:
     touched_queue: bool
     forked: bool
     violation: str | None
-    def __init__(self, *, strict: bool) -> None: ...
+    def __new__(cls, *, strict: bool) -> Self: ...
     def abandon(self, connection: sqlite3.Connection) -> None: ...
     def refuse(self, what: str) -> InvalidStateError: ...
     def authorize(
@@ -27,8 +27,8 @@ class Guard:
 class Isolation:
     @property
     def guard(self) -> Guard: ...
-    def __init__(
-        self,
+    def __new__(
+        cls,
         connection: sqlite3.Connection,
         cursor: sqlite3.Cursor,
         guard: Guard,
@@ -36,7 +36,7 @@ class Isolation:
         *,
         lost: Callable[[str], Exception],
         left_open: Callable[[], Exception],
-    ) -> None: ...
+    ) -> Self: ...
     def open(self) -> None: ...
     def isolate(self, letter_id: int) -> None: ...
     def leave(self) -> bool: ...

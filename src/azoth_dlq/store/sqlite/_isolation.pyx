@@ -9,7 +9,7 @@ cimport cython
 from cpython.ref cimport Py_INCREF
 
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.store.sqlite.statements import LETTER, RELEASE_LETTER, SAVEPOINT_LETTER
+from azoth_dlq.store.sqlite import statements as sql
 
 cdef int OK = sqlite3.SQLITE_OK
 cdef int DENY = sqlite3.SQLITE_DENY
@@ -22,6 +22,7 @@ cdef int FUNCTION = sqlite3.SQLITE_FUNCTION
 cdef int RECURSIVE = sqlite3.SQLITE_RECURSIVE
 cdef int TRANSACTION = sqlite3.SQLITE_TRANSACTION
 cdef int SAVEPOINT = sqlite3.SQLITE_SAVEPOINT
+
 cdef enum:
     LETTER_SLOT = 4  # the place of the letter in hand among the marker's int64s
 
@@ -38,14 +39,14 @@ cdef class Guard:
     statement that would begin or end a transaction or touch our savepoint is refused, also where
     the handler swallows the error: `violation` keeps it. `strict`: something was done that
     `total_changes` does not count, so the savepoint is renewed after every call from then on.
-    `touched_queue`: letters may have been changed on this connection by another than the drain. `forked`: this
-    process is a child of the one that drains.
+    `touched_queue`: letters may have been changed on this connection by another than the drain.
+    `forked`: this process is a child of the one that drains.
     """
 
     cdef public bint active, strict, touched_queue, forked
     cdef public object violation
 
-    def __init__(self, *, bint strict):
+    def __cinit__(self, *, bint strict):
         self.strict = strict
 
     def abandon(self, connection):
@@ -71,7 +72,7 @@ cdef class Guard:
         if action == TRANSACTION:
             self.refuse(f"begin or end a transaction ({first})")
             return DENY
-        if action == SAVEPOINT and str(second).lower() == LETTER:
+        if action == SAVEPOINT and str(second).lower() == sql.LETTER:
             self.refuse(f"use the drain's savepoint ({first} {second})")
             return DENY
         return OK
@@ -86,21 +87,24 @@ cdef class Isolation:
     """
 
     cdef object _connection, _execute, _changes, _lost, _left_open
+    cdef str _savepoint, _release
     cdef long long[::1] _slots
     cdef readonly Guard guard
 
-    def __init__(self, connection, cursor, Guard guard not None, slots, *, lost, left_open):
+    def __cinit__(self, connection, cursor, Guard guard not None, slots, *, lost, left_open):
         self._connection = connection
         self._execute = cursor.execute
         self.guard = guard
         self._slots = slots
+        self._savepoint = sql.SAVEPOINT_LETTER
+        self._release = sql.RELEASE_LETTER
         self._lost = lost
         self._left_open = left_open
         self._changes = None
 
     def open(self):
         """Open the savepoint, at the start of a group."""
-        self._execute(SAVEPOINT_LETTER)
+        self._execute(self._savepoint)
         self._changes = self._connection.total_changes
 
     def isolate(self, long long letter_id):
@@ -108,7 +112,7 @@ cdef class Isolation:
         cdef Guard guard = self.guard
         if guard.strict or self._connection.total_changes != self._changes:
             try:
-                self._execute(RELEASE_LETTER)
+                self._execute(self._release)
             except sqlite3.Error as error:
                 raise self._left_open() from error
             self.open()
