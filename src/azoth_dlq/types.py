@@ -37,8 +37,8 @@ class PermanentFailure:
     """A parked letter: a row of `permanent_failures`.
 
     `id` counts permanent failures; `dead_letter_id` is the id the letter had before. `reason`
-    says why it was parked, where it was not for too many attempts. A column of an unreadable row
-    is handed out as it is stored, of whatever SQLite type.
+    says why it was parked. A column of an unreadable row is handed out as it is stored, of whatever
+    SQLite type.
     """
 
     id: int
