@@ -71,6 +71,7 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
         busy_timeout = int(_pragma(connection, sql.BUSY_TIMEOUT))
         autocheckpoint = int(_pragma(connection, sql.WAL_AUTOCHECKPOINT))
     isolation_level = connection.isolation_level
+    autocommit = False
     _draining[id(connection)] = connection, guard
     try:
         autocommit = _let_python_begin(connection)
