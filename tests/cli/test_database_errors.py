@@ -168,7 +168,7 @@ def test_a_write_ahead_log_that_cannot_be_read_is_told(shared: Workplace) -> Non
     shared.folder.chmod(0o555)
     line = error_line_of_user(shared, "status", "projection.db")
     assert "write-ahead log" in line
-    assert "copy both files" in line
+    assert "copy both" in line
 
 
 def error_line_of_user(workplace: Workplace, *arguments: str) -> str:
