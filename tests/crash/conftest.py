@@ -117,8 +117,8 @@ class DlqFile:
             ids = [highest + 1 + n for n in range(len(events))]
             connection.executemany(
                 "INSERT INTO dead_letter_queue (id, event_id, event_bytes, error_message) "
-                "VALUES (?1, ?1, CAST(?2 AS BLOB), 'boom')",
-                zip(ids, events, strict=True),
+                "VALUES (?, ?, CAST(? AS BLOB), 'boom')",
+                zip(ids, ids, events, strict=True),
             )
             connection.execute("COMMIT")
         return ids

@@ -40,9 +40,9 @@ def _register_nothing(scene: Scene) -> None:
 
 def _letters(scene: Scene, count: int, payload: int = 0) -> None:
     scene.conn.execute(
-        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1) "
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
         "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message, failed_at) "
-        "SELECT i, CAST('nothing:' || replace(hex(zeroblob(?2)), '0', 'x') AS BLOB), 'boom', "
+        "SELECT i, CAST('nothing:' || replace(hex(zeroblob(?)), '0', 'x') AS BLOB), 'boom', "
         "'2026-11-24 10:00:00' FROM n",
         (count, payload // 2),
     )

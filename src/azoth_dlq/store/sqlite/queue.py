@@ -120,7 +120,8 @@ class SqliteQueue:
                 if not origin:
                     continue
                 old_id, failed_at = origin[0]
-                self._execute(sql.REQUEUE, (old_id, _failed_at_or(now, failed_at), parked_id))
+                values = (old_id, old_id, _failed_at_or(now, failed_at), parked_id)
+                self._execute(sql.REQUEUE, values)
                 self._execute(sql.delete(1, parked=True), (parked_id,))
                 requeued += 1
         return requeued

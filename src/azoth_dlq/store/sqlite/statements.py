@@ -109,9 +109,9 @@ PARKED_ORIGIN = "SELECT azoth_dead_letter_id, failed_at FROM main.permanent_fail
 REQUEUE = (
     "INSERT INTO main.dead_letter_queue "
     "(id, event_id, event_bytes, error_message, failed_at, retry_count, azoth_last_error) "
-    "SELECT CASE WHEN EXISTS (SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ?1) "
-    "THEN NULL ELSE ?1 END, event_id, event_bytes, error_message, coalesce(?2, failed_at), 0, "
-    "azoth_last_error FROM main.permanent_failures WHERE id = ?3"
+    "SELECT CASE WHEN EXISTS (SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ?) "
+    "THEN NULL ELSE ? END, event_id, event_bytes, error_message, coalesce(?, failed_at), 0, "
+    "azoth_last_error FROM main.permanent_failures WHERE id = ?"
 )
 MARK_RETRY = (
     "UPDATE main.dead_letter_queue SET retry_count = retry_count + 1, last_retry_at = ? "
@@ -148,10 +148,8 @@ def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
 
 
 RETRY = (
-    "UPDATE main.dead_letter_queue SET retry_count = ?1, last_retry_at = ?2, "
-    "azoth_last_error = ?3, azoth_not_before = ?4, "
-    "azoth_not_before_count = iif(?4 IS NULL, NULL, ?1), "
-    "azoth_not_before_retry_at = iif(?4 IS NULL, NULL, ?2) WHERE id = ?5"
+    "UPDATE main.dead_letter_queue SET retry_count = ?, last_retry_at = ?, azoth_last_error = ?, "
+    "azoth_not_before = ?, azoth_not_before_count = ?, azoth_not_before_retry_at = ? WHERE id = ?"
 )
 SNOOZE = (
     "UPDATE main.dead_letter_queue SET azoth_not_before = ?, "
@@ -163,8 +161,8 @@ PARK = (
     "retry_count, marked_permanent_at, azoth_dead_letter_id, azoth_last_retry_at, "
     "azoth_last_error, azoth_reason) "
     "SELECT coalesce(event_id, 0), coalesce(event_bytes, x''), coalesce(error_message, ''), "
-    "coalesce(failed_at, ''), coalesce(?1, retry_count, 0), ?2, id, coalesce(?3, last_retry_at), "
-    "coalesce(?4, azoth_last_error), ?5 FROM main.dead_letter_queue WHERE id = ?6"
+    "coalesce(failed_at, ''), coalesce(?, retry_count, 0), ?, id, coalesce(?, last_retry_at), "
+    "coalesce(?, azoth_last_error), ? FROM main.dead_letter_queue WHERE id = ?"
 )
 GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"

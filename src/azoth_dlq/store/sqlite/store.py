@@ -17,6 +17,7 @@ from azoth_dlq.store.base import (
     DrainSettings,
     Forked,
     Opened,
+    Retry,
     Settlement,
     StorageFault,
     TransactionLost,
@@ -257,13 +258,7 @@ class SqliteStore(SqliteQueue):
     # What a group is made of
 
     def _retry(self, settlement: Settlement) -> None:
-        self._cursor.executemany(
-            sql.RETRY,
-            (
-                (r.retry_count, format_timestamp(r.last_retry_at), r.error, r.not_before, r.id)
-                for r in settlement.retries
-            ),
-        )
+        self._cursor.executemany(sql.RETRY, map(_retry_values, settlement.retries))
         self._cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
 
     def _park(self, settlement: Settlement) -> None:
@@ -348,3 +343,9 @@ class SqliteStore(SqliteQueue):
             # A reader or another writer is in the way: the next one, or they, will do it.
             if primary_code(error) not in BUSY_CODES:
                 raise explain(error, self.where) from error
+
+
+def _retry_values(retry: Retry) -> tuple[object, ...]:
+    last = format_timestamp(retry.last_retry_at)
+    valid_for = (None, None) if retry.not_before is None else (retry.retry_count, last)
+    return (retry.retry_count, last, retry.error, retry.not_before, *valid_for, retry.id)
