@@ -63,7 +63,9 @@ class ReplayReport:
 
     `parked` counts every parked letter: failed ones, and those parked unattempted as `unreadable`
     or `exhausted`. `skipped` were gone, changed or claimed by others since they were selected.
-    `waiting` are not due yet, the first of them at `next_due` (UTC).
+    `remaining` are due and were not reached. `waiting` were not due when it began, the first of
+    them at `next_due` (UTC). `errors` are the commonest error texts of the failed attempts with
+    how many letters met each, and the others together.
     """
 
     started_at: datetime
@@ -75,9 +77,11 @@ class ReplayReport:
     unreadable: int = 0
     exhausted: int = 0
     skipped: int = 0
+    remaining: int = 0
     stopped: StopCause | None = None
     waiting: int = 0
     next_due: datetime | None = None
+    errors: tuple[tuple[str, int], ...] = ()
 
     @property
     def attempted(self) -> int:
@@ -89,6 +93,7 @@ class ReplayReport:
         plain = {"attempted": self.attempted, **asdict(self)}
         plain["started_at"] = _rfc3339(self.started_at)
         plain["duration"] = self.duration.total_seconds()
+        plain["errors"] = [{"error": text, "letters": n} for text, n in self.errors]
         plain["next_due"] = None if self.next_due is None else _rfc3339(self.next_due)
         return plain
 
@@ -98,6 +103,8 @@ class ReplayReport:
             parts.append(_counts(self, ("unreadable", "exhausted"), f"{self.parked} parked"))
         if self.skipped:
             parts.append(f"{self.skipped} skipped")
+        if self.remaining:
+            parts.append(f"{self.remaining} remaining")
         if self.waiting:
             due = f", next due {_rfc3339(self.next_due)}" if self.next_due is not None else ""
             parts.append(f"{self.waiting} waiting{due}")

@@ -47,8 +47,10 @@ def test_the_printed_table_has_the_same_counts(workplace: Workplace) -> None:
         "snoozed": 0,
         "parked": 1,
         "skipped": 0,
+        "remaining": 0,
         "waiting": 0,
     }
+    assert "failed with" in done.stdout
     assert "2 failed and wait for their next attempt" in done.stdout
     assert "1 parked" in done.stdout
     assert "azoth-dlq status projection.db" in done.stdout

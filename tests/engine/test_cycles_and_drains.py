@@ -192,3 +192,31 @@ def test_a_temporary_table_of_the_same_name_hides_nothing(scene: Scene, table: s
     assert (report.succeeded, report.exhausted) == (1, 1)
     assert scene.queue.count() == 0
     assert scene.queue.permanent_failure_count() == 1
+
+
+def test_letters_that_were_due_and_not_reached_remain(scene: Scene) -> None:
+    for _ in range(5):
+        scene.letter("fails")
+    report = scene.drain(stop_on_consecutive_failures=2)
+    assert (report.attempted, report.remaining, report.stopped) == (2, 3, "failures")
+    assert scene.replay(batch_size=1).run_replay_cycle().remaining == 2
+
+
+def test_the_report_counts_errors_the_commonest_first(scene: Scene) -> None:
+    def raise_(_conn: object, event_id: int, _payload: bytes) -> None:
+        raise ValueError("rare" if event_id == 1 else "common")
+
+    scene.registry.register("raises", raise_)
+    for event_id in (1, 2, 3):
+        scene.letter("raises", event_id=event_id)
+    assert scene.drain().errors == (("ValueError: common", 2), ("ValueError: rare", 1))
+
+
+def test_errors_beyond_the_commonest_are_counted_together(scene: Scene) -> None:
+    for _ in range(1200):
+        scene.letter("fails")
+    scene.letter("nobody's")
+    errors = scene.drain(max_retries=9).errors
+    assert len(errors) == 11
+    assert errors[-1][0] == "(other errors)"
+    assert sum(count for _, count in errors) == 1201

@@ -42,7 +42,9 @@ REPORT = ReplayReport(
     unreadable=1,
     exhausted=2,
     skipped=3,
+    remaining=5,
     waiting=11,
+    errors=(("ValueError: bad", 8),),
     next_due=START + timedelta(microseconds=123456),
     stopped="failures",
 )
@@ -94,6 +96,8 @@ def test_a_report_turns_into_json_with_its_fields_by_name() -> None:
         "unreadable": 1,
         "exhausted": 2,
         "skipped": 3,
+        "remaining": 5,
+        "errors": [{"error": "ValueError: bad", "letters": 8}],
         "stopped": "failures",
         "waiting": 11,
         "next_due": "2026-11-24T03:46:00.123456Z",
@@ -114,7 +118,8 @@ def test_instants_are_written_in_utc_whatever_their_zone() -> None:
 def test_a_report_reads_as_one_line() -> None:
     assert str(REPORT) == (
         "100 attempted (90 succeeded, 8 failed, 2 snoozed); 4 parked (1 unreadable, 2 exhausted); "
-        "3 skipped; 11 waiting, next due 2026-11-24T03:46:00.123456Z; stopped by failures; 1.250 s"
+        "3 skipped; 5 remaining; 11 waiting, next due 2026-11-24T03:46:00.123456Z; "
+        "stopped by failures; 1.250 s"
     )
 
 

@@ -80,7 +80,7 @@ def command(*, output: str, as_json: bool) -> int:
     config = DlqReplayConfig(stop_on_consecutive_failures=None)
     with queue_of(output) as dlq:
         before = dlq.store.figures(_CAUSES).by_error
-        ending = drain_supervised(DlqReplayer(dlq, demo.registry, config), dlq)
+        ending = drain_supervised(DlqReplayer(dlq, demo.registry, config))
         if ending.report is not None:
             effects = demo.count_effects(dlq.connection)
             outcome = _outcome(dlq, ending.report, before, effects)

@@ -62,7 +62,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
     show_log(verbose=verbose)
     with queue_of(database) as dlq:
         replayer = DlqReplayer(dlq, registry, chosen)
-        ending = drain_supervised(replayer, dlq, now=now, hide_progress=verbose)
+        ending = drain_supervised(replayer, now=now, hide_progress=verbose)
     _print(ending, database, chosen, as_json=as_json)
     if ending.trouble is not None:
         say(ending.trouble)

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 if TYPE_CHECKING:
-    from azoth_dlq.queue import DeadLetterQueue
     from azoth_dlq.types import ReplayReport
 
 
 class Progress:
     """Gets a drain's reports, keeps the last one, and shows it."""
 
-    def __init__(self, dlq: DeadLetterQueue, *, hidden: bool = False) -> None:
+    def __init__(self, *, hidden: bool = False) -> None:
         self.report: ReplayReport | None = None
-        is_shown = not hidden and sys.stderr is not None and sys.stderr.isatty()
-        self._letters = dlq.count() if is_shown else None
+        self._is_shown = not hidden and sys.stderr is not None and sys.stderr.isatty()
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -26,11 +24,11 @@ class Progress:
 
     def __call__(self, report: ReplayReport) -> None:
         self.report = report
-        if self._letters is None:
+        if not self._is_shown:
             return
         done = _done(report)
         if self._bar is None:
-            self._bar = _bar(max(self._letters - report.waiting, done))
+            self._bar = _bar(done + report.remaining)
         self._bar.update(done - self._bar.pos, report)
 
     def __exit__(self, *_: object) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from azoth_dlq.cli.output import duration_text, instant_text, print_table
+from azoth_dlq.cli.output import (
+    duration_text,
+    instant_text,
+    print_lines,
+    print_ranking,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from azoth_dlq.config import DlqReplayConfig
@@ -22,9 +28,13 @@ def print_report(report: ReplayReport) -> None:
             ("snoozed", report.snoozed, ""),
             ("parked", report.parked, _parked_unattempted(report)),
             ("skipped", report.skipped, "gone or changed meanwhile" if report.skipped else ""),
+            ("remaining", report.remaining, "due, and not reached" if report.remaining else ""),
             ("waiting", report.waiting, "not due when the drain began" if report.waiting else ""),
         ]
     )
+    if report.errors:
+        print_lines("")
+        print_ranking("failed with", report.errors)
 
 
 def speed_text(report: ReplayReport) -> str:
@@ -51,7 +61,7 @@ def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> 
     if report.stopped == "shutdown":
         steps.append("Ended by a signal: the letters that are left stay due.")
     if retried := to_be_retried(report):
-        steps.append(f"{retried:,} failed and wait for their next attempt; -v shows the errors.")
+        steps.append(f"{retried:,} failed and wait for their next attempt.")
     if report.waiting:
         steps.append(f"{report.waiting:,} were not due yet{_next(report)}; --now takes them, too.")
     if report.parked:

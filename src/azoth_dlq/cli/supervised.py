@@ -11,7 +11,6 @@ from azoth_dlq.engine.failure import describe
 from azoth_dlq.errors import StorageError
 
 if TYPE_CHECKING:
-    from azoth_dlq.queue import DeadLetterQueue
     from azoth_dlq.replayer import DlqReplayer
     from azoth_dlq.types import ReplayReport
 
@@ -25,13 +24,13 @@ class Ending(NamedTuple):
 
 
 def drain_supervised(
-    replayer: DlqReplayer, dlq: DeadLetterQueue, *, now: bool = False, hide_progress: bool = False
+    replayer: DlqReplayer, *, now: bool = False, hide_progress: bool = False
 ) -> Ending:
     """Drain; SIGINT and SIGTERM end it, and progress is shown on a terminal."""
     with (
         ending_in_order(replayer.shutdown) as received,
         stdout_reserved(),
-        Progress(dlq, hidden=hide_progress) as progress,
+        Progress(hidden=hide_progress) as progress,
     ):
         try:
             report = replayer.drain(now=now, on_progress=progress)

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeVar
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._loop import attempt
+from azoth_dlq.engine.errors_met import ErrorsMet
 from azoth_dlq.engine.group import Group
 from azoth_dlq.engine.plan import make_plan, why_unfit
 from azoth_dlq.engine.recovery import Recovery, culprit_text
@@ -77,6 +78,7 @@ class Drain:
         self._largest_chunk = max(1, min(_CHUNK, config.memory_limit // (2 * _INLINE)))
         self._chunk = self._largest_chunk
         self._counts: Counter[str] = Counter()
+        self._errors = ErrorsMet()
         self._stopped: Literal["failures", "shutdown"] | None = None
         self._started_at = self._clock()
         self._began = monotonic()
@@ -119,7 +121,9 @@ class Drain:
         next_due = None if plan is None else plan.next_due
         return ReplayReport(
             **self._counts,
+            remaining=0 if plan is None else len(plan) - self._place,
             stopped=self._stopped,
+            errors=self._errors.commonest(),
             waiting=0 if plan is None else plan.waiting,
             next_due=None if next_due is None else to_datetime(next_due),
             started_at=to_datetime(self._started_at),
@@ -255,6 +259,7 @@ class Drain:
             snoozed=group.snoozed,
             skipped=group.skipped,
         )
+        self._errors.add(group.errors)
         group.log()
         if self._on_progress is not None:
             self._on_progress(self.report())

@@ -43,6 +43,7 @@ class Group:
         self.full = False  # it is to be committed now
         self.stale = False  # a handler changed letters: those fetched must be fetched anew
         self.stopped: Literal["failures"] | None = None
+        self.errors: list[str] = []  # of failed attempts
         self._log: list[tuple[int, str, tuple[object, ...]]] = []
 
     def __len__(self) -> int:
@@ -98,6 +99,7 @@ class Group:
     def _charge(
         self, row: tuple[Any, ...], error: str, *, reason: str = "", delay: int | None = None
     ) -> None:
+        self.errors.append(error)
         now = self._now()
         count = row[1] + 1
         if not reason and count >= self._max_retries:
