@@ -21,7 +21,7 @@ static const int64_t FIBONACCI[] = {
 
 #define FIBONACCI_COUNT ((int64_t)(sizeof FIBONACCI / sizeof FIBONACCI[0]))
 
-azdlq_status azdlq_backoff_check(const azdlq_backoff *backoff)
+azdlq_result azdlq_backoff_check(const azdlq_backoff *backoff)
 {
     if (backoff->kind < AZDLQ_FIXED || backoff->kind > AZDLQ_FIBONACCI) {
         return AZDLQ_INVALID;
@@ -70,7 +70,7 @@ int64_t azdlq_backoff_delay(const azdlq_backoff *backoff, int64_t attempt)
     return backoff->initial_us;
 }
 
-azdlq_status azdlq_backoff_delays(const azdlq_backoff *backoff, const int64_t *attempts,
+azdlq_result azdlq_backoff_delays(const azdlq_backoff *backoff, const int64_t *attempts,
                                   size_t count, int64_t *delays, size_t *negative)
 {
     for (size_t i = 0; i < count; i++) {

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "status.h"
+#include "result.h"
 
 enum { AZDLQ_FIXED = 0, AZDLQ_EXPONENTIAL = 1, AZDLQ_FIBONACCI = 2 };
 
@@ -18,7 +18,7 @@ typedef struct azdlq_backoff {
 } azdlq_backoff;
 
 /* AZDLQ_INVALID where a member is outside its bounds. */
-azdlq_status azdlq_backoff_check(const azdlq_backoff *backoff);
+azdlq_result azdlq_backoff_check(const azdlq_backoff *backoff);
 
 /* The delay in microseconds before attempt 0, 1, 2, … (attempt >= 0), without jitter:
  *     fixed        initial_us
@@ -29,7 +29,7 @@ int64_t azdlq_backoff_delay(const azdlq_backoff *backoff, int64_t attempt);
 
 /* azdlq_backoff_delay for `count` attempts; `delays` may be `attempts` itself.
  * AZDLQ_INVALID: attempts[*negative] is the first negative one, nothing was written. */
-azdlq_status azdlq_backoff_delays(const azdlq_backoff *backoff, const int64_t *attempts,
+azdlq_result azdlq_backoff_delays(const azdlq_backoff *backoff, const int64_t *attempts,
                                   size_t count, int64_t *delays, size_t *negative);
 
 /* A delay >= 0 lessened by its jitter, the same in every process and at every poll:

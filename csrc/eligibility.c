@@ -4,7 +4,7 @@
 
 #include "hash.h"
 
-azdlq_status azdlq_rules_check(const azdlq_rules *rules)
+azdlq_result azdlq_rules_check(const azdlq_rules *rules)
 {
     if (rules->max_retries < 0 || rules->min_age_us < 0) {
         return AZDLQ_INVALID;
@@ -70,7 +70,7 @@ static azdlq_letter letter_at(const azdlq_columns *columns, size_t i)
     return letter;
 }
 
-azdlq_status azdlq_due(const azdlq_rules *rules, const azdlq_columns *columns, size_t count,
+azdlq_result azdlq_due(const azdlq_rules *rules, const azdlq_columns *columns, size_t count,
                        int64_t *indices, uint8_t *verdicts, azdlq_due_summary *summary)
 {
     azdlq_due_summary sum = {0, 0, INT64_MAX};

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "backoff.h"
-#include "status.h"
+#include "result.h"
 
 /* Values that stand for what is no number; no instant and no count that is read takes them. */
 #define AZDLQ_NONE INT64_MIN             /* no value */
@@ -51,7 +51,7 @@ typedef struct azdlq_due_summary {
 } azdlq_due_summary;
 
 /* AZDLQ_INVALID where a member is outside its bounds. */
-azdlq_status azdlq_rules_check(const azdlq_rules *rules);
+azdlq_result azdlq_rules_check(const azdlq_rules *rules);
 
 /* Judges one letter by rules that have passed azdlq_rules_check. Where the answer is
  * AZDLQ_WAITING, *due_at_us is when it becomes due, INT64_MAX where that lies beyond int64. */
@@ -60,7 +60,7 @@ azdlq_verdict azdlq_judge(const azdlq_rules *rules, const azdlq_letter *letter,
 
 /* Judges `count` letters: the places of the due ones go to `indices` (room for `count`), verdicts
  * to `verdicts` (room for `count`, or NULL). AZDLQ_INVALID: jitter without a column of ids. */
-azdlq_status azdlq_due(const azdlq_rules *rules, const azdlq_columns *columns, size_t count,
+azdlq_result azdlq_due(const azdlq_rules *rules, const azdlq_columns *columns, size_t count,
                        int64_t *indices, uint8_t *verdicts, azdlq_due_summary *summary);
 
 /* A hash of a letter's state (not of its id), by which a later reader sees that it was changed. */

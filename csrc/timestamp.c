@@ -120,7 +120,7 @@ static bool parse_offset(const byte *p, const byte *end, int *seconds)
     return true;
 }
 
-azdlq_status azdlq_timestamp_parse(const char *text, size_t length, int64_t *instant_us)
+azdlq_result azdlq_timestamp_parse(const char *text, size_t length, int64_t *instant_us)
 {
     const byte *p = (const byte *)text;
     int64_t days;
@@ -157,7 +157,7 @@ static void put_digits(char *text, int width, int value)
     }
 }
 
-azdlq_status azdlq_timestamp_format(int64_t instant_us, char *text)
+azdlq_result azdlq_timestamp_format(int64_t instant_us, char *text)
 {
     static const char PATTERN[] = "0000-00-00T00:00:00.000000Z";
     int year, month, day;

@@ -42,7 +42,8 @@ def test_the_program_prints_what_the_readme_says(folder: Path) -> None:
 
 def test_the_commands_of_the_readme_run_on_its_file(folder: Path) -> None:
     _run(folder, "program.py")
-    shown = re.findall(r"^\$ azoth-dlq ((?:status|drain) .*)$", README.read_text("utf-8"), re.M)
+    said = README.read_text("utf-8")
+    shown = re.findall(r"^\$ azoth-dlq ((?:status|drain) .*)$", said, re.MULTILINE)
     assert len(shown) == 2
     for command in shown:
         assert _run(folder, "-m", "azoth_dlq", *command.split())

@@ -9,9 +9,9 @@
 static int64_t parse(const char *text)
 {
     int64_t instant = NO_TIMESTAMP;
-    azdlq_status status = azdlq_timestamp_parse(text, strlen(text), &instant);
-    CHECK((status == AZDLQ_OK) == (instant != NO_TIMESTAMP));
-    CHECK(status == AZDLQ_OK || status == AZDLQ_NOT_A_TIMESTAMP);
+    azdlq_result result = azdlq_timestamp_parse(text, strlen(text), &instant);
+    CHECK((result == AZDLQ_OK) == (instant != NO_TIMESTAMP));
+    CHECK(result == AZDLQ_OK || result == AZDLQ_NOT_A_TIMESTAMP);
     return instant;
 }
 

@@ -50,36 +50,44 @@ class DlqReplayConfig:
 
     Durations are given as a `timedelta` or seconds and kept as a `timedelta`. Errors:
     `ConfigError` (a `ValueError`) naming the setting, its value and what is allowed.
+
+    Each setting with its default (durations in seconds) and what is allowed:
+
+    - enabled = True: not used yet: a drain does not ask.
+    - check_interval = 60 (more than 0): not used yet: the longest sleep between two looks for
+      due letters.
+    - max_retries = 5 (1 to 2**31-1): attempts before a letter is parked.
+    - backoff = exponential=10,3600 (a BackoffStrategy): the delay after each failed attempt.
+    - min_age = 5 (0 or more): the least time since the failure or the last attempt.
+    - batch_size = 100 (1 to 2**31-1): letters that one cycle attempts; a drain does not ask.
+    - priority = by-retry-count (a ReplayPriority): the order in which due letters are attempted.
+    - stop_on_consecutive_failures = 10 (1 or more; None: never): failures in a row that end a
+      cycle or drain.
+    - jitter = 0.0 (0 to 1): the share of its backoff by which a letter's delay may be lessened.
+    - max_transaction_time = 0.25 (more than 0): after how long a group of letters is committed.
+    - yield_time = 0.11 (0 or more): how long the file is left to other writers after each second
+      of held lock.
+    - busy_timeout = 30 (0 or more): how long a locked file is waited for.
+    - history_limit = 20 (0 or more; 0: none): not used yet: failed attempts that are kept for each
+      letter.
+    - memory_limit = 67108864 (1 MiB or more): bytes of payloads held at once, where one letter
+      does not need more.
     """
 
     enabled: bool = True
-    """Whether `run` does anything; nothing else asks."""
     check_interval: timedelta = timedelta(seconds=60)
-    """The longest sleep between two looks for due letters; more than 0."""
     max_retries: int = 5
-    """Attempts before a letter is parked; 1 to 2**31-1."""
     backoff: BackoffStrategy = _DEFAULT_BACKOFF
-    """The delay after each failed attempt."""
     min_age: timedelta = timedelta(seconds=5)
-    """The least time since the failure or the last attempt; 0 or more."""
     batch_size: int = 100
-    """Letters that one cycle attempts; 1 to 2**31-1."""
     priority: ReplayPriority = ReplayPriority.BY_RETRY_COUNT
-    """The order in which due letters are attempted."""
     stop_on_consecutive_failures: int | None = 10
-    """Failures in a row that end a cycle or drain, 1 or more; None: never."""
     jitter: float = 0.0
-    """The share of its backoff by which a letter's delay may be lessened; 0 to 1."""
     max_transaction_time: timedelta = timedelta(seconds=0.25)
-    """After how long a group of letters is committed; more than 0."""
     yield_time: timedelta = timedelta(seconds=0.11)
-    """How long the file is left to other writers after each second of held lock; 0 or more."""
     busy_timeout: timedelta = timedelta(seconds=30)
-    """How long a locked file is waited for; 0 or more."""
     history_limit: int = 20
-    """Failed attempts that are kept for each letter; 0: none."""
     memory_limit: int = 64 * _MEBIBYTE
-    """Bytes of payloads held at once, where one letter does not need more; at least 1 MiB."""
 
     if TYPE_CHECKING:
         # A dataclass cannot say that it takes more types than it keeps.
@@ -117,7 +125,8 @@ class DlqReplayConfig:
             _check_integer(name, getattr(self, name), least, most, f"an int from {least} to {most}")
         if self.stop_on_consecutive_failures is not None:
             name, value = "stop_on_consecutive_failures", self.stop_on_consecutive_failures
-            _check_integer(name, value, 1, _INT64_MAX, "an int of 1 or more, or None (never stop)")
+            allowed = f"an int of 1 or more, or None (never stop; as text: {_NEVER})"
+            _check_integer(name, value, 1, _INT64_MAX, allowed)
         object.__setattr__(self, "jitter", _checked_share("jitter", self.jitter))
 
     @classmethod

@@ -36,9 +36,17 @@ class RetryAfter(_Delayed):
     `delay` is a `timedelta` or seconds, 0 or more, else `ValueError`.
     """
 
+    # Here, so that Python's error over a missing delay names this class.
+    def __init__(self, delay: Duration, message: str = "") -> None:
+        super().__init__(delay, message)
+
 
 class Snooze(_Delayed):
     """Spend no attempt; the letter is due after `delay`.
 
     `delay` is a `timedelta` or seconds, 0 or more, else `ValueError`.
     """
+
+    # As of `RetryAfter`.
+    def __init__(self, delay: Duration, message: str = "") -> None:
+        super().__init__(delay, message)

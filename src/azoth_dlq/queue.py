@@ -13,10 +13,12 @@ from azoth_dlq.engine.failure import describe, readable
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.store.base import NewLetter
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
+from azoth_dlq.store.sqlite.faults import explained
 from azoth_dlq.types import FailedEvent, PermanentFailure
 
 _INT64 = range(-(2**63), 2**63)
 _LIMITS = range(2**63)
+_LETTER_FORM = "a tuple (event_id, event_bytes, error)"
 
 
 class DeadLetterQueue:
@@ -25,25 +27,31 @@ class DeadLetterQueue:
     Each method joins a transaction that is open on the connection and leaves the commit to its
     owner; otherwise it commits itself. Ids of dead letters and of permanent failures are two
     spaces. A queue belongs to one thread and one process. Errors: StorageError (the database),
-    ConfigError (an argument that is not allowed), InvalidStateError (in a forked process).
+    ConfigError (an argument that is not allowed), InvalidStateError (closed, or in another thread
+    or a forked process).
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Use a connection of yours; it stays open when the queue is closed."""
+        """Use a connection of yours; it stays open when the queue is closed.
+
+        One with autocommit=False always has a transaction open: the methods here join it, and a
+        drain refuses it.
+        """
         if not isinstance(connection, sqlite3.Connection):
             raise ConfigError.for_field(
                 "connection",
                 connection,
                 "a sqlite3.Connection; DeadLetterQueue.open(path) opens a file",
             )
-        self._store = SqliteStore(connection)
+        with explained("the connection"):
+            self._store = SqliteStore(connection)
         self._owned = False
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open a file, or make it (in WAL mode) where there is none. In one that exists nothing
         is changed before the first write."""
-        connection = open_connection(path)
+        connection = open_connection(_checked_path(path))
         try:
             queue = cls(connection)
         except BaseException:
@@ -65,7 +73,8 @@ class DeadLetterQueue:
     def close(self) -> None:
         """Close the connection, if the queue opened it."""
         if self._owned:
-            self.connection.close()
+            with explained(self._store.where):
+                self.connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,12 +91,15 @@ class DeadLetterQueue:
 
     def add(self, event_id: int, event_bytes: bytes, error: BaseException | str) -> int:
         """Add a letter that failed now with `error`; its id."""
-        return self.add_many([(event_id, event_bytes, error)])[0]
+        return self._store.add([_new_letter((event_id, event_bytes, error), "", clock.now())])[0]
 
     def add_many(self, letters: Iterable[tuple[int, bytes, BaseException | str]]) -> list[int]:
         """Add `(event_id, event_bytes, error)` letters, all or none; their ids, in order."""
+        if not isinstance(letters, Iterable):
+            raise ConfigError.for_field("letters", letters, f"a collection, each {_LETTER_FORM}")
         now = clock.now()
-        return self._store.add([_new_letter(*letter, now) for letter in letters])
+        new = [_new_letter(letter, f"letters[{n}]", now) for n, letter in enumerate(letters)]
+        return self._store.add(new)
 
     def get(self, letter_id: int) -> FailedEvent | None:
         """The dead letter of an id, or None."""
@@ -137,15 +149,30 @@ class DeadLetterQueue:
         return self._store.delete(_checked_ids(ids), parked=parked)
 
 
-def _new_letter(
-    event_id: int, event_bytes: bytes, error: BaseException | str, now: int
-) -> NewLetter:
+def _checked_path(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        allowed = "the path of a file, a str or a pathlib.Path, such as 'projection.db'"
+        raise ConfigError.for_field("path", path, allowed)
+    return text
+
+
+def _new_letter(letter: tuple[int, bytes, BaseException | str], place: str, now: int) -> NewLetter:
+    """Errors: ConfigError, naming `place` where there is one."""
+    if not isinstance(letter, (tuple, list)):
+        raise ConfigError(f"{place} is of type {type(letter).__name__}: must be {_LETTER_FORM}")
+    if len(letter) != len(("event_id", "event_bytes", "error")):
+        raise ConfigError(f"{place} has {len(letter)} items: must be {_LETTER_FORM}")
+    event_id, event_bytes, error = letter
+    prefix = f"{place}: " if place else ""
     if type(event_id) is not int or event_id not in _INT64:
-        raise ConfigError.for_field("event_id", event_id, "an int from -2**63 to 2**63-1")
+        allowed = "an int from -2**63 to 2**63-1"
+        raise ConfigError.for_field(f"{prefix}event_id", event_id, allowed)
     if not isinstance(event_bytes, (bytes, bytearray, memoryview)):
-        raise ConfigError.for_field("event_bytes", event_bytes, "bytes, such as b'deposit:100'")
+        allowed = "bytes, such as b'deposit:100'"
+        raise ConfigError.for_field(f"{prefix}event_bytes", event_bytes, allowed)
     if not isinstance(error, (BaseException, str)):
-        raise ConfigError.for_field("error", error, "an exception or a text")
+        raise ConfigError.for_field(f"{prefix}error", error, "an exception or a text")
     text = readable(error) if isinstance(error, str) else describe(error)
     return NewLetter(event_id, bytes(event_bytes), text, now)
 

@@ -21,13 +21,13 @@ _H = TypeVar("_H", bound=HandlerCall)
 
 _SHOWN_TYPES: Final = 10
 _SHOWN_CHARACTERS: Final = 64
-_OPENINGS: Final = {ord("{"): "JSON?", ord("["): "JSON?", ord("<"): "XML?"}
+_OPENINGS: Final = {ord("{"): "JSON", ord("["): "JSON", ord("<"): "XML"}
 _NEVER_FIRST_IN_UTF8: Final = frozenset([*range(0x80, 0xC2), *range(0xF5, 0x100)])
 
 
 @dataclass(frozen=True, slots=True)
 class BatchConfig:
-    """How many letters a batch handler gets at once: at most `max_batch_size`, 1 or more."""
+    """Not used yet: the most letters that a `handle_batch` gets at once, 1 or more."""
 
     max_batch_size: int = 1000
 
@@ -57,7 +57,7 @@ class EventHandlerRegistry:
     """Handlers by event type.
 
     Events are `type:payload` in UTF-8, split at the first colon, unless `route` takes their bytes
-    apart. `batch` bounds what batch handlers get.
+    apart. `batch` is not used yet.
     """
 
     __slots__ = ("_by_key", "_by_type", "_route", "batch")
@@ -83,7 +83,8 @@ class EventHandlerRegistry:
         """Let `handler` replay the events of a type.
 
         `handler` is a callable `(conn, event_id, payload)`, or an object with such a `handle` and,
-        where it has them, `validate(payload)`, called before it, and `handle_batch(conn, events)`.
+        where it has it, `validate(payload)`, called before it. A `handle_batch(conn, events)` is
+        checked and not called yet: letters go to `handle` one by one.
         Errors: `ConfigError`; `InvalidStateError` where the type has a handler already.
         """
         _check_event_type(event_type, routed=self._route is not None)
@@ -177,7 +178,7 @@ class EventHandlerRegistry:
     def _refuse(self, key: bytes, colon: bytes, event_bytes: bytes) -> NoReturn:
         kind = _kind(event_bytes)
         if kind is not None:
-            raise EventDecodeError(f"the event {kind}: expected type:payload in UTF-8, or a route")
+            raise EventDecodeError(f"the event {kind}; expected type:payload in UTF-8, or a route")
         _check_utf8(event_bytes, "the event")
         if not colon:
             size = len(event_bytes)
@@ -308,11 +309,11 @@ def _kind(event_bytes: bytes) -> str | None:
         return "is empty"
     first = event_bytes[0]
     if first in _OPENINGS:
-        return f"starts with {chr(first)!r}: {_OPENINGS[first]}"
+        return f"starts with {chr(first)!r} ({_OPENINGS[first]}?)"
     if first == ord(":"):
         return "starts with ':', so it has no type"
     if first < ord(" "):
-        return f"starts with byte {first:#04x}: binary?"
+        return f"starts with byte {first:#04x} (binary?)"
     if first in _NEVER_FIRST_IN_UTF8:
         return f"starts with byte {first:#04x}, not UTF-8"
     return None

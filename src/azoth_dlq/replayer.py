@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from azoth_dlq import clock as wall_clock
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine.drain import Drain, Surroundings
 from azoth_dlq.engine.stop import Stop
+from azoth_dlq.errors import ConfigError
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.registry import EventHandlerRegistry
@@ -20,7 +22,7 @@ class DlqReplayer:
     """Replays the dead letters of a queue.
 
     `clock() -> int` gives microseconds since 1970 (UTC), `sleep(seconds)` waits; the default sleep
-    is ended at once by `shutdown()`.
+    is ended at once by `shutdown()`. Errors: ConfigError naming the argument.
     """
 
     def __init__(
@@ -32,6 +34,11 @@ class DlqReplayer:
         clock: Callable[[], int] = wall_clock.now,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
+        _check("dlq", dlq, DeadLetterQueue, "a DeadLetterQueue")
+        _check("registry", registry, EventHandlerRegistry, "an EventHandlerRegistry")
+        _check("config", config, DlqReplayConfig | None, "a DlqReplayConfig or None")
+        _check("clock", clock, Callable, "a callable that returns microseconds since 1970")
+        _check("sleep", sleep, Callable | None, "a callable that takes seconds, or None")
         self._dlq = dlq
         self._registry = registry
         self._config = DlqReplayConfig() if config is None else config
@@ -57,8 +64,9 @@ class DlqReplayer:
         up when what was done before is committed.
 
         Errors: StorageError (the database; `.report` tells what was done), InvalidStateError (a
-        transaction or a drain is open on the connection), ConfigError (the connection is of a kind
-        that cannot drain).
+        transaction or a drain is open on the connection, or the queue is closed or of another
+        thread), ConfigError (the connection is of a kind that cannot drain, the clock gives no
+        int, or `on_progress` is not callable).
         """
         return self._drain(now=now, limit=None, on_progress=on_progress)
 
@@ -67,8 +75,8 @@ class DlqReplayer:
         return self._drain(now=False, limit=self._config.batch_size, on_progress=None)
 
     def shutdown(self) -> None:
-        """End a drain after the letter in hand, and a sleep at once. From any thread, and from
-        signal handlers."""
+        """End a drain after the letter in hand, and a sleep at once, for good: each later drain
+        of this replayer ends before its first letter. From any thread, and from signal handlers."""
         self._stop.request()
 
     def permanent_failure_count(self) -> int:
@@ -80,9 +88,20 @@ class DlqReplayer:
         return self._dlq.clear_permanent_failures()
 
     def _drain(self, *, now: bool, limit: int | None, on_progress: Progress | None) -> ReplayReport:
-        self._metrics.checked(self._clock() // 1_000_000)
+        _check("on_progress", on_progress, Callable | None, "a callable that takes a report")
+        self._metrics.checked(self._read_clock() // 1_000_000)
         surroundings = Surroundings(
             self._clock, self._sleep, self._stop, self._metrics, on_progress
         )
         drain = Drain(self._dlq.store, self._registry, self._config, surroundings)
         return drain.run(now=now, limit=limit)
+
+    def _read_clock(self) -> int:
+        instant = self._clock()
+        _check("clock()", instant, int, "an int, microseconds since 1970 (UTC); time.time is not")
+        return instant
+
+
+def _check(name: str, value: object, expected: Any, allowed: str) -> None:
+    if not isinstance(value, expected):
+        raise ConfigError.for_field(name, value, allowed)

@@ -80,7 +80,7 @@ def look(store: Store, config: DlqReplayConfig, now: int) -> Status:
         with store.candidates(with_error=False) as rows:
             for chunk in _chunks(rows):
                 tally.count(chunk)
-        figures = store.figures(COMMONEST_ERRORS)
+            figures = store.figures(COMMONEST_ERRORS)
     except (Busy, StorageFault) as fault:
         raise StorageError(str(fault)) from fault
     return tally.status(figures)

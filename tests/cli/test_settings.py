@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from typing import Any
 
@@ -64,7 +65,22 @@ def test_a_setting_that_is_not_allowed_is_refused_by_name(workplace: Workplace, 
     line = error_line(workplace.run("status", "none.db", option(name), EXAMPLES[name][2]), 2)
     assert option(name) in line
     assert EXAMPLES[name][2] in line
+    assert f"{name}=" not in line
     assert "must be" in line
+
+
+def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> None:
+    arguments = ("status", "none.db", "--stop-on-consecutive-failures", "0")
+    line = error_line(workplace.run(*arguments), 2)
+    assert "must be an int of 1 or more, or None (never stop; as text: never)" in line
+
+
+def test_help_tells_which_settings_are_not_used_yet(workplace: Workplace) -> None:
+    told = " ".join(workplace.run("drain", "--help").stdout.split())
+    unused = re.findall(
+        r"--([a-z-]+)(?: [A-Z]+)? Not used yet", told.replace(" / --no-enabled", "")
+    )
+    assert unused == ["enabled", "check-interval", "history-limit"]
 
 
 def test_options_win_over_the_file(workplace: Workplace) -> None:

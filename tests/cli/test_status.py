@@ -61,10 +61,11 @@ def test_the_table_has_the_same_figures(mixed: Workplace) -> None:
         "not due": "2",
         "exhausted": "1",
         "unreadable": "1",
-        "lying ahead": "2",
+        "in the future": "2",
         "permanent failures": "0",
     }
     assert "(8000-01-01 00:00:40 UTC)" in done.stdout
+    assert "   some clock is wrong" in done.stdout
     assert re.search(r"^ +4   boom$", done.stdout, re.MULTILINE)
 
 

@@ -20,7 +20,7 @@ from azoth_dlq import (
     DlqReplayer,
     ReplayPriority,
 )
-from azoth_dlq.store.sqlite.marker import Marker
+from azoth_dlq.store.sqlite.marker import IN_HAND, LETTER, Marker
 from tests.conftest import DATA, NOW, Scene
 
 
@@ -203,9 +203,13 @@ def test_the_error_of_a_failed_replay_is_kept(scene: Scene) -> None:
 
 def _die_in_the_handler_of(scene: Scene, letter: int) -> None:
     """Leave behind what a process leaves that died with this letter in hand."""
-    marker = Marker(str(scene.path))
+    (identity,) = scene.conn.execute(
+        "SELECT value FROM azoth_dlq_state WHERE key = 'identity'"
+    ).fetchone()
+    marker = Marker(str(scene.path), identity)
     marker.start()
-    marker.mark(letter)
+    marker.slots[LETTER] = letter
+    marker.slots[IN_HAND] = 1
     marker.close()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from azoth_dlq import DlqMetricsSnapshot, NonRetryable, Snooze
+from azoth_dlq import DlqMetricsSnapshot, EventHandlerRegistry, NonRetryable, Snooze
 from tests.conftest import Scene
 
 CARD = "4111-1111-1111-1111"
@@ -33,11 +33,13 @@ def test_a_success_is_logged_at_debug(scene: Scene, log: Callable[[int], list[st
 
 
 def test_a_failure_is_logged_as_a_warning(scene: Scene, log: Callable[[int], list[str]]) -> None:
-    letter = scene.letter("fails", retry_count=1)
+    letter = scene.letter("fails", retry_count=1, event_id=42)
     scene.drain()
-    assert log(logging.WARNING) == [
-        f"letter {letter}: attempt 2 failed: ValueError: event {letter} failed"
-    ]
+    [warning] = log(logging.WARNING)
+    assert warning == (
+        f"letter {letter} (event 42): attempt 2 of 5 failed in tests.conftest.Scene._fails: "
+        "ValueError: event 42 failed"
+    )
     assert log(logging.ERROR) == []
 
 
@@ -47,12 +49,110 @@ def test_a_parked_letter_is_logged_as_an_error(
     last = scene.letter("fails", retry_count=4)
     exhausted = scene.letter(retry_count=5)
     scene.drain(max_retries=5)
-    reasons = scene.parked()
-    assert log(logging.ERROR) == [
-        f"letter {exhausted}: parked: {reasons[exhausted]}",
-        f"letter {last}: parked: {reasons[last]}",
-    ]
+    unattempted, attempted = log(logging.ERROR)
+    assert unattempted == f"letter {exhausted}: parked: {scene.parked()[exhausted]}"
+    assert attempted == (
+        f"letter {last} (event {last}): attempt 5 of 5 failed in tests.conftest.Scene._fails, "
+        f"parked: ValueError: event {last} failed"
+    )
     assert log(logging.WARNING) == []
+
+
+def test_an_event_without_a_handler_is_logged_as_a_failure_in_none(
+    scene: Scene, log: Callable[[int], list[str]]
+) -> None:
+    letter = scene.letter("unknown")
+    scene.drain()
+    [warning] = log(logging.WARNING)
+    begin = f"letter {letter} (event {letter}): attempt 1 of 5 failed: EventDecodeError: unknown"
+    assert warning.startswith(begin)
+    assert log(logging.DEBUG) == []
+
+
+@pytest.mark.parametrize("message", ["rates are late", ""])
+def test_a_snooze_is_logged_with_its_message(
+    scene: Scene, log: Callable[[int], list[str]], message: str
+) -> None:
+    def waits(*_args: object) -> None:
+        raise Snooze(0.5, message)
+
+    scene.registry.register("waits", waits)
+    letter = scene.letter("waits", event_id=42)
+    scene.drain()
+    told, _report = log(logging.INFO)
+    assert told.startswith(f"letter {letter} (event 42): snoozed for 0.5 s in {__name__}.")
+    assert told.endswith(f"waits: Snooze: {message}" if message else "waits: Snooze")
+
+
+def test_frames_of_a_failure_are_logged_at_debug(
+    scene: Scene, log: Callable[[int], list[str]]
+) -> None:
+    def debits(*_args: object) -> None:
+        raise ValueError("no such account")
+
+    scene.registry.register("debits", debits)
+    letter = scene.letter("debits")
+    scene.drain()
+    [told] = log(logging.DEBUG)
+    first, *frames = told.splitlines()
+    assert first == f"letter {letter} (event {letter}): traceback (most recent call last)"
+    line = debits.__code__.co_firstlineno + 1
+    assert frames[-1] == f'  File "{__file__}", line {line}, in {debits.__qualname__}'
+
+
+def test_frames_of_a_failing_route_are_logged_at_debug(
+    scene: Scene, log: Callable[[int], list[str]]
+) -> None:
+    def lost(_event_bytes: bytes) -> tuple[str, bytes]:
+        raise KeyError
+
+    scene.registry = EventHandlerRegistry(route=lost)
+    scene.letter()
+    scene.drain()
+    [told] = log(logging.DEBUG)
+    assert told.endswith("<locals>.lost")
+
+
+def test_a_deep_failure_is_logged_by_its_innermost_frames(
+    scene: Scene, log: Callable[[int], list[str]]
+) -> None:
+    def descend(depth: int) -> None:
+        if depth == 0:
+            raise ValueError("deep")
+        descend(depth - 1)
+
+    scene.registry.register("deep", lambda *_args: descend(300))
+    scene.letter("deep")
+    scene.drain()
+    [told] = log(logging.DEBUG)
+    assert len(told.splitlines()) == 1 + 20
+    assert f"line {descend.__code__.co_firstlineno + 2}, in" in told.splitlines()[-1]
+
+
+def test_names_in_a_failures_frames_cannot_forge_lines_of_the_log(
+    scene: Scene, log: Callable[[int], list[str]]
+) -> None:
+    source = "def evil(*_args): raise ValueError"
+    names: dict[str, Callable[..., None]] = {}
+    exec(compile(source, "x\nERROR forged\x1b[2J", "exec"), names)  # noqa: S102 -- for its name
+    scene.registry.register("evil", names["evil"])
+    scene.letter("evil")
+    scene.drain()
+    [told] = log(logging.DEBUG)
+    assert told.endswith(r'File "x\x0aERROR forged\x1b[2J", line 1, in evil')
+
+
+def test_frames_are_not_looked_at_where_debug_is_off(
+    scene: Scene, log: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(_error: BaseException) -> str:
+        raise AssertionError("the frames of an error were formatted")
+
+    monkeypatch.setattr("azoth_dlq.engine.group.traceback_text", look)
+    logging.getLogger("azoth_dlq").setLevel(logging.INFO)
+    scene.letter("fails")
+    assert scene.drain().failed == 1
+    assert len(log(logging.WARNING)) == 1
 
 
 def test_a_drain_is_one_line_of_info(scene: Scene, log: Callable[[int], list[str]]) -> None:
@@ -123,7 +223,9 @@ def test_only_what_was_committed_is_logged(scene: Scene, log: Callable[[int], li
     scene.letter("never")
     scene.letter("rogue")
     scene.drain()
-    assert log(logging.DEBUG) == [f"letter {good}: replayed"]
+    replayed, *tracebacks = log(logging.DEBUG)
+    assert replayed == f"letter {good}: replayed"
+    assert len(tracebacks) == 2
     assert len(log(logging.WARNING)) == 2
     assert len(log(logging.ERROR)) == 1
 

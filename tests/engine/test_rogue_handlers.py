@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sqlite3
 from typing import Any
 
 import pytest
 
-from azoth_dlq import DeadLetterQueue, StorageError
+from azoth_dlq import DeadLetterQueue, InvalidStateError, RetryAfter, StorageError
 from tests.conftest import Scene
 
 
@@ -59,6 +60,15 @@ def _swallowed_commit(conn: sqlite3.Connection) -> None:
         conn.commit()
 
 
+def _query_only(conn: sqlite3.Connection) -> None:
+    conn.execute("PRAGMA query_only = ON")
+
+
+def _swallowed_locking_mode(conn: sqlite3.Connection) -> None:
+    with contextlib.suppress(Exception):
+        conn.execute("PRAGMA locking_mode = EXCLUSIVE")
+
+
 def _swallowed_commit_and_begin(conn: sqlite3.Connection) -> None:
     for statement in ("COMMIT", "BEGIN", "INSERT INTO effects VALUES (-1)"):
         with contextlib.suppress(Exception):
@@ -77,6 +87,8 @@ PREVENTED = [
     _roll_back_to_ours,
     _isolation_level_none,
     _swallowed_commit,
+    _query_only,
+    _swallowed_locking_mode,
     _swallowed_commit_and_begin,
 ]
 
@@ -268,3 +280,171 @@ def test_a_select_left_half_read_does_not_stop_the_drain(any_scene: Scene) -> No
     writer.close()
     assert report.succeeded == len(letters)
     assert any_scene.effects() == letters
+
+
+def _own_authorizer(conn: sqlite3.Connection) -> None:
+    conn.set_authorizer(lambda *_: sqlite3.SQLITE_OK)
+
+
+def _roll_back_and_go_on(conn: sqlite3.Connection) -> None:
+    _own_authorizer(conn)
+    conn.rollback()
+    conn.execute("BEGIN")
+    conn.execute("INSERT INTO effects VALUES (-1)")
+
+
+def _roll_back_by_conflict_and_go_on(conn: sqlite3.Connection) -> None:
+    _own_authorizer(conn)
+    _swallowed_conflict_then_write(conn)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("rogue", [_roll_back_and_go_on, _roll_back_by_conflict_and_go_on])
+def test_a_transaction_of_the_handlers_own_is_no_endless_loop(
+    plain_scene: Scene, rogue: Any
+) -> None:
+    good, culprit = _surrounded(plain_scene, rogue)
+    report = plain_scene.drain()
+    _assert_only_the_culprit_failed(plain_scene, good, culprit)
+    assert (report.succeeded, report.failed) == (6, 1)
+
+
+def test_a_commit_behind_the_guard_that_goes_on_writing_fails_its_letter(
+    plain_scene: Scene,
+) -> None:
+    def sneaky(conn: sqlite3.Connection) -> None:
+        _own_authorizer(conn)
+        conn.commit()
+        conn.execute("INSERT INTO effects VALUES (-1)")
+
+    good, culprit = _surrounded(plain_scene, sneaky)
+    report = plain_scene.drain()
+    assert plain_scene.effects() == sorted([*good, culprit])
+    assert plain_scene.left() == [culprit]
+    assert plain_scene.calls == good
+    assert (report.succeeded, report.failed) == (6, 1)
+
+
+def test_a_failing_letter_with_the_id_zero_leaves_nothing(any_scene: Scene) -> None:
+    any_scene.letter("fails", id=0, event_id=7)
+    report = any_scene.drain()
+    assert (report.failed, any_scene.effects(), any_scene.left()) == (1, [], [0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    reason: str
+
+
+class Undelayed(RetryAfter):
+    def __init__(self) -> None:
+        Exception.__init__(self, "no delay")
+
+
+class Strange(sqlite3.OperationalError):
+    sqlite_errorcode = "none"  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("error", [Frozen("x"), Undelayed(), Strange("x")], ids=repr)
+def test_an_error_of_an_odd_type_fails_its_letter_alone(scene: Scene, error: Exception) -> None:
+    def raise_(_conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        raise error
+
+    scene.registry.register("odd", raise_)
+    odd = scene.letter("odd")
+    good = scene.letter()
+    report = scene.drain()
+    assert (report.succeeded, report.failed, scene.left()) == (1, 1, [odd])
+    assert scene.effects() == [good]
+
+
+@pytest.mark.parametrize(
+    ("table", "event"),
+    [("permanent_failures", "INSERT"), ("dead_letter_queue", "DELETE")],
+)
+def test_a_trigger_that_swallows_a_write_loses_and_doubles_nothing(
+    scene: Scene, table: str, event: str
+) -> None:
+    scene.conn.execute(
+        f"CREATE TRIGGER silent BEFORE {event} ON {table} BEGIN SELECT RAISE(IGNORE); END"
+    )
+    exhausted = scene.letter(retry_count=9)
+    with pytest.raises(StorageError):
+        scene.drain()
+    assert scene.left() == [exhausted]
+    assert scene.parked() == {}
+
+
+def test_a_trigger_that_swallows_new_letters_is_told(scene: Scene) -> None:
+    scene.conn.execute(
+        "CREATE TRIGGER silent BEFORE INSERT ON dead_letter_queue BEGIN SELECT RAISE(IGNORE); END"
+    )
+    with pytest.raises(StorageError, match="does not take a row"):
+        scene.queue.add(1, b"ok:", "boom")
+
+
+def test_what_is_written_between_groups_through_the_same_connection_stays(scene: Scene) -> None:
+    letters = [scene.letter() for _ in range(3)]
+
+    def note(_report: object) -> None:
+        scene.conn.execute("INSERT INTO effects VALUES (-1)")
+
+    report = scene.replay(max_transaction_time=1e-6).drain(on_progress=note)
+    assert report.succeeded == 3
+    assert scene.effects() == [-1] * 3 + letters
+
+
+def test_a_transaction_left_open_between_groups_is_told(plain_scene: Scene) -> None:
+    for _ in range(2):
+        plain_scene.letter()
+
+    def note(_report: object) -> None:
+        plain_scene.conn.execute("INSERT INTO effects VALUES (-1)")
+
+    with pytest.raises(InvalidStateError, match="between two groups"):
+        plain_scene.replay(max_transaction_time=1e-6).drain(on_progress=note)
+
+
+def test_a_statement_that_was_used_between_groups_is_watched_in_handlers(scene: Scene) -> None:
+    def drop(letter: int) -> None:
+        scene.conn.execute("DELETE FROM dead_letter_queue WHERE id = ?", (letter,))
+
+    scene.registry.register("drops", lambda _conn, event_id, _payload: drop(event_id + 1))
+    first, dropper = scene.letter(), scene.letter("drops")
+    dropped, last = scene.letter(), scene.letter()
+    replayer = scene.replay(max_transaction_time=30, batch_size=1)
+    replayer.drain(on_progress=lambda _report: drop(-1))
+    assert scene.calls == [first, last]
+    assert scene.left() == []
+    assert dropped == dropper + 1
+
+
+def test_letters_discarded_through_another_queue_on_the_connection_are_skipped(
+    scene: Scene,
+) -> None:
+    def discard(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        DeadLetterQueue(conn).discard([event_id + 1])
+
+    scene.registry.register("discards", discard)
+    scene.letter("discards")
+    scene.letter()
+    last = scene.letter()
+    assert scene.drain(max_transaction_time=30).skipped == 1
+    assert scene.calls == [last]
+
+
+def test_an_interrupt_goes_up_also_where_the_group_cannot_be_committed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        raise KeyboardInterrupt
+
+    def refuse(_settlement: object) -> None:
+        raise StorageError("no")
+
+    scene.registry.register("interrupts", interrupt)
+    letter = scene.letter("interrupts")
+    monkeypatch.setattr(scene.queue.store, "settle", refuse)
+    with pytest.raises(KeyboardInterrupt):
+        scene.drain()
+    assert scene.left() == [letter]

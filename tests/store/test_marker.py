@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from azoth_dlq import StorageError
-from azoth_dlq.store.sqlite.marker import Marker
+from azoth_dlq.store.sqlite.marker import IN_HAND, LETTER, Marker
 from tests.conftest import Scene
 from tests.store.conftest import as_nobody
 
-SIZE = 40
+SIZE = 64
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes and links")
 
 
@@ -37,11 +37,21 @@ def marker(database: Path) -> Iterator[Marker]:
         yield marker
 
 
+def mark(marker: Marker, letter: int) -> None:
+    """As a letter is isolated."""
+    marker.slots[LETTER] = letter
+    marker.slots[IN_HAND] = 1
+
+
+def in_hand(marker: Marker) -> int | None:
+    return marker.slots[LETTER] if marker.slots[IN_HAND] else None
+
+
 # What it says
 
 
 def test_a_new_marker_has_no_letter_in_hand(marker: Marker) -> None:
-    assert marker.letter == 0
+    assert in_hand(marker) is None
     assert marker.left_behind(None) is None
 
 
@@ -49,7 +59,7 @@ def test_a_letter_in_hand_is_left_behind_until_it_is_charged(
     marker: Marker, database: Path
 ) -> None:
     marker.start()
-    marker.mark(7)
+    mark(marker, 7)
     with closing(Marker(str(database))) as next_holder:
         left = next_holder.left_behind(None)
         assert left is not None
@@ -59,19 +69,19 @@ def test_a_letter_in_hand_is_left_behind_until_it_is_charged(
         assert next_holder.left_behind(nonce) is None
 
 
-@pytest.mark.parametrize("letter", [1, -1, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("letter", [0, 1, -1, 2**63 - 1, -(2**63)])
 def test_every_id_that_sqlite_has_can_be_in_hand(marker: Marker, letter: int) -> None:
     marker.start()
-    marker.mark(letter)
-    assert marker.letter == letter
+    mark(marker, letter)
+    assert in_hand(marker) == letter
 
 
 def test_each_group_has_a_nonce_of_its_own(marker: Marker) -> None:
     nonces = set()
     for _ in range(100):
         marker.start()
-        assert marker.letter == 0
-        marker.mark(7)
+        assert in_hand(marker) is None
+        mark(marker, 7)
         left = marker.left_behind(None)
         assert left is not None
         nonces.add(left[0])
@@ -81,7 +91,7 @@ def test_each_group_has_a_nonce_of_its_own(marker: Marker) -> None:
 
 def test_a_letter_of_our_own_is_unmarked(marker: Marker) -> None:
     marker.start()
-    marker.mark(7)
+    mark(marker, 7)
     marker.unmark()
     assert marker.left_behind(None) is None
 
@@ -90,26 +100,16 @@ def test_a_letter_of_another_holder_stays_marked(marker: Marker, database: Path)
     marker.start()
     with closing(Marker(str(database))) as another:
         another.start()
-        another.mark(7)
+        mark(another, 7)
         marker.unmark()
-        assert another.letter == 7
+        assert in_hand(another) == 7
 
 
 def test_a_start_of_the_machine_charges_nobody(marker: Marker, database: Path) -> None:
     marker.start()
-    marker.mark(7)
+    mark(marker, 7)
     content = bytearray(beside(database).read_bytes())
     content[8] ^= 1
-    beside(database).write_bytes(content)
-    with closing(Marker(str(database))) as next_holder:
-        assert next_holder.left_behind(None) is None
-
-
-def test_a_file_of_somebody_elses_charges_nobody(marker: Marker, database: Path) -> None:
-    marker.start()
-    marker.mark(7)
-    content = bytearray(beside(database).read_bytes())
-    content[0] ^= 1
     beside(database).write_bytes(content)
     with closing(Marker(str(database))) as next_holder:
         assert next_holder.left_behind(None) is None
@@ -118,14 +118,45 @@ def test_a_file_of_somebody_elses_charges_nobody(marker: Marker, database: Path)
 # The file
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"\xff" * SIZE, b"\x07" * 10_000, bytes(SIZE)])
-def test_what_is_no_marker_charges_nobody_and_is_made_one(scene: Scene, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", bytes(SIZE), b"azothdlq" + b"\xff" * (SIZE - 8)])
+def test_an_empty_file_or_a_marker_of_the_past_charges_nobody(scene: Scene, content: bytes) -> None:
     scene.letter()
     beside(scene.path).write_bytes(content)
     report = scene.drain()
     assert (report.succeeded, report.failed) == (1, 0)
     assert beside(scene.path).stat().st_size == SIZE
     assert beside(scene.path).read_bytes().startswith(b"azothdlq")
+
+
+@pytest.mark.parametrize("content", [b"x", b"SQLite format 3\0" * 256, b"\x07" * SIZE])
+def test_a_file_with_something_else_is_left_alone(scene: Scene, content: bytes) -> None:
+    scene.letter()
+    beside(scene.path).write_bytes(content)
+    with pytest.raises(StorageError, match=r"-azoth holds something else"):
+        scene.drain()
+    assert beside(scene.path).read_bytes() == content
+    assert len(scene.left()) == 1
+
+
+@POSIX
+def test_a_file_that_has_another_name_is_left_alone(scene: Scene, tmp_path: Path) -> None:
+    scene.letter()
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"")
+    os.link(precious, beside(scene.path))
+    with pytest.raises(StorageError, match="not an ordinary file of its own"):
+        scene.drain()
+    assert precious.read_bytes() == b""
+
+
+def test_a_marker_that_is_left_from_another_database_charges_nobody(database: Path) -> None:
+    with closing(Marker(str(database), b"a" * 16)) as before:
+        before.start()
+        mark(before, 7)
+        with closing(Marker(str(database), b"b" * 16)) as other:
+            assert other.left_behind(None) is None
+        with closing(Marker(str(database), b"a" * 16)) as same:
+            assert same.left_behind(None) is not None
 
 
 def test_a_marker_that_is_removed_between_drains_loses_nothing(scene: Scene) -> None:
@@ -138,8 +169,8 @@ def test_a_marker_that_is_removed_between_drains_loses_nothing(scene: Scene) -> 
 def test_a_letter_that_is_gone_by_now_is_not_charged(scene: Scene) -> None:
     kept = scene.letter()
     scene.drain(max_retries=1)
-    magic_and_boot = beside(scene.path).read_bytes()[:24]
-    beside(scene.path).write_bytes(magic_and_boot + struct.pack("=qq", 5, kept))
+    header = beside(scene.path).read_bytes()[:40]
+    beside(scene.path).write_bytes(header + struct.pack("=qqq", 5, 1, kept))
     other = scene.letter()
     report = scene.drain()
     assert (report.succeeded, report.failed, report.parked) == (1, 0, 0)
@@ -223,6 +254,6 @@ def test_a_folder_that_may_not_be_written_is_told(open_folder: Path) -> None:
 def test_a_database_without_a_file_has_a_private_marker(tmp_path: Path) -> None:
     with closing(Marker("")) as one, closing(Marker("")) as other:
         one.start()
-        one.mark(7)
+        mark(one, 7)
         assert other.left_behind(None) is None
     assert list(tmp_path.iterdir()) == []

@@ -67,6 +67,11 @@ def test_the_defaults_are_the_documented_ones() -> None:
     }
 
 
+@pytest.mark.parametrize(("name", "default"), DlqReplayConfig().to_mapping().items())
+def test_help_tells_each_setting_and_its_default(name: str, default: object) -> None:
+    assert f"\n    - {name} = {default}" in (DlqReplayConfig.__doc__ or "")
+
+
 @pytest.mark.parametrize("name", DURATIONS)
 def test_a_duration_is_taken_as_seconds_or_timedelta_and_kept_as_timedelta(name: str) -> None:
     values: tuple[Duration, ...] = (2, 2.0, timedelta(seconds=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -53,6 +53,12 @@ def test_the_delay_is_kept_as_a_timedelta(kind: Delayed, delay: Duration, kept: 
 def test_a_delay_that_is_none_is_refused_by_name(kind: Delayed, delay: Duration) -> None:
     with pytest.raises(ValueError, match=f"{kind.__name__} delay="):
         kind(delay)
+
+
+@DELAYED
+def test_a_delay_that_is_missing_is_told_by_name(kind: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{kind.__name__}.*'delay'"):
+        kind()
 
 
 @DELAYED

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from azoth_dlq import ConfigError, DeadLetterQueue, StorageError
+from azoth_dlq import (
+    ConfigError,
+    DeadLetterQueue,
+    DlqReplayer,
+    EventHandlerRegistry,
+    InvalidStateError,
+    StorageError,
+)
 
 PAST = "2020-01-01 00:00:00"
 
@@ -38,7 +46,7 @@ def everything(queue: DeadLetterQueue) -> tuple[Any, ...]:
 def test_an_event_id_that_sqlite_cannot_keep_is_refused(
     queue: DeadLetterQueue, event_id: Any
 ) -> None:
-    with pytest.raises(ConfigError, match=r"event_id=.*must be an int"):
+    with pytest.raises(ConfigError, match=r"^event_id=.*must be an int"):
         queue.add(event_id, b"ok:x", "boom")
 
 
@@ -105,8 +113,69 @@ def test_a_closed_connection_is_told(path: Path) -> None:
     queue.close()
     queue.close()
     for verb in (queue.count, queue.letters, queue.clear, lambda: add(queue)):
-        with pytest.raises(StorageError, match="closed"):
+        with pytest.raises(InvalidStateError, match=r"letters\.db: the queue is closed"):
             verb()
+
+
+def test_a_connection_that_is_closed_makes_no_queue() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.close()
+    with pytest.raises(InvalidStateError, match="closed"):
+        DeadLetterQueue(connection)
+
+
+def test_a_closed_queue_is_not_drained(queue: DeadLetterQueue) -> None:
+    replayer = DlqReplayer(queue, EventHandlerRegistry())
+    queue.close()
+    with pytest.raises(InvalidStateError, match=r"letters\.db: the queue is closed"):
+        replayer.drain()
+
+
+IN_A_THREAD: dict[str, Callable[[DeadLetterQueue], object]] = {
+    "count": lambda queue: queue.count(),
+    "add": lambda queue: queue.add(1, b"ok:x", "boom"),
+    "close": lambda queue: queue.close(),
+    "drain": lambda queue: DlqReplayer(queue, EventHandlerRegistry()).drain(),
+}
+
+
+@pytest.mark.parametrize("verb", IN_A_THREAD)
+def test_another_thread_is_told_to_open_a_queue_of_its_own(
+    queue: DeadLetterQueue, verb: str
+) -> None:
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(InvalidStateError, match=r"letters\.db: a queue belongs to the thread"),
+    ):
+        pool.submit(IN_A_THREAD[verb], queue).result()
+    assert queue.count() == 0
+
+
+@pytest.mark.parametrize("path", [3, None, b"letters.db", "", "letters.db\0", [], Path])
+def test_a_path_that_names_no_file_is_refused(path: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^path=.*must be the path of a file, a str or"):
+        DeadLetterQueue.open(path)
+
+
+@pytest.mark.parametrize(
+    ("letters", "told"),
+    [
+        ([(1, b"a:b", "boom"), (1, b"a:b")], r"^letters\[1\] has 2 items: must be a tuple \("),
+        ([(1, b"a:b", "boom", 1)], r"^letters\[0\] has 4 items: must be a tuple \("),
+        ([1, 2], r"^letters\[0\] is of type int: must be a tuple \("),
+        (["abc"], r"^letters\[0\] is of type str: must be a tuple \("),
+        (3, r"^letters=3: must be a collection, each a tuple \("),
+        ([(1, b"a:b", "boom"), (1, "a:b", "boom")], r"^letters\[1\]: event_bytes='a:b': must be"),
+        ([("1", b"a:b", "boom")], r"^letters\[0\]: event_id='1': must be"),
+        ([(1, b"a:b", None)], r"^letters\[0\]: error=None: must be"),
+    ],
+)
+def test_letters_that_are_none_are_refused_by_their_place(
+    queue: DeadLetterQueue, letters: Any, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        queue.add_many(letters)
+    assert queue.count() == 0
 
 
 # Errors that cannot be stored as they are

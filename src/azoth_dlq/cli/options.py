@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _HELP: Final = {
-    "enabled": "Whether `run` does anything; a drain does not ask.",
-    "check_interval": "The longest sleep of `run` between two looks for due letters.",
+    "enabled": "Not used yet: a drain does not ask.",
+    "check_interval": "Not used yet: the longest sleep between two looks for due letters.",
     "max_retries": "Attempts before a letter is parked.",
     "backoff": "The delay after a failed attempt: fixed=S, exponential=S,MAX or fibonacci=S,MAX.",
     "min_age": "The least time since the failure or the last attempt.",
@@ -32,7 +32,7 @@ _HELP: Final = {
     "max_transaction_time": "After how long a group of letters is committed.",
     "yield_time": "How long the file is left to others after each second of held lock.",
     "busy_timeout": "How long a locked file is waited for.",
-    "history_limit": "Failed attempts that are kept for each letter.",
+    "history_limit": "Not used yet: failed attempts that are kept for each letter.",
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
 }
 _METAVARS: Final = {"timedelta": "SECONDS", "int": "N", "float": "X", "int | None": "N|never"}
@@ -86,7 +86,9 @@ def _checked(kind: str, context: click.Context, option: click.Parameter, text: s
     try:
         DlqReplayConfig.from_mapping({str(option.name): plain})
     except ConfigError as error:
-        raise click.BadParameter(str(error), context, option) from None
+        # click names the option.
+        message = str(error).removeprefix(f"{option.name}=")
+        raise click.BadParameter(message, context, option) from None
     return plain
 
 

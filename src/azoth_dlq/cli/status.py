@@ -96,7 +96,7 @@ def _print(status: Status, settings: Settings, database: str) -> None:
             ("  not due", status.not_due, _next(status)),
             ("  exhausted", status.exhausted, _next_drain_parks(status.exhausted)),
             ("  unreadable", status.unreadable, _next_drain_parks(status.unreadable)),
-            ("lying ahead", status.ahead, _wrong_clock(status.ahead)),
+            ("in the future", status.ahead, _wrong_clock(status.ahead)),
             ("permanent failures", status.permanent_failures, ""),
         ]
     )
@@ -124,4 +124,4 @@ def _next_drain_parks(letters: int) -> str:
 
 
 def _wrong_clock(letters: int) -> str:
-    return "in the future, so some clock is wrong" if letters else ""
+    return "some clock is wrong" if letters else ""

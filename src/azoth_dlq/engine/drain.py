@@ -163,8 +163,10 @@ class Drain:
                 self._place = start
         except Forked:
             raise
-        except BaseException:
+        except BaseException as error:
             self._store.end(commit=False)
+            if group.interrupt is not None:
+                raise group.interrupt from error
             raise
         finally:
             self._held += monotonic() - began
@@ -356,6 +358,8 @@ class Drain:
         """The group's effects are in the file, its outcomes are not: write those now."""
         self._open()
         if lost is not None and group.last_called is not None:
+            if group.acked[-1:] == [group.last_called[0]]:
+                group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
             self._stop_by_failures(group)
         try:

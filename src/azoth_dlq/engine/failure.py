@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from traceback import walk_tb
+from typing import Any
+
 ERROR_LIMIT = 4096  # characters
 _CUT = " … (cut)"
+_SHOWN_FRAMES = 20
 
 
 def readable(text: str, limit: int = ERROR_LIMIT) -> str:
@@ -30,3 +35,21 @@ def describe(error: BaseException) -> str:
     except Exception as broken:  # noqa: BLE001 -- whatever it raises, the letter's error is told
         message = f"(its __str__ raised {type(broken).__qualname__})"
     return readable(f"{kind}: {message}" if message else kind)
+
+
+def letter_text(row: tuple[Any, ...]) -> str:
+    """A letter by its id and its event's, as a row of `Store.fetch` has them."""
+    event_id = row[-2]
+    # Where it is no int it may be anything, also of any length.
+    return f"letter {row[0]} (event {event_id if type(event_id) is int else '?'})"
+
+
+def traceback_text(error: BaseException) -> str:
+    """The innermost frames of an error, a line each, without its message. Without their source,
+    too: that would be read from files."""
+    frames = deque(walk_tb(error.__traceback__), maxlen=_SHOWN_FRAMES)
+    places = [
+        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_qualname}'
+        for frame, line in frames
+    ]
+    return "\n".join(["traceback (most recent call last)", *map(one_line, places)])

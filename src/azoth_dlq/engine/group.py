@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 from azoth_dlq.clock import writable
 from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.durations import to_microseconds
-from azoth_dlq.engine.failure import describe, one_line, readable
+from azoth_dlq.durations import format_seconds, to_microseconds
+from azoth_dlq.engine.failure import describe, letter_text, one_line, readable, traceback_text
 from azoth_dlq.errors import EventDecodeError
 from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
 from azoth_dlq.store.base import Parking, Retry, Settlement, Snoozed
 
 logger = logging.getLogger("azoth_dlq")
+_MOST_RETRIES = 2**63 - 1
+_MOST_FAILURES = 5000  # in a group: their texts are held until they are written
 
 
 class Group:
@@ -50,21 +52,26 @@ class Group:
         """Letters attempted."""
         return len(self.acked) + self.failed + self.snoozed
 
-    def raised(self, row: tuple[Any, ...], error: Exception, text: str | None = None) -> None:
-        """The letter's handler raised `error`; `text` says more than the error itself."""
-        if text is None and isinstance(error, Snooze):
-            self._snooze(row, error)
+    def raised(self, row: tuple[Any, ...], handler: str, error: Exception) -> None:
+        """The letter's handler, of that name, raised `error`."""
+        delay = _asked_delay(error)
+        if delay is not None and isinstance(error, Snooze):
+            self._snooze(row, handler, error, delay)
             return
         self.failed += 1
-        if text is None and isinstance(error, NonRetryable):
-            self._charge(row, describe(error), reason=f"not retryable: {describe(error)}")
-        elif text is None and isinstance(error, RetryAfter):
-            self.failures_in_row += 1
-            self._charge(row, describe(error), delay=to_microseconds(error.delay, "delay"))
+        text = describe(error)
+        origin: BaseException | None = error
+        if isinstance(error, EventDecodeError):
+            # It led to no handler; where a route raised, that is its cause.
+            origin = error.__cause__
+            self._charge(row, text)
+        elif isinstance(error, NonRetryable):
+            self._charge(row, text, handler, reason=f"not retryable: {text}")
         else:
-            if not isinstance(error, EventDecodeError):
-                self.failures_in_row += 1
-            self._charge(row, readable(text) if text else describe(error))
+            self.failures_in_row += 1
+            self._charge(row, text, handler, delay=delay)
+        if origin is not None and logger.isEnabledFor(logging.DEBUG):
+            self._note(logging.DEBUG, "%s: %s", letter_text(row), traceback_text(origin))
 
     def failed_with(self, row: tuple[Any, ...], text: str) -> None:
         """The letter's attempt failed with what `text` says."""
@@ -81,49 +88,61 @@ class Group:
             self.unreadable += 1
         else:
             self.exhausted += 1
-        self._park(letter_id, reason)
+        self.settlement.parked.append(Parking(letter_id, self._now(), reason, None, None, None))
+        self._note(logging.ERROR, "letter %d: parked: %s", letter_id, one_line(reason))
 
     def log(self) -> None:
-        """Say what was committed; DEBUG a success, WARNING a failure, ERROR a letter parked."""
+        """Say what was committed: DEBUG a success, and where a failure was raised; INFO a snooze;
+        WARNING a failure; ERROR a letter parked."""
         if self.acked and logger.isEnabledFor(logging.DEBUG):
             for letter_id in self.acked:
                 logger.debug("letter %d: replayed", letter_id)
         for level, message, values in self._log:
             logger.log(level, message, *values)
 
-    def _snooze(self, row: tuple[Any, ...], snooze: Snooze) -> None:
+    def _snooze(self, row: tuple[Any, ...], handler: str, snooze: Snooze, delay: int) -> None:
         self.snoozed += 1
-        until = self._now(plus=to_microseconds(snooze.delay, "delay"))
-        self.settlement.snoozed.append(Snoozed(row[0], until))
+        self.settlement.snoozed.append(Snoozed(row[0], self._now(plus=delay)))
+        self._note(
+            logging.INFO,
+            "%s: snoozed for %s s in %s: %s",
+            letter_text(row),
+            format_seconds(delay),
+            one_line(handler),
+            one_line(describe(snooze)),
+        )
 
     def _charge(
-        self, row: tuple[Any, ...], error: str, *, reason: str = "", delay: int | None = None
+        self,
+        row: tuple[Any, ...],
+        error: str,
+        handler: str = "",
+        *,
+        reason: str = "",
+        delay: int | None = None,
     ) -> None:
         self.errors.append(error)
+        self.full = self.full or len(self.errors) >= _MOST_FAILURES
         now = self._now()
-        count = row[1] + 1
+        count = min(row[1] + 1, _MOST_RETRIES)
         if not reason and count >= self._max_retries:
             reason = f"failed {count} of {self._max_retries} attempts, the last with {error}"
         if reason:
-            self._park(row[0], reason, count, now, error)
-            return
-        not_before = None if delay is None else self._now(plus=delay)
-        self.settlement.retries.append(Retry(row[0], count, now, error, not_before))
+            parking = Parking(row[0], self._now(), reason, count, now, error)
+            self.settlement.parked.append(parking)
+        else:
+            not_before = None if delay is None else self._now(plus=delay)
+            self.settlement.retries.append(Retry(row[0], count, now, error, not_before))
         self._note(
-            logging.WARNING, "letter %d: attempt %d failed: %s", row[0], count, one_line(error)
+            logging.ERROR if reason else logging.WARNING,
+            "%s: attempt %d of %d failed%s%s: %s",
+            letter_text(row),
+            count,
+            self._max_retries,
+            f" in {one_line(handler)}" if handler else "",
+            ", parked" if reason else "",
+            one_line(error),
         )
-
-    def _park(
-        self,
-        letter_id: int,
-        reason: str,
-        retry_count: int | None = None,
-        last_retry_at: int | None = None,
-        error: str | None = None,
-    ) -> None:
-        parking = Parking(letter_id, self._now(), reason, retry_count, last_retry_at, error)
-        self.settlement.parked.append(parking)
-        self._note(logging.ERROR, "letter %d: parked: %s", letter_id, one_line(reason))
 
     def _now(self, plus: int = 0) -> int:
         return writable(self._clock() + plus)
@@ -131,3 +150,13 @@ class Group:
     def _note(self, level: int, message: str, *values: object) -> None:
         if logger.isEnabledFor(level):
             self._log.append((level, message, values))
+
+
+def _asked_delay(error: Exception) -> int | None:
+    """The microseconds that a handler asked for; None where it did not, or for no duration."""
+    if not isinstance(error, (RetryAfter, Snooze)):
+        return None
+    try:
+        return to_microseconds(error.delay, "delay")
+    except Exception:  # noqa: BLE001 -- a subclass of the handler's; the letter just fails
+        return None

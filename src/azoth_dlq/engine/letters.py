@@ -24,9 +24,13 @@ def note_failure(
     """Take back what the letter's handler wrote, and record what it raised."""
     group.error = error
     violation = store.undo(error)
-    group.raised(row, error, None if violation is None else f"{name}: {violation}")
+    if violation is None:
+        group.raised(row, name, error)
+    else:
+        group.failed_with(row, f"{name}: {violation}")
     # The traceback's frames may hold a cursor, and with it a statement that is half read.
-    group.error = error.__traceback__ = None
+    BaseException.with_traceback(error, None)
+    group.error = None
 
 
 def event_bytes_of(row: tuple[Any, ...], group: Group, store: Store) -> bytes | None:

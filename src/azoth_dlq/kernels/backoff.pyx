@@ -13,7 +13,7 @@ from azoth_dlq.kernels.csrc cimport (
     azdlq_backoff_delay,
     azdlq_backoff_delays,
     azdlq_backoff_jittered,
-    azdlq_status,
+    azdlq_result,
 )
 
 FIXED = AZDLQ_FIXED
@@ -53,10 +53,10 @@ cdef int fill_delays(
     const azdlq_backoff *backoff, const int64_t *attempts, Py_ssize_t count, int64_t *out
 ) except -1:
     cdef size_t negative = 0
-    cdef azdlq_status status
+    cdef azdlq_result result
     with nogil:
-        status = azdlq_backoff_delays(backoff, attempts, <size_t> count, out, &negative)
-    if status != AZDLQ_OK:
+        result = azdlq_backoff_delays(backoff, attempts, <size_t> count, out, &negative)
+    if result != AZDLQ_OK:
         raise ValueError(
             f"attempts[{negative}] is {attempts[negative]}; attempts count from 0, the first"
         )

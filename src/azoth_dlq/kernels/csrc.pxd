@@ -1,7 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-cdef extern from "status.h" nogil:
-    ctypedef enum azdlq_status:
+cdef extern from "result.h" nogil:
+    ctypedef enum azdlq_result:
         AZDLQ_OK
         AZDLQ_INVALID
         AZDLQ_NOT_A_TIMESTAMP
@@ -19,9 +19,9 @@ cdef extern from "backoff.h" nogil:
         int64_t max_us
         uint64_t jitter
 
-    azdlq_status azdlq_backoff_check(const azdlq_backoff *backoff)
+    azdlq_result azdlq_backoff_check(const azdlq_backoff *backoff)
     int64_t azdlq_backoff_delay(const azdlq_backoff *backoff, int64_t attempt)
-    azdlq_status azdlq_backoff_delays(const azdlq_backoff *backoff, const int64_t *attempts,
+    azdlq_result azdlq_backoff_delays(const azdlq_backoff *backoff, const int64_t *attempts,
                                       size_t count, int64_t *delays, size_t *negative)
     int64_t azdlq_backoff_jittered(int64_t delay_us, uint64_t jitter, int64_t id,
                                    int64_t retry_count)
@@ -29,8 +29,8 @@ cdef extern from "backoff.h" nogil:
 cdef extern from "timestamp.h" nogil:
     const int AZDLQ_TIMESTAMP_LENGTH
 
-    azdlq_status azdlq_timestamp_parse(const char *text, size_t length, int64_t *instant_us)
-    azdlq_status azdlq_timestamp_format(int64_t instant_us, char *text)
+    azdlq_result azdlq_timestamp_parse(const char *text, size_t length, int64_t *instant_us)
+    azdlq_result azdlq_timestamp_format(int64_t instant_us, char *text)
 
 cdef extern from "eligibility.h" nogil:
     const int64_t AZDLQ_NONE
@@ -71,10 +71,10 @@ cdef extern from "eligibility.h" nogil:
         size_t waiting
         int64_t next_due_us
 
-    azdlq_status azdlq_rules_check(const azdlq_rules *rules)
+    azdlq_result azdlq_rules_check(const azdlq_rules *rules)
     azdlq_verdict azdlq_judge(const azdlq_rules *rules, const azdlq_letter *letter,
                               int64_t *due_at_us)
-    azdlq_status azdlq_due(const azdlq_rules *rules, const azdlq_columns *columns, size_t count,
+    azdlq_result azdlq_due(const azdlq_rules *rules, const azdlq_columns *columns, size_t count,
                            int64_t *indices, uint8_t *verdicts, azdlq_due_summary *summary)
     uint32_t azdlq_stamp(const azdlq_letter *letter)
 

@@ -190,7 +190,8 @@ class Store(Protocol):
     ) -> AbstractContextManager[Iterator[tuple[object, ...]]]:
         """Every row that may be due: `(id, retry_count, failed_at, last_retry_at, not_before)`,
         and `error_message` behind them on demand. Text comes as `str` or `bytearray`; `bytes` are
-        no text. May be read outside `draining`, too."""
+        no text. May be read outside `draining`, too; `figures` read within are of the same instant.
+        """
 
     def begin(self) -> Opened:
         """Open a group: from here on nobody else changes the letters that are fetched.

@@ -23,8 +23,14 @@ cdef int RECURSIVE = sqlite3.SQLITE_RECURSIVE
 cdef int TRANSACTION = sqlite3.SQLITE_TRANSACTION
 cdef int SAVEPOINT = sqlite3.SQLITE_SAVEPOINT
 
-cdef enum:
-    LETTER_SLOT = 4  # the place of the letter in hand among the marker's int64s
+cdef int PRAGMA = sqlite3.SQLITE_PRAGMA
+
+cdef enum:  # places among the marker's int64s
+    IN_HAND_SLOT = 6
+    LETTER_SLOT = 7
+
+# What a handler sets with these outlives its transaction, and shuts the drain or others out.
+cdef frozenset REFUSED_PRAGMAS = frozenset(["journal_mode", "locking_mode", "query_only"])
 
 cdef str WAY_OUT = (
     "its writes are committed together with the letter, by the drain: leave the transaction alone"
@@ -49,6 +55,10 @@ cdef class Guard:
     def __cinit__(self, *, bint strict):
         self.strict = strict
 
+    def rest(self):
+        """No handler runs."""
+        self.active = False
+
     def abandon(self, connection):
         """In a child of the draining process: let `connection` never be closed, which would take
         back in the file what the parent is about to commit."""
@@ -69,6 +79,9 @@ cdef class Guard:
                 self.touched_queue = True
             return OK
         self.strict = True
+        if action == PRAGMA and second is not None and str(first).lower() in REFUSED_PRAGMAS:
+            self.refuse(f"set PRAGMA {first}")
+            return DENY
         if action == TRANSACTION:
             self.refuse(f"begin or end a transaction ({first})")
             return DENY
@@ -88,6 +101,8 @@ cdef class Isolation:
 
     cdef object _connection, _execute, _changes, _lost, _left_open
     cdef str _savepoint, _release
+    cdef bint _in_hand
+    cdef long long _letter
     cdef long long[::1] _slots
     cdef readonly Guard guard
 
@@ -105,20 +120,41 @@ cdef class Isolation:
     def open(self):
         """Open the savepoint, at the start of a group."""
         self._execute(self._savepoint)
+        self._in_hand = False
         self._changes = self._connection.total_changes
 
     def isolate(self, long long letter_id):
         """What is written from here on belongs to this letter."""
         cdef Guard guard = self.guard
         if guard.strict or self._connection.total_changes != self._changes:
-            try:
-                self._execute(self._release)
-            except sqlite3.Error as error:
-                raise self._left_open() from error
+            self.release()
             self.open()
+        self._letter = letter_id
+        self._in_hand = True
         self._slots[LETTER_SLOT] = letter_id
+        self._slots[IN_HAND_SLOT] = 1
         guard.violation = None
         guard.active = True
+
+    def release(self):
+        """Release the savepoint. Errors: TransactionLost."""
+        try:
+            self._execute(self._release)
+        except sqlite3.Error as error:
+            # Busy: a statement that writes is open. Else the savepoint is gone, and with it the
+            # transaction that it was opened in.
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise self._left_open() from error
+            raise self._lost("the handler's call ended the transaction") from error
+
+    def holds(self, unless):
+        """Whether a letter, other than `unless`, has writes here that may be taken back."""
+        return self._in_hand and self._letter != unless
+
+    @property
+    def letter(self):
+        """The letter in hand, or the last one."""
+        return self._letter
 
     def leave(self):
         """The handler's call is over: whether it changed letters that may have been fetched.
@@ -135,5 +171,6 @@ cdef class Isolation:
 
     def undone(self):
         """Everything since the savepoint was taken back."""
-        self._slots[LETTER_SLOT] = 0
+        self._in_hand = False
+        self._slots[IN_HAND_SLOT] = 0
         self._changes = self._connection.total_changes

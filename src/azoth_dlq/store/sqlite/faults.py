@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from azoth_dlq.errors import StorageError
+from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.store.base import Busy, StorageFault
 
 BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -40,11 +40,18 @@ _MEANINGS = {
     sqlite3.SQLITE_CONSTRAINT: "refuses what is written",
 }
 
+# These errors of Python's sqlite3 have no code of SQLite's.
+_MISUSES = {
+    "SQLite objects created in a thread": "a queue belongs to the thread that made it; open "
+    "another one, on the same file, in each thread",
+    "Cannot operate on a closed database": "the queue is closed; open it again",
+}
+
 
 def primary_code(error: BaseException) -> int | None:
     """SQLite's primary result code of an error; None where it is no error of SQLite's."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF
+    code = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
+    return code & 0xFF if isinstance(code, int) else None
 
 
 def is_fault(error: BaseException) -> bool:
@@ -62,15 +69,20 @@ def is_fault_within(error: BaseException) -> bool:
     return link is not None and is_fault(link)
 
 
-def explain(error: BaseException, where: str) -> StorageError:
-    """The error as a `StorageError` that names the file, the trouble, and the way out."""
+def explain(error: BaseException, where: str) -> StorageError | InvalidStateError:
+    """The error as one that names the file, the trouble, and the way out: an `InvalidStateError`
+    where the connection must not be used now or here, else a `StorageError`."""
+    if isinstance(error, sqlite3.ProgrammingError):
+        for beginning, meaning in _MISUSES.items():
+            if str(error).startswith(beginning):
+                return InvalidStateError(f"{where}: {meaning}")
     meaning = _MEANINGS.get(primary_code(error) or 0, "cannot be used")
     return StorageError(f"{where} {meaning} (SQLite: {error})")
 
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Errors of SQLite within are raised as `StorageError`."""
+    """Errors of SQLite within are raised as `explain` gives them."""
     try:
         yield
     except sqlite3.Error as error:
@@ -79,7 +91,7 @@ def explained(where: str) -> Iterator[None]:
 
 @contextmanager
 def told_to_engine(where: str) -> Iterator[None]:
-    """Errors of SQLite within are raised as `Busy`, `StorageFault` or `StorageError`."""
+    """Errors of SQLite within are raised as `Busy`, `StorageFault`, or as `explain` gives them."""
     try:
         yield
     except (sqlite3.Error, MemoryError) as error:

@@ -3,7 +3,8 @@
 A file beside the database, `<database>-azoth`, is mapped into memory; a store there costs nothing
 and needs no system call. It counts only under SQLite's write lock: that lock is freed by the death
 of its holder and by nothing else, so whoever gets it and finds a letter here that is not charged
-yet knows that the last holder died in that letter's handler.
+yet knows that the last holder died in that letter's handler. The database's own identity stands in
+the record, too: a file that is left from another database charges nobody.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from pathlib import Path
 from azoth_dlq.errors import StorageError
 
 _MAGIC = b"azothdlq"
-_LAYOUT = struct.Struct("=8s16sqq")  # magic, boot id, nonce, letter id (0: none)
-_NONCE = 3  # places in the mapping seen as int64s
-_LETTER = 4
+# Magic, boot id, identity of the database, nonce of the group, whether a letter is in hand, its id.
+_LAYOUT = struct.Struct("=8s16s16sqqq")
+_NONCE = 5  # places in the mapping seen as int64s; `_isolation` knows the next two
+IN_HAND = 6
+LETTER = 7
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -34,42 +37,35 @@ def _boot_id() -> bytes:
 class Marker:
     """The slot of one database. Everything but `close` needs SQLite's write lock."""
 
-    __slots__ = ("_boot", "_map", "_nonce", "slots")
+    __slots__ = ("_boot", "_identity", "_map", "_nonce", "slots")
 
-    def __init__(self, database: str) -> None:
-        """Open the slot beside `database`, or a private one for a database without a file ("")."""
+    def __init__(self, database: str, identity: bytes = bytes(16)) -> None:
+        """Open the slot beside `database` (16 bytes tell it from others that had its name), or a
+        private one for a database without a file ("")."""
         self._boot = _boot_id()
+        self._identity = identity
         self._nonce = -1  # of our group; no nonce is negative
         self._map: mmap.mmap | bytearray = (
             _map_beside(database) if database else bytearray(_LAYOUT.size)
         )
         self.slots = memoryview(self._map).cast("q")
 
-    @property
-    def letter(self) -> int:
-        """The letter in hand; 0: none."""
-        return self.slots[_LETTER]
-
-    def mark(self, letter_id: int) -> None:
-        self.slots[_LETTER] = letter_id
-
     def unmark(self) -> None:
         """No letter of ours is in hand; one of another holder, alive or dead, stays."""
         if self.slots[_NONCE] == self._nonce:
-            self.slots[_LETTER] = 0
+            self.slots[IN_HAND] = 0
 
     def left_behind(self, charged: int | None) -> tuple[int, int] | None:
         """Nonce and letter of a holder that died in a handler, unless `charged` is that nonce."""
-        magic, boot, nonce, letter = _LAYOUT.unpack_from(self._map)
-        if magic != _MAGIC or boot != self._boot or letter == 0 or nonce == charged:
-            return None
-        return nonce, letter
+        magic, boot, identity, nonce, in_hand, letter = _LAYOUT.unpack_from(self._map)
+        ours = (magic, boot, identity) == (_MAGIC, self._boot, self._identity)
+        return (nonce, letter) if ours and in_hand and nonce != charged else None
 
     def start(self) -> None:
         """Begin a group of our own, with no letter in hand."""
-        self.slots[_LETTER] = 0
+        self.slots[IN_HAND] = 0
         self._nonce = int.from_bytes(os.urandom(8), "big") >> 1
-        _LAYOUT.pack_into(self._map, 0, _MAGIC, self._boot, self._nonce, 0)
+        _LAYOUT.pack_into(self._map, 0, _MAGIC, self._boot, self._identity, self._nonce, 0, 0)
 
     def close(self) -> None:
         self.slots.release()
@@ -81,22 +77,19 @@ def _map_beside(database: str) -> mmap.mmap:
     path = f"{database}-azoth"
     # A link planted here must not make us write to its target.
     flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    flags |= getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         descriptor = _open_or_create(path, flags, database)
+        try:
+            _check_ours(descriptor, path)
+            return mmap.mmap(descriptor, _LAYOUT.size)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be opened ({error.strerror}); the drain keeps the letter in hand "
             "there: it must be an ordinary file that may be written, or not exist"
         ) from error
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StorageError(f"{path} is not an ordinary file; move it away")
-        if os.fstat(descriptor).st_size != _LAYOUT.size:
-            os.ftruncate(descriptor, _LAYOUT.size)
-        return mmap.mmap(descriptor, _LAYOUT.size)
-    finally:
-        os.close(descriptor)
 
 
 def _open_or_create(path: str, flags: int, database: str) -> int:
@@ -114,3 +107,19 @@ def _open_or_create(path: str, flags: int, database: str) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         os.fchown(descriptor, like.st_uid, like.st_gid)
     return descriptor
+
+
+def _check_ours(descriptor: int, path: str) -> None:
+    """See that nobody's file is overwritten, and give a new one its size. Written, not truncated
+    to it: where the disk is full, that is told here, and not by a signal at a store to memory."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        raise StorageError(f"{path} is not an ordinary file of its own; move it away")
+    head = os.read(descriptor, _LAYOUT.size + 1)
+    if not head:
+        os.write(descriptor, bytes(_LAYOUT.size))
+    elif len(head) != _LAYOUT.size or head[: len(_MAGIC)] not in (_MAGIC, bytes(len(_MAGIC))):
+        raise StorageError(
+            f"{path} holds something else than the letter in hand, which a drain keeps there; move "
+            "it away, or give the database another name"
+        )

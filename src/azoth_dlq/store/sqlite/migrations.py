@@ -43,6 +43,10 @@ STATE = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_state (
     key TEXT PRIMARY KEY,
     value
 ) WITHOUT ROWID"""
+# Tells the database from another that had its name: what is kept beside it is for it alone.
+IDENTITY = (
+    "INSERT OR IGNORE INTO main.azoth_dlq_state (key, value) VALUES ('identity', randomblob(16))"
+)
 RECORD = "INSERT INTO main.azoth_dlq_migrations (number, name, needs) VALUES (?, ?, ?)"
 APPLIED = "SELECT number, name, needs FROM main.azoth_dlq_migrations"
 
@@ -62,7 +66,7 @@ STEPS = (
         number=1,
         name="latest error, not-before and the origin of permanent failures",
         needs=1,
-        statements=(PERMANENT_FAILURES, STATE),
+        statements=(PERMANENT_FAILURES, STATE, IDENTITY),
         columns=(
             ("dead_letter_queue", "azoth_last_error", "TEXT"),
             ("dead_letter_queue", "azoth_not_before", "INTEGER"),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, overload
 
 from azoth_dlq.clock import to_datetime
-from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
 from azoth_dlq.store.sqlite import statements as sql
@@ -68,6 +68,7 @@ class SqliteQueue:
             for letter in letters:
                 failed_at = second_text(letter.failed_at)
                 self._execute(sql.ADD, (*letter[:3], failed_at))
+                self._check_written("dead_letter_queue")
                 ids.append(self._cursor.lastrowid or 0)
         return ids
 
@@ -122,6 +123,7 @@ class SqliteQueue:
                 old_id, failed_at = origin[0]
                 values = (old_id, old_id, _failed_at_or(now, failed_at), parked_id)
                 self._execute(sql.REQUEUE, values)
+                self._check_written("dead_letter_queue")
                 self._execute(sql.delete(1, parked=True), (parked_id,))
                 requeued += 1
         return requeued
@@ -144,6 +146,13 @@ class SqliteQueue:
         return Figures(self._count(), self._count(parked=True), by_error, settings)
 
     # What the verbs share
+
+    def _check_written(self, table: str) -> None:
+        """A trigger, or a constraint with ON CONFLICT IGNORE, may swallow a row in silence."""
+        if self._cursor.rowcount != 1:
+            raise StorageError(
+                f"{self.where} does not take a row into {table}; nothing was written"
+            )
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,43 +70,57 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
     with explained(where):
         busy_timeout = int(_pragma(connection, sql.BUSY_TIMEOUT))
         autocheckpoint = int(_pragma(connection, sql.WAL_AUTOCHECKPOINT))
-    isolation_level = connection.isolation_level
-    autocommit = False
-    _draining[id(connection)] = connection, guard
-    try:
-        autocommit = _let_python_begin(connection)
-        # With "" Python would begin a transaction of its own before a handler's stray write, which
-        # the guard refuses; with None such a write would commit by itself.
-        connection.isolation_level = ""  # type: ignore[assignment]  # the stubs lack it
+    with ExitStack() as put_back:  # each on its own: one that fails keeps none of the others
+        _draining[id(connection)] = connection, guard
+
+        def later(action: Callable[..., object], *arguments: object) -> None:
+            put_back.callback(_unless_gone, connection, guard, action, *arguments)
+
+        put_back.callback(_stop_draining, connection, guard)
+        _let_python_begin(connection, later)
+        later(setattr, connection, "isolation_level", connection.isolation_level)
+        later(connection.execute, sql.set_busy_timeout(busy_timeout))
         connection.execute(sql.set_busy_timeout(SHORT_WAIT_MS))
+        later(connection.execute, sql.set_wal_autocheckpoint(autocheckpoint))
         connection.execute(sql.set_wal_autocheckpoint(0))
+        later(_roll_back, connection)
+        later(connection.set_authorizer, None)
         connection.set_authorizer(guard.authorize)
         if isinstance(connection, QueueConnection):
+            later(setattr, connection, "guard", None)
             connection.guard = guard
+        later(guard.rest)
         yield guard, autocheckpoint
-    finally:
-        if not guard.forked:
-            del _draining[id(connection)]
-        if not guard.forked and not is_closed(connection):
-            guard.active = False
-            if isinstance(connection, QueueConnection):
-                connection.guard = None
-            connection.set_authorizer(None)
-            if connection.in_transaction:
-                connection.execute(sql.ROLLBACK)
-            connection.execute(sql.set_wal_autocheckpoint(autocheckpoint))
-            connection.execute(sql.set_busy_timeout(busy_timeout))
-            connection.isolation_level = isolation_level
-            if sys.version_info >= (3, 12) and autocommit:
-                connection.autocommit = True
 
 
-def _let_python_begin(connection: sqlite3.Connection) -> bool:
-    """Have `isolation_level` decide; whether `autocommit=True` decided before."""
+def _unless_gone(
+    connection: sqlite3.Connection,
+    guard: Guard,
+    action: Callable[..., object],
+    *arguments: object,
+) -> None:
+    if not guard.forked and not is_closed(connection):
+        action(*arguments)
+
+
+def _stop_draining(connection: sqlite3.Connection, guard: Guard) -> None:
+    if not guard.forked:
+        del _draining[id(connection)]
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute(sql.ROLLBACK)
+
+
+def _let_python_begin(connection: sqlite3.Connection, later: Callable[..., None]) -> None:
+    """Have `isolation_level` decide where `autocommit=True` does: between groups, None means the
+    same."""
     if sys.version_info >= (3, 12) and connection.autocommit is True:
+        later(setattr, connection, "autocommit", connection.autocommit)
         connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
-        return True
-    return False
+        later(setattr, connection, "isolation_level", connection.isolation_level)
+        connection.isolation_level = None
 
 
 def _abandon_in_child() -> None:

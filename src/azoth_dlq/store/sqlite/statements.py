@@ -8,6 +8,7 @@ COMMIT may be taken for ours.
 from __future__ import annotations
 
 BEGIN = "BEGIN IMMEDIATE /* azoth-dlq */"
+BEGIN_READING = "BEGIN /* azoth-dlq */"
 COMMIT = "COMMIT /* azoth-dlq */"
 ROLLBACK = "ROLLBACK /* azoth-dlq */"
 LETTER = "azoth_dlq_letter"
@@ -104,6 +105,11 @@ def delete(ids: int, *, parked: bool) -> str:
     return f"{CLEAR[parked]} WHERE id IN ({_places(ids)})"
 
 
+def ack(ids: int) -> str:
+    """As `delete`, in a text of its own: a handler's own use of that one must be seen anew."""
+    return f"{delete(ids, parked=False)} /* azoth-dlq */"
+
+
 PARKED_ORIGIN = "SELECT azoth_dead_letter_id, failed_at FROM main.permanent_failures WHERE id = ?"
 # The old id again where it is free: NULL lets SQLite choose a new one.
 REQUEUE = (
@@ -164,5 +170,11 @@ PARK = (
     "coalesce(failed_at, ''), coalesce(?, retry_count, 0), ?, id, coalesce(?, last_retry_at), "
     "coalesce(?, azoth_last_error), ? FROM main.dead_letter_queue WHERE id = ?"
 )
+
+
+def count_of(ids: int) -> str:
+    return f"{COUNT[False]} WHERE id IN ({_places(ids)})"
+
+
 GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"

@@ -46,6 +46,7 @@ from azoth_dlq.store.sqlite.session import (
 # The log is emptied after a commit, outside the lock, once it is this large.
 CHECKPOINT_BYTES = 256 * 1024 * 1024
 _CHARGED = "charged"  # the nonce of the last death that was charged
+_IDENTITY = "identity"  # of the database, among others that had its name
 _GROUP = "group"  # the token of the last group that was committed
 
 
@@ -64,7 +65,8 @@ class SqliteStore(SqliteQueue):
         self._has_savepoint = False
         self._suspects_open_statement = False
         self._file = ""
-        self._marks_in_file = False
+        self._is_prepared = False
+        self._isolation_level: str | None = None  # between groups: its owner's
         self._checkpoints = False
 
     @contextmanager
@@ -74,7 +76,8 @@ class SqliteStore(SqliteQueue):
         with drain_session(self._connection, self.where) as (guard, autocheckpoint):
             is_wal = bool(self._file) and check_journal(self._connection, self.where)
             self._use(guard, Marker(""))
-            self._marks_in_file = not self._file  # the first group opens the file
+            self._isolation_level = self._connection.isolation_level
+            self._is_prepared = False
             self._settings = settings.settings
             self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
             self._suspects_open_statement = False
@@ -115,28 +118,73 @@ class SqliteStore(SqliteQueue):
             if not schema.has_queue:
                 yield iter(())
                 return
-            self._data_version = self._pragma(sql.DATA_VERSION)
-            self._guard.touched_queue = False
-            self._unchanged = True
-            self._changes_at_rest = self._connection.total_changes
-            yield self._execute(sql.candidates(migrated=schema.migrated, with_error=with_error))
+            with self._snapshot():
+                self._data_version = self._pragma(sql.DATA_VERSION)
+                self._guard.touched_queue = False
+                self._unchanged = True
+                self._changes_at_rest = self._connection.total_changes
+                yield self._execute(sql.candidates(migrated=schema.migrated, with_error=with_error))
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """What is read within is the state of one instant."""
+        joined = self._connection.in_transaction
+        if not joined:
+            self._execute(sql.BEGIN_READING)
+        try:
+            yield
+        finally:
+            if not joined and not is_closed(self._connection) and self._connection.in_transaction:
+                self._execute(sql.ROLLBACK)
 
     # A group
 
     def begin(self) -> Opened:
         self._check_process()
+        if self._connection.in_transaction:
+            raise InvalidStateError(
+                "a transaction was left open on the queue's connection between two groups (by "
+                "on_progress, or a handler of the log); commit it there"
+            )
         with told_to_engine(self.where):
+            self._lock()
+            if not self._is_prepared:
+                self._prepare_file()
             try:
-                self._execute(sql.BEGIN)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                    self._finish_open_statements()
-                raise
-            try:
+                # Python begins a transaction of its own before a handler's stray write, which the
+                # guard refuses; with None such a write would commit by itself.
+                self._connection.isolation_level = ""  # type: ignore[assignment]  # stubs lack it
                 return self._open_group()
             except BaseException:
                 self._execute(sql.ROLLBACK)
+                self._rest()
                 raise
+
+    def _lock(self) -> None:
+        try:
+            self._execute(sql.BEGIN)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
+                self._finish_open_statements()
+            raise
+
+    def _prepare_file(self) -> None:
+        try:
+            if not self._schema_now().migrated:
+                # In a transaction of its own: it must outlive a group that is lost.
+                migrate(self._connection)
+                self._execute(sql.COMMIT)
+                self._changes_at_rest = self._connection.total_changes
+                self._lock()
+            if self._file:
+                with raw_text(self._connection):
+                    identity = self._state(_IDENTITY)
+                self._use(self._guard, Marker(self._file, identity))
+        except BaseException:
+            if self._connection.in_transaction:
+                self._execute(sql.ROLLBACK)
+            raise
+        self._is_prepared = True
 
     def _open_group(self) -> Opened:
         # Other connections move data_version; our own, between groups, moves total_changes.
@@ -145,11 +193,6 @@ class SqliteStore(SqliteQueue):
             and self._pragma(sql.DATA_VERSION) == self._data_version
             and self._connection.total_changes == self._changes_at_rest
         )
-        if not self._schema_now().migrated:
-            migrate(self._connection)
-        if not self._marks_in_file:
-            self._use(self._guard, Marker(self._file))
-            self._marks_in_file = True
         unchanged = self._unchanged and not self._guard.touched_queue
         left = self._marker.left_behind(self._state(_CHARGED))
         if left is not None:
@@ -157,6 +200,8 @@ class SqliteStore(SqliteQueue):
             nonce, letter = left
             self._execute(sql.SET_STATE, (_CHARGED, nonce))
             return Opened(unchanged, letter)
+        # Set anew, it is asked again for statements that were prepared while nobody was watched.
+        self._connection.set_authorizer(self._guard.authorize)
         self._marker.start()
         self._group = os.urandom(8).hex()
         self._execute(sql.SET_STATE, (_GROUP, self._group))
@@ -184,15 +229,18 @@ class SqliteStore(SqliteQueue):
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         self._guard.active = False
         if error is not None and is_fault_within(error):
-            raise StorageFault(str(explain(error, self.where)))
+            raise StorageFault(
+                f"the handler of letter {self._isolation.letter} met a fault of a "
+                f"database: {error}; if that was not {self.where} but another, catch it there"
+            )
         if is_closed(self._connection):
             raise StorageError(
-                f"the handler of letter {self._marker.letter} closed the queue's connection, which "
-                "ends the drain and takes its group back; leave the connection open"
+                f"the handler of letter {self._isolation.letter} closed the queue's connection, "
+                "which ends the drain and takes its group back; leave the connection open"
             )
         if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
-        if self._marker.letter in (0, unless):
+        if not self._isolation.holds(unless):
             return None
         with told_to_engine(self.where):
             self._execute(sql.UNDO_LETTER)
@@ -205,8 +253,7 @@ class SqliteStore(SqliteQueue):
         self._marker.unmark()
         try:
             self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
-            for some in chunks(sorted(settlement.acked)):
-                self._execute(sql.delete(len(some), parked=False), some)
+            self._remove(settlement.acked)
             self._retry(settlement)
             self._park(settlement)
         except (sqlite3.Error, MemoryError) as error:
@@ -223,13 +270,11 @@ class SqliteStore(SqliteQueue):
                 with told_to_engine(self.where):
                     self._execute(sql.ROLLBACK)
                 self._changes_at_rest = self._connection.total_changes
+            self._rest()
             return
-        try:
-            if self._has_savepoint:
-                self._execute(sql.RELEASE_LETTER)
-                self._has_savepoint = False
-        except sqlite3.Error as error:
-            raise self._statement_left_open() from error
+        if self._has_savepoint:
+            self._isolation.release()
+            self._has_savepoint = False
         self._marker.unmark()
         try:
             self._execute(sql.COMMIT)
@@ -237,6 +282,7 @@ class SqliteStore(SqliteQueue):
             if primary_code(error) in BUSY_CODES:
                 raise Busy(str(explain(error, self.where))) from error
             raise self._refused(error) from error
+        self._rest()
         self._settings = None
         self._changes_at_rest = self._connection.total_changes
         self._checkpoint(at_least=CHECKPOINT_BYTES)
@@ -255,10 +301,18 @@ class SqliteStore(SqliteQueue):
             if in_handler and changes_letters:
                 guard.touched_queue = True
 
+    def _rest(self) -> None:
+        """Between groups the connection is its owner's."""
+        self._connection.isolation_level = self._isolation_level  # type: ignore[assignment]
+
     # What a group is made of
 
     def _retry(self, settlement: Settlement) -> None:
         self._cursor.executemany(sql.RETRY, map(_retry_values, settlement.retries))
+        if self._cursor.rowcount < len(settlement.retries) and all(
+            self._how_many([r.id]) for r in settlement.retries
+        ):
+            raise CommitRefused("letters of the group are kept from being updated")
         self._cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
 
     def _park(self, settlement: Settlement) -> None:
@@ -266,8 +320,20 @@ class SqliteStore(SqliteQueue):
             last = None if p.last_retry_at is None else format_timestamp(p.last_retry_at)
             values = (p.retry_count, second_text(p.parked_at), last, p.error, p.reason, p.id)
             self._execute(sql.PARK, values)
-        for some in chunks(sorted(p.id for p in settlement.parked)):
-            self._execute(sql.delete(len(some), parked=False), some)
+            if self._cursor.rowcount != 1 and self._how_many([p.id]):
+                raise CommitRefused(f"letter {p.id} is not let into permanent_failures")
+        self._remove([p.id for p in settlement.parked])
+
+    def _remove(self, ids: list[int]) -> None:
+        """Delete letters, of which handlers may have deleted some; none of them may stay."""
+        for some in chunks(sorted(ids)):
+            self._execute(sql.ack(len(some)), some)
+            if self._cursor.rowcount != len(some) and self._how_many(some):
+                raise CommitRefused("letters of the group are kept from being deleted")
+
+    def _how_many(self, ids: Sequence[int]) -> int:
+        """How many of these letters are there."""
+        return int(self._execute(sql.count_of(len(ids)), ids).fetchone()[0])
 
     def _state(self, key: str) -> Any:
         row = self._execute(sql.GET_STATE, (key,)).fetchone()
@@ -277,7 +343,8 @@ class SqliteStore(SqliteQueue):
         return int(self._execute(statement).fetchone()[0])
 
     def _refused(self, error: BaseException) -> Exception:
-        if is_fault(error) or isinstance(error, MemoryError):
+        interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
+        if interrupted or is_fault(error) or isinstance(error, MemoryError):
             return StorageFault(str(explain(error, self.where)))
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
