@@ -230,8 +230,8 @@ class SqliteStore(SqliteQueue):
         self._guard.active = False
         if error is not None and is_fault_within(error):
             raise StorageFault(
-                f"the handler of letter {self._isolation.letter} met a fault of a "
-                f"database: {error}; if that was not {self.where} but another, catch it there"
+                f"{explain(error, self.where)}; met in the handler of letter "
+                f"{self._isolation.letter}: if it was of another database, catch it there"
             )
         if is_closed(self._connection):
             raise StorageError(
