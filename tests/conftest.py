@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from azoth_dlq import (
     DeadLetterQueue,
@@ -17,6 +18,10 @@ from azoth_dlq import (
     EventHandlerRegistry,
     ReplayReport,
 )
+
+# Machines are shared: how long an example takes says nothing.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -63,7 +63,9 @@ def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> 
     if retried := to_be_retried(report):
         steps.append(f"{retried:,} failed and wait for their next attempt.")
     if report.waiting:
-        steps.append(f"{report.waiting:,} not due yet when it began{_next(report)}; --now takes them, too.")
+        steps.append(
+            f"{report.waiting:,} not due yet when it began{_next(report)}; --now takes them, too."
+        )
     if report.parked:
         steps.append(
             f"{report.parked:,} parked: DeadLetterQueue.permanent_failures() says why, "
