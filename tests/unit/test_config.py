@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import pickle
 import tomllib
@@ -69,7 +70,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize(("name", "default"), DlqReplayConfig().to_mapping().items())
 def test_help_tells_each_setting_and_its_default(name: str, default: object) -> None:
-    assert f"\n    - {name} = {default}" in (DlqReplayConfig.__doc__ or "")
+    assert f"\n- {name} = {default}" in (inspect.getdoc(DlqReplayConfig) or "")
 
 
 @pytest.mark.parametrize("name", DURATIONS)
