@@ -10,18 +10,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from azoth_dlq.errors import InvalidStateError, StorageError
-from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import (
     Busy,
     CommitRefused,
     DrainSettings,
     Forked,
     Opened,
-    Retry,
     Settlement,
     StorageFault,
     TransactionLost,
 )
+from azoth_dlq.store.sqlite import settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite.faults import (
@@ -34,7 +33,7 @@ from azoth_dlq.store.sqlite.faults import (
 )
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import migrate
-from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks, second_text
+from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.session import (
     SHORT_WAIT_MS,
@@ -253,9 +252,7 @@ class SqliteStore(SqliteQueue):
         self._marker.unmark()
         try:
             self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
-            self._remove(settlement.acked)
-            self._retry(settlement)
-            self._park(settlement)
+            settling.write(self._cursor, settlement)
         except (sqlite3.Error, MemoryError) as error:
             raise self._refused(error) from error
 
@@ -306,34 +303,6 @@ class SqliteStore(SqliteQueue):
         self._connection.isolation_level = self._isolation_level  # type: ignore[assignment]
 
     # What a group is made of
-
-    def _retry(self, settlement: Settlement) -> None:
-        self._cursor.executemany(sql.RETRY, map(_retry_values, settlement.retries))
-        if self._cursor.rowcount < len(settlement.retries) and all(
-            self._how_many([r.id]) for r in settlement.retries
-        ):
-            raise CommitRefused("letters of the group are kept from being updated")
-        self._cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
-
-    def _park(self, settlement: Settlement) -> None:
-        for p in settlement.parked:
-            last = None if p.last_retry_at is None else format_timestamp(p.last_retry_at)
-            values = (p.retry_count, second_text(p.parked_at), last, p.error, p.reason, p.id)
-            self._execute(sql.PARK, values)
-            if self._cursor.rowcount != 1 and self._how_many([p.id]):
-                raise CommitRefused(f"letter {p.id} is not let into permanent_failures")
-        self._remove([p.id for p in settlement.parked])
-
-    def _remove(self, ids: list[int]) -> None:
-        """Delete letters, of which handlers may have deleted some; none of them may stay."""
-        for some in chunks(sorted(ids)):
-            self._execute(sql.ack(len(some)), some)
-            if self._cursor.rowcount != len(some) and self._how_many(some):
-                raise CommitRefused("letters of the group are kept from being deleted")
-
-    def _how_many(self, ids: Sequence[int]) -> int:
-        """How many of these letters are there."""
-        return int(self._execute(sql.count_of(len(ids)), ids).fetchone()[0])
 
     def _state(self, key: str) -> Any:
         row = self._execute(sql.GET_STATE, (key,)).fetchone()
@@ -410,9 +379,3 @@ class SqliteStore(SqliteQueue):
             # A reader or another writer is in the way: the next one, or they, will do it.
             if primary_code(error) not in BUSY_CODES:
                 raise explain(error, self.where) from error
-
-
-def _retry_values(retry: Retry) -> tuple[object, ...]:
-    last = format_timestamp(retry.last_retry_at)
-    valid_for = (None, None) if retry.not_before is None else (retry.retry_count, last)
-    return (retry.retry_count, last, retry.error, retry.not_before, *valid_for, retry.id)

@@ -1,0 +1,57 @@
+"""Writing what becomes of a group's letters.
+
+A trigger, or a constraint with ON CONFLICT IGNORE, may swallow a write in silence; the number of
+rows tells. Fewer than there are letters is no fault where handlers deleted some themselves.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from azoth_dlq.kernels.eligibility import format_timestamp
+from azoth_dlq.store.base import CommitRefused, Parking, Retry, Settlement
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.queue import chunks, second_text
+
+
+def write(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
+    """Write the settlement, within a group. Errors: sqlite3.Error, CommitRefused."""
+    _remove(cursor, settlement.acked)
+    _retry(cursor, settlement.retries)
+    cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
+    _park(cursor, settlement.parked)
+
+
+def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
+    for some in chunks(sorted(ids)):
+        cursor.execute(sql.ack(len(some)), some)
+        if cursor.rowcount != len(some) and _how_many(cursor, some):
+            raise CommitRefused("letters of the group are kept from being deleted")
+
+
+def _retry(cursor: sqlite3.Cursor, retries: list[Retry]) -> None:
+    cursor.executemany(sql.RETRY, map(_retry_values, retries))
+    if cursor.rowcount < len(retries) and all(_how_many(cursor, [r.id]) for r in retries):
+        raise CommitRefused("letters of the group are kept from being updated")
+
+
+def _retry_values(retry: Retry) -> tuple[object, ...]:
+    last = format_timestamp(retry.last_retry_at)
+    valid_for = (None, None) if retry.not_before is None else (retry.retry_count, last)
+    return (retry.retry_count, last, retry.error, retry.not_before, *valid_for, retry.id)
+
+
+def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> None:
+    for p in parked:
+        last = None if p.last_retry_at is None else format_timestamp(p.last_retry_at)
+        values = (p.retry_count, second_text(p.parked_at), last, p.error, p.reason, p.id)
+        cursor.execute(sql.PARK, values)
+        if cursor.rowcount != 1 and _how_many(cursor, [p.id]):
+            raise CommitRefused(f"letter {p.id} is not let into permanent_failures")
+    _remove(cursor, [p.id for p in parked])
+
+
+def _how_many(cursor: sqlite3.Cursor, ids: Sequence[int]) -> int:
+    """How many of these letters are there."""
+    return int(cursor.execute(sql.count_of(len(ids)), ids).fetchone()[0])
