@@ -448,3 +448,18 @@ def test_an_interrupt_goes_up_also_where_the_group_cannot_be_committed(
     with pytest.raises(KeyboardInterrupt):
         scene.drain()
     assert scene.left() == [letter]
+
+
+def test_a_progress_handler_left_behind_leaves_the_connection_in_order(scene: Scene) -> None:
+    def leave(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        conn.set_progress_handler(lambda: 1, 1)
+
+    scene.registry.register("leaves", leave)
+    letters = [scene.letter(), scene.letter("leaves"), scene.letter()]
+    with pytest.raises((StorageError, sqlite3.OperationalError)):
+        scene.drain()
+    scene.conn.set_progress_handler(None, 0)
+    assert not scene.conn.in_transaction
+    assert scene.conn.isolation_level is None
+    assert scene.conn.execute("PRAGMA wal_autocheckpoint").fetchone() == (1000,)
+    assert (scene.effects(), scene.left()) == ([], letters)

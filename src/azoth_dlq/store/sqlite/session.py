@@ -109,7 +109,13 @@ def _stop_draining(connection: sqlite3.Connection, guard: Guard) -> None:
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
+    if not connection.in_transaction:
+        return
+    try:
+        connection.execute(sql.ROLLBACK)
+    except (sqlite3.OperationalError, MemoryError):
+        # A progress handler that a letter's handler has left behind interrupts this, too.
+        connection.set_progress_handler(None, 0)
         connection.execute(sql.ROLLBACK)
 
 
