@@ -42,6 +42,7 @@ static void the_calendar_is_gregorian(void)
     CHECK(parse("2000-02-29 00:00:00") != NO_TIMESTAMP);
     CHECK(parse("2024-02-29 00:00:00") != NO_TIMESTAMP);
     CHECK(parse("1900-02-29 00:00:00") == NO_TIMESTAMP);
+    CHECK(parse("2200-02-29 00:00:00") == NO_TIMESTAMP);
     CHECK(parse("2026-02-29 00:00:00") == NO_TIMESTAMP);
     CHECK(parse("2026-04-31 00:00:00") == NO_TIMESTAMP);
     CHECK(parse("2026-00-01 00:00:00") == NO_TIMESTAMP);
