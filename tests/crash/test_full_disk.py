@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from azoth_dlq import StorageError
+from azoth_dlq.store.sqlite.marker import Marker
 from tests.crash.conftest import DlqFile, Ending
 
 PAYLOAD = 20_000
@@ -89,3 +92,14 @@ def test_a_write_that_fails_charges_nobody_and_loses_nothing(dlq_file: DlqFile) 
     _assert_stopped_without_harm(dlq_file, letters, ending)
     assert dlq_file.effects() != []
     _assert_the_rest_drains(dlq_file, letters)
+
+
+def test_a_full_disk_is_told_before_the_letter_in_hand_is_mapped(small_disk: SmallDisk) -> None:
+    """A store to a mapped page that the disk has no room for would kill the process."""
+    database = small_disk.folder / "letters.db"
+    database.touch()
+    with contextlib.suppress(OSError), (small_disk.folder / "filler").open("wb", 0) as filler:
+        while filler.write(b"x" * 4096):
+            pass
+    with pytest.raises(StorageError, match="No space left"):
+        Marker(str(database))

@@ -213,6 +213,16 @@ def _die_in_the_handler_of(scene: Scene, letter: int) -> None:
     marker.close()
 
 
+def test_a_death_in_a_letter_with_the_highest_count_is_charged_without_an_overflow(
+    scene: Scene,
+) -> None:
+    letter = scene.letter(retry_count=2**63 - 1)
+    _die_in_the_handler_of(scene, letter)
+    scene.drain()
+    assert scene.left() == []
+    assert list(scene.parked()) == [letter]
+
+
 def test_a_letter_whose_handler_kills_the_process_is_charged_and_parked(scene: Scene) -> None:
     scene.letter()
     scene.drain()

@@ -162,3 +162,15 @@ def test_many_short_calls_are_not_logged_as_one_long_one(
     with caplog.at_level(logging.WARNING, logger="azoth_dlq"):
         scene.drain(max_transaction_time=30)
     assert _warnings(caplog) == []
+
+
+def test_a_group_holds_the_errors_of_5000_letters_at_most(scene: Scene) -> None:
+    scene.conn.execute(
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5001) "
+        "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message, failed_at) "
+        "SELECT i, CAST('fails:' AS BLOB), 'boom', '2026-11-24 10:00:00' FROM n"
+    )
+    failed: list[int] = []
+    replayer = scene.replay(max_transaction_time=60)
+    replayer.drain(on_progress=lambda report: failed.append(report.failed))
+    assert failed == [5000, 5001]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sqlite3
+import time
 from typing import Any
 
 import pytest
@@ -375,6 +376,31 @@ def test_a_trigger_that_swallows_a_write_loses_and_doubles_nothing(
     assert scene.parked() == {}
 
 
+def test_a_trigger_that_swallows_the_charge_of_a_letter_is_told(scene: Scene) -> None:
+    letter = scene.letter("fails")
+    scene.conn.execute(
+        "CREATE TRIGGER silent BEFORE UPDATE ON dead_letter_queue BEGIN SELECT RAISE(IGNORE); END"
+    )
+    with pytest.raises(StorageError, match="kept from being updated"):
+        scene.drain()
+    assert (scene.effects(), scene.left()) == ([], [letter])
+
+
+def test_an_interrupt_of_the_acks_charges_nobody(scene: Scene) -> None:
+    letters = [scene.letter(), scene.letter()]
+
+    def interrupt(text: str) -> None:
+        if text.startswith("DELETE"):
+            scene.conn.interrupt()
+
+    scene.conn.set_trace_callback(interrupt)
+    with pytest.raises(StorageError, match="interrupted"):
+        scene.drain()
+    scene.conn.set_trace_callback(None)
+    assert (scene.effects(), scene.left()) == ([], letters)
+    assert {letter.retry_count for letter in scene.queue.letters()} == {0}
+
+
 def test_a_trigger_that_swallows_new_letters_is_told(scene: Scene) -> None:
     scene.conn.execute(
         "CREATE TRIGGER silent BEFORE INSERT ON dead_letter_queue BEGIN SELECT RAISE(IGNORE); END"
@@ -410,13 +436,14 @@ def test_a_statement_that_was_used_between_groups_is_watched_in_handlers(scene: 
         scene.conn.execute("DELETE FROM dead_letter_queue WHERE id = ?", (letter,))
 
     scene.registry.register("drops", lambda _conn, event_id, _payload: drop(event_id + 1))
-    first, dropper = scene.letter(), scene.letter("drops")
-    dropped, last = scene.letter(), scene.letter()
-    replayer = scene.replay(max_transaction_time=30, batch_size=1)
-    replayer.drain(on_progress=lambda _report: drop(-1))
-    assert scene.calls == [first, last]
-    assert scene.left() == []
-    assert dropped == dropper + 1
+    scene.registry.register("takes a group", lambda *_: time.sleep(0.3))
+    scene.letter("takes a group")
+    scene.letter("drops")
+    scene.letter()
+    last = scene.letter()
+    report = scene.replay(max_transaction_time=0.25).drain(on_progress=lambda _report: drop(-1))
+    assert scene.calls == [last]
+    assert (report.succeeded, report.skipped, scene.left()) == (3, 1, [])
 
 
 def test_letters_discarded_through_another_queue_on_the_connection_are_skipped(

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from azoth_dlq import BackoffStrategy, DeadLetterQueue, DlqReplayConfig, StorageError
+from azoth_dlq import BackoffStrategy, DeadLetterQueue, DlqReplayConfig, StorageError, clock
 from azoth_dlq import status as status_module
 from azoth_dlq.status import COMMONEST_ERRORS, Status, look
+from azoth_dlq.store.base import Figures
 from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -265,3 +266,23 @@ def test_the_document_is_ready_for_json() -> None:
     assert (document["oldest_age"], document["oldest_due_age"]) == (90.000005, None)
     assert document["by_retry_count"] == {"0": 1, "3": 1}
     assert document["by_error"] == [{"error": "a\nb", "letters": 2}]
+
+
+def test_all_figures_are_of_one_instant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "letters.db"
+    with DeadLetterQueue.open(path) as queue, DeadLetterQueue.open(path) as other:
+        queue.add(1, b"ok:", "boom")
+        figures = queue.store.figures
+
+        def park_meanwhile(errors: int) -> Figures:
+            other.connection.execute(
+                "INSERT INTO permanent_failures (event_id, event_bytes, error_message, failed_at, "
+                "retry_count) SELECT event_id, event_bytes, error_message, failed_at, 5 "
+                "FROM dead_letter_queue"
+            )
+            other.clear()
+            return figures(errors)
+
+        monkeypatch.setattr(queue.store, "figures", park_meanwhile)
+        status = look(queue.store, DlqReplayConfig(), clock.now())
+    assert (status.dead_letters, status.permanent_failures) == (1, 0)

@@ -25,7 +25,7 @@ def write(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
 
 def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
     for some in chunks(sorted(ids)):
-        cursor.execute(sql.ack(len(some)), some)
+        cursor.execute(sql.delete(len(some), parked=False), some)
         if cursor.rowcount != len(some) and _how_many(cursor, some):
             raise CommitRefused("letters of the group are kept from being deleted")
 

@@ -105,11 +105,6 @@ def delete(ids: int, *, parked: bool) -> str:
     return f"{CLEAR[parked]} WHERE id IN ({_places(ids)})"
 
 
-def ack(ids: int) -> str:
-    """As `delete`, in a text of its own: a handler's own use of that one must be seen anew."""
-    return f"{delete(ids, parked=False)} /* azoth-dlq */"
-
-
 PARKED_ORIGIN = "SELECT azoth_dead_letter_id, failed_at FROM main.permanent_failures WHERE id = ?"
 # The old id again where it is free: NULL lets SQLite choose a new one.
 REQUEUE = (
