@@ -478,7 +478,8 @@ def test_an_interrupt_goes_up_also_where_the_group_cannot_be_committed(
 
 
 def test_a_progress_handler_left_behind_leaves_the_connection_in_order(scene: Scene) -> None:
-    def leave(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+    def leave(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
         conn.set_progress_handler(lambda: 1, 1)
 
     scene.registry.register("leaves", leave)
