@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 StopCause: TypeAlias = Literal["failures", "shutdown"]
+AttemptOutcome: TypeAlias = Literal["failed", "snoozed", "died"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,32 @@ class PermanentFailure:
 
     def __repr__(self) -> str:
         return _repr_without_payload(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """An attempt that did not succeed, as a letter's history keeps it.
+
+    `outcome`: the handler failed, snoozed, or its process died. `at` is when that was recorded
+    (UTC), `duration` how long the call took (None where the process died). `message` is at most
+    4096 characters, `traceback` at most 16384, without source lines, and empty where there is none.
+    """
+
+    at: datetime
+    outcome: AttemptOutcome
+    error_type: str
+    message: str
+    traceback: str = ""
+    duration: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drainer:
+    """A process that drains a file: its host's name, its id there, and since when (UTC)."""
+
+    host: str
+    pid: int
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

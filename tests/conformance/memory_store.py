@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import (
+    RECORDED,
     DrainSettings,
     Figures,
     NewLetter,
@@ -153,11 +154,11 @@ class MemoryStore:
         )
         self._charging = bool(self._database.in_hand)
         if self._charging:
-            return Opened(unchanged, self._database.in_hand)
+            return Opened(unchanged, (self._database.in_hand,))
         self._group = self._connection.tables.group = object()
         self._connection.tables.settings = self._settings
         self._before_letter = self._connection.tables.copy()
-        return Opened(unchanged, None)
+        return Opened(unchanged)
 
     def fetch(
         self, ids: Sequence[int], *, inline: int | None, verify: bool
@@ -171,7 +172,7 @@ class MemoryStore:
             long = inline is not None and len(row.event_bytes or b"") > inline
             event = (row.event_id, None if long else row.event_bytes)
             state = _state(row) if verify else (row.retry_count,)
-            rows.append((letter_id, *state, *event))
+            rows.append((letter_id, *state, _notes(row), *event))
         return rows
 
     def isolate(self, letter_id: int) -> None:
@@ -264,6 +265,11 @@ class MemoryStore:
         )
 
 
+def _notes(row: Row) -> int:
+    recorded = row.last_error is not None or row.not_before is not None
+    return RECORDED * recorded
+
+
 def _state(row: Row) -> tuple[object, ...]:
     return row.retry_count, row.failed_at, row.last_retry_at, row.valid_not_before
 
@@ -331,4 +337,4 @@ def _permanent_failure(parked_id: int, parked: ParkedRow) -> PermanentFailure:
     )
 
 
-_: Store = MemoryStore()
+_: Groups = MemoryStore()  # type: ignore[assignment]

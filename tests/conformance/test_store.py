@@ -9,7 +9,7 @@ import pytest
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.kernels.eligibility import parse_timestamp
-from azoth_dlq.store.base import NewLetter, Parking, Retry, Settlement, Store
+from azoth_dlq.store.base import Figures, NewLetter, Parking, Retry, Settlement, Store
 from azoth_dlq.types import FailedEvent, PermanentFailure
 from tests.conformance.backends import Backend
 from tests.conformance.letters import NEW, NOW
@@ -205,7 +205,7 @@ def test_requeue_counts_each_permanent_failure_once(backend: Backend) -> None:
 
 
 def test_figures_of_an_empty_store(backend: Backend) -> None:
-    assert backend.store.figures(5) == (0, 0, [], None)
+    assert backend.store.figures(5) == Figures(0, 0, [], None)
 
 
 def test_figures_count_letters_and_their_commonest_errors(backend: Backend) -> None:

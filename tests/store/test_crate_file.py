@@ -39,7 +39,7 @@ def crate(crate_file: Path) -> Iterator[sqlite3.Connection]:
     """The crate's connection, to a file that has our migrations."""
     with DeadLetterQueue.open(crate_file) as queue:
         queue.mark_retry(1)
-        assert execute(crate_file, OURS) == [(2,)]
+        assert execute(crate_file, OURS) == [(9,)]
         with closing(sqlite3.connect(crate_file, isolation_level=None)) as connection:
             yield connection
 

@@ -16,7 +16,7 @@ from azoth_dlq.store.sqlite.marker import IN_HAND, LETTER, Marker
 from tests.conftest import Scene
 from tests.store.conftest import as_nobody
 
-SIZE = 64
+SIZE = 64 * 1024
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes and links")
 
 

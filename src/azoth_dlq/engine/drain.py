@@ -272,17 +272,20 @@ class Drain:
         """A group that is ours; deaths of others in a handler are charged first."""
         while True:
             opened = self._patiently(self._store.begin)
-            if opened.died_in is None:
+            if not opened.died_in:
                 return opened
-            self._charge_death(opened.died_in)
+            self._charge_death(opened)
 
-    def _charge_death(self, letter_id: int) -> None:
+    def _charge_death(self, opened: Opened) -> None:
         group = self._new_group()
         try:
-            rows = self._store.fetch([letter_id], inline=0, verify=False)
-            if rows and type(rows[0][1]) is int:
-                group.charge_death(rows[0], _DIED)
-                self._recovery.settled.add(letter_id)
+            if opened.in_batch:
+                group.settlement.alone += opened.died_in
+            else:
+                for row in self._store.fetch(opened.died_in, inline=0, verify=False):
+                    if type(row[1]) is int:
+                        group.charge_death(row, _DIED)
+                        self._recovery.settled.add(row[0])
             self._commit(group)
         except BaseException:
             self._store.end(commit=False)

@@ -6,13 +6,25 @@ The engine and the queue know this module and nothing below it. Instants are int
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.types import FailedEvent, PermanentFailure
+from azoth_dlq.filters import LetterFilter
+from azoth_dlq.types import (
+    AttemptOutcome,
+    AttemptRecord,
+    Drainer,
+    FailedEvent,
+    PermanentFailure,
+)
+
+# What `fetch` tells of a letter beside its columns, as bits of one integer.
+RECORDED = 1  # an attempt failed or was snoozed before: there may be a history
+ALONE = 2  # a process died while a batch with this letter was in hand: never in a batch again
 
 
 class NewLetter(NamedTuple):
@@ -57,14 +69,39 @@ class Parking(NamedTuple):
     error: str | None = None
 
 
+class Attempted(NamedTuple):
+    """An attempt for the history: `at` in microseconds, `duration` in microseconds (None: unknown,
+    the process died); `traceback` may be empty."""
+
+    letter_id: int
+    at: int
+    outcome: AttemptOutcome
+    error_type: str
+    message: str
+    traceback: str
+    duration: int | None
+
+
 @dataclass(slots=True)
 class Settlement:
-    """What becomes of a group's letters, written together and committed together."""
+    """What becomes of a group's letters, written together and committed together.
+
+    recorded: those of `acked` that may have a history. history: goes with whatever becomes of the
+    letter. alone: letters to be kept out of batches from now on. released: letters whose claim ends
+    without an outcome; that of every other letter here ends, too. stopped_at: the instant of a stop
+    by failures; resumed: a letter succeeded, so that a stop recorded before is over.
+    """
 
     acked: list[int] = field(default_factory=list)
     retries: list[Retry] = field(default_factory=list)
     snoozed: list[Snoozed] = field(default_factory=list)
     parked: list[Parking] = field(default_factory=list)
+    recorded: list[int] = field(default_factory=list)
+    history: list[Attempted] = field(default_factory=list)
+    alone: list[int] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+    stopped_at: int | None = None
+    resumed: bool = False
 
     def ids(self) -> list[int]:
         """Of every letter in it."""
@@ -80,30 +117,61 @@ class Opened(NamedTuple):
     """What a store found when it opened a group.
 
     unchanged: nobody but this connection has written since `candidates` was read.
-    died_in: the letter in whose handler the last holder of the file died, not charged yet. The
-    group that returns it counts as the charge: settle that letter in it and commit.
+    died_in: the letters that the last holder of the file had in hand when it died, not settled yet:
+    one, or (`in_batch`) those of a batch. The group that returns them counts as their charge:
+    settle them in it and commit.
     """
 
     unchanged: bool
-    died_in: int | None
+    died_in: tuple[int, ...] = ()
+    in_batch: bool = False
+
+
+class Abandoned(NamedTuple):
+    """Claims of drains whose process died: letters that were in hand singly, and in batches."""
+
+    single: list[int]
+    in_batch: list[int]
 
 
 class DrainSettings(NamedTuple):
     """What a store needs to know of a drain: how long handlers' own statements wait for a lock (in
-    seconds), and the text that `figures` shows as the settings of the last drain."""
+    seconds), the text that `figures` shows as the settings of the last drain, when it began
+    (microseconds), and how many attempts a letter's history keeps."""
 
     busy_timeout: float
     settings: str
+    started_at: int = 0
+    history_limit: int = 20
 
 
 class Figures(NamedTuple):
     """Counts of both tables, the commonest error texts (their first 200 characters) with how often
-    each occurs, and the settings of the last drain (None before the first)."""
+    each occurs, the settings of the last drain (None before the first), who drains now, and since
+    when (microseconds) a drain is stopped by failures (None: it is not)."""
 
     dead: int
     parked: int
     by_error: list[tuple[str, int]]
     settings: str | None
+    draining: list[Drainer] = []  # noqa: RUF012 -- never changed
+    stopped_at: int | None = None
+
+
+class Suspects:
+    """Asks `candidates` for those letters alone that may be due at `now`, as told by the least
+    time that a letter of a retry count waits (all in microseconds).
+
+    `least_wait(retry_count)` is None where the letter must be looked at in any case. `next_due` is
+    set by the store: a lower bound of when the first of the letters that it left out is due.
+    """
+
+    __slots__ = ("least_wait", "next_due", "now")
+
+    def __init__(self, now: int, least_wait: Callable[[int], int | None]) -> None:
+        self.now = now
+        self.least_wait = least_wait
+        self.next_due: int | None = None
 
 
 class Busy(Exception):
@@ -138,19 +206,8 @@ class StorageFault(Exception):
     """The database itself failed (full, I/O, corrupt, read-only, out of memory)."""
 
 
-class Store(Protocol):
-    """A place for dead letters, and the group in which a drain works on them.
-
-    The first six verbs each join a transaction that is open, and otherwise commit by themselves.
-    The others make a drain: within `draining`, `candidates` once, then groups of `begin`, `fetch`
-    and, letter by letter, `isolate` … `keep` or `undo`; at last `settle` and `end`.
-    """
-
-    @property
-    def connection(self) -> Any:
-        """What transactional handlers write through."""
-
-    # The queue
+class Letters(Protocol):
+    """The queue: each verb joins a transaction that is open, and otherwise commits by itself."""
 
     def add(self, letters: Iterable[NewLetter]) -> list[int]:
         """Add letters; their ids, in order."""
@@ -165,8 +222,14 @@ class Store(Protocol):
     ) -> list[PermanentFailure]:
         """Those of `ids` (all: None), newest first, at most `limit` (-1: all) of them."""
 
+    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+        """The ids (int64, ascending) of the letters that fit; ages are reckoned from `now`."""
+
+    def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
+        """The attempts kept of a letter, oldest first."""
+
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
-        """Delete those of `ids` (all: None); how many there were."""
+        """Delete those of `ids` (all: None) with their histories; how many there were."""
 
     def requeue(self, ids: Sequence[int], now: int) -> int:
         """Move permanent failures back among the dead letters; how many there were."""
@@ -175,9 +238,16 @@ class Store(Protocol):
         """Count an attempt that failed elsewhere; whether there is such a letter."""
 
     def figures(self, errors: int = 0) -> Figures:
-        """Counts, the `errors` commonest error texts, and the last drain's settings."""
+        """Counts, the `errors` commonest error texts, the last drain's settings, who drains."""
 
-    # A drain
+
+class Groups(Protocol):
+    """A drain: within `draining`, `candidates` once, then groups of `begin`, `fetch` and, letter by
+    letter, `isolate` … `keep` or `undo`; at last `settle` and `end`."""
+
+    @property
+    def connection(self) -> Any:
+        """What transactional handlers write through."""
 
     def draining(self, settings: DrainSettings) -> AbstractContextManager[None]:
         """Prepare for a drain, and put everything back on every way out.
@@ -186,12 +256,23 @@ class Store(Protocol):
         """
 
     def candidates(
-        self, *, with_error: bool
+        self,
+        *,
+        with_error: bool,
+        ids: Sequence[int] | None = None,
+        suspects: Suspects | None = None,
     ) -> AbstractContextManager[Iterator[tuple[object, ...]]]:
         """Every row that may be due: `(id, retry_count, failed_at, last_retry_at, not_before)`,
         and `error_message` behind them on demand. Text comes as `str` or `bytearray`; `bytes` are
         no text. May be read outside `draining`, too; `figures` read within are of the same instant.
+        `ids`: of these alone. `suspects`: without those that `catch_up` has noted as not due, as
+        long as their rows are as they were.
         """
+
+    def catch_up(self) -> bool:
+        """Note, in a transaction of its own, letters that the last `candidates` has seen and that
+        are still there, so that they need not be read again before they are due; whether that is
+        done (else call it again). Errors: Busy, StorageFault."""
 
     def begin(self) -> Opened:
         """Open a group: from here on nobody else changes the letters that are fetched.
@@ -202,15 +283,19 @@ class Store(Protocol):
     def fetch(
         self, ids: Sequence[int], *, inline: int | None, verify: bool
     ) -> list[tuple[Any, ...]]:
-        """The rows of `ids` that are still there, in that order: `(id, retry_count, …, event_id,
-        event_bytes)`; `event_bytes` is None where longer than `inline` bytes; with `verify` the
-        columns of `candidates` stand between."""
+        """The rows of `ids` that are still there, in that order: `(id, retry_count, …, notes,
+        event_id, event_bytes)`; `notes` are bits (RECORDED, ALONE), `event_bytes` is None where
+        longer than `inline` bytes; with `verify` the columns of `candidates` stand between."""
 
     def isolate(self, letter_id: int) -> None:
         """What is written from here on belongs to this letter, which is now in hand.
 
         Errors: TransactionLost, by a letter before.
         """
+
+    def join(self, letter_id: int) -> bool:
+        """This letter is in hand, too, in one batch with those since `isolate`; False where there
+        is no room for more."""
 
     def keep(self) -> bool:
         """The call is over, its writes stay; whether it changed letters that may have been fetched
@@ -221,8 +306,8 @@ class Store(Protocol):
         """
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
-        """Take back what the letter in hand wrote, if it is not `unless`; what its handler tried
-        that no handler may, or None.
+        """Take back what the letters in hand wrote, if the last of them is not `unless`; what
+        their handler tried that no handler may, or None.
 
         Errors: TransactionLost; StorageFault, also where `error`, which the handler raised, is one
         of the store's own; Forked.
@@ -236,3 +321,30 @@ class Store(Protocol):
 
         Errors: Busy (ask again), TransactionLost (by some letter), CommitRefused, StorageFault.
         """
+
+
+class Claims(Protocol):
+    """Letters whose handlers run outside any transaction: claimed in one group, settled in a later
+    one. A claim ends with `settle`, or with the process of its drain."""
+
+    def claim(self, ids: Sequence[int], *, batch: bool) -> None:
+        """These letters are in hand, from the commit of the open group on: in one call, or
+        singly."""
+
+    def claimed(self) -> set[int]:
+        """Within a group: letters in the hands of other drains."""
+
+    def abandoned(self) -> Abandoned:
+        """Within a group: claims of drains whose process died. Settle them in it."""
+
+    def reader(self) -> Any:
+        """A connection that only reads, for handlers outside a transaction. Errors:
+        InvalidStateError where the store cannot be opened twice."""
+
+    def tidy(self) -> str | None:
+        """After a call outside a transaction: take back what it left open on `connection`; what
+        that was."""
+
+
+class Store(Letters, Groups, Claims, Protocol):
+    """A place for dead letters, and the group in which a drain works on them."""

@@ -28,6 +28,7 @@ cdef int PRAGMA = sqlite3.SQLITE_PRAGMA
 cdef enum:  # places among the marker's int64s
     IN_HAND_SLOT = 6
     LETTER_SLOT = 7
+    BATCH_SLOT = 8
 
 # What a handler sets with these outlives its transaction, and shuts the drain or others out.
 cdef frozenset REFUSED_PRAGMAS = frozenset(["journal_mode", "locking_mode", "query_only"])
@@ -135,6 +136,17 @@ cdef class Isolation:
         self._slots[IN_HAND_SLOT] = 1
         guard.violation = None
         guard.active = True
+
+    def join(self, long long letter_id):
+        """The letter is in hand in a batch, with those that joined since `isolate` (the isolated
+        one first); False where there is no room for more."""
+        cdef Py_ssize_t joined = max(-self._slots[IN_HAND_SLOT], 0)
+        if BATCH_SLOT + joined == self._slots.shape[0]:
+            return False
+        self._slots[BATCH_SLOT + joined] = letter_id
+        self._letter = self._slots[LETTER_SLOT] = letter_id
+        self._slots[IN_HAND_SLOT] = -(joined + 1)
+        return True
 
     def release(self):
         """Release the savepoint. Errors: TransactionLost."""

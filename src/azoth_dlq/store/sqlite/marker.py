@@ -1,4 +1,4 @@
-"""The letter in hand, written where it outlives its process.
+"""The letters in hand, written where they outlive their process: one, or those of a batch.
 
 A file beside the database, `<database>-azoth`, is mapped into memory; a store there costs nothing
 and needs no system call. It counts only under SQLite's write lock: that lock is freed by the death
@@ -14,15 +14,19 @@ import os
 import stat
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 from azoth_dlq.errors import StorageError
 
 _MAGIC = b"azothdlq"
-# Magic, boot id, identity of the database, nonce of the group, whether a letter is in hand, its id.
+# Magic, boot id, identity of the database, nonce of the group, how many letters are in hand (of a
+# batch: the negative number), the letter, the last one of a batch. Behind it the ids of a batch.
 _LAYOUT = struct.Struct("=8s16s16sqqq")
-_NONCE = 5  # places in the mapping seen as int64s; `_isolation` knows the next two
+_SIZE = 64 * 1024
+_NONCE = 5  # places in the mapping seen as int64s; `_isolation` knows the others, too
 IN_HAND = 6
 LETTER = 7
+BATCH = 8
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -32,6 +36,14 @@ def _boot_id() -> bytes:
         return bytes.fromhex(_BOOT_ID.read_text("ascii").strip().replace("-", ""))
     except (OSError, ValueError):
         return bytes(16)
+
+
+class LeftBehind(NamedTuple):
+    """The letters that a dead holder had in hand, and the nonce of its group."""
+
+    nonce: int
+    letters: tuple[int, ...]
+    in_batch: bool
 
 
 class Marker:
@@ -46,20 +58,24 @@ class Marker:
         self._identity = identity
         self._nonce = -1  # of our group; no nonce is negative
         self._map: mmap.mmap | bytearray = (
-            _map_beside(database) if database else bytearray(_LAYOUT.size)
+            _map_beside(database) if database else bytearray(_SIZE)
         )
         self.slots = memoryview(self._map).cast("q")
 
     def unmark(self) -> None:
-        """No letter of ours is in hand; one of another holder, alive or dead, stays."""
+        """No letter of ours is in hand; those of another holder, alive or dead, stay."""
         if self.slots[_NONCE] == self._nonce:
             self.slots[IN_HAND] = 0
 
-    def left_behind(self, charged: int | None) -> tuple[int, int] | None:
-        """Nonce and letter of a holder that died in a handler, unless `charged` is that nonce."""
+    def left_behind(self, charged: int | None) -> LeftBehind | None:
+        """What a holder had in hand when it died, unless `charged` is its nonce."""
         magic, boot, identity, nonce, in_hand, letter = _LAYOUT.unpack_from(self._map)
         ours = (magic, boot, identity) == (_MAGIC, self._boot, self._identity)
-        return (nonce, letter) if ours and in_hand and nonce != charged else None
+        if not ours or not in_hand or nonce == charged:
+            return None
+        if in_hand > 0:
+            return LeftBehind(nonce, (letter,), in_batch=False)
+        return LeftBehind(nonce, tuple(self.slots[BATCH : BATCH - in_hand]), in_batch=True)
 
     def start(self) -> None:
         """Begin a group of our own, with no letter in hand."""
@@ -82,7 +98,7 @@ def _map_beside(database: str) -> mmap.mmap:
         descriptor = _open_or_create(path, flags, database)
         try:
             _check_ours(descriptor, path)
-            return mmap.mmap(descriptor, _LAYOUT.size)
+            return mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -115,11 +131,12 @@ def _check_ours(descriptor: int, path: str) -> None:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         raise StorageError(f"{path} is not an ordinary file of its own; move it away")
-    head = os.read(descriptor, _LAYOUT.size + 1)
-    if not head:
-        os.write(descriptor, bytes(_LAYOUT.size))
-    elif len(head) != _LAYOUT.size or head[: len(_MAGIC)] not in (_MAGIC, bytes(len(_MAGIC))):
+    magic = os.read(descriptor, len(_MAGIC))
+    if found.st_size > _SIZE or magic not in (_MAGIC, bytes(len(_MAGIC)), b""):
         raise StorageError(
             f"{path} holds something else than the letter in hand, which a drain keeps there; move "
             "it away, or give the database another name"
         )
+    os.lseek(descriptor, 0, os.SEEK_END)
+    while (missing := _SIZE - os.fstat(descriptor).st_size) > 0:
+        os.write(descriptor, bytes(missing))

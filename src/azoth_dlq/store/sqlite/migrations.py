@@ -47,18 +47,58 @@ STATE = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_state (
 IDENTITY = (
     "INSERT OR IGNORE INTO main.azoth_dlq_state (key, value) VALUES ('identity', randomblob(16))"
 )
+# A row belongs to a dead letter or to a permanent failure; instants and durations in microseconds.
+HISTORY = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_history (
+    id INTEGER PRIMARY KEY,
+    letter_id INTEGER,
+    parked_id INTEGER,
+    at INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    error_type TEXT NOT NULL,
+    message TEXT NOT NULL,
+    traceback TEXT NOT NULL,
+    duration INTEGER
+)"""
+HISTORY_OF_LETTERS = """CREATE INDEX IF NOT EXISTS main.azoth_dlq_history_letter
+    ON azoth_dlq_history(letter_id) WHERE letter_id IS NOT NULL"""
+HISTORY_OF_PARKED = """CREATE INDEX IF NOT EXISTS main.azoth_dlq_history_parked
+    ON azoth_dlq_history(parked_id) WHERE parked_id IS NOT NULL"""
+# Letters in the hands of handlers that run outside a transaction, and who holds them.
+CLAIMS = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_claims (
+    letter_id INTEGER PRIMARY KEY,
+    drainer TEXT NOT NULL,
+    batch INTEGER NOT NULL
+)"""
+DRAINERS = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_drainers (
+    name TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    since INTEGER NOT NULL
+) WITHOUT ROWID"""
+# Letters that were seen to be not due, by the instant from which they wait. Where another program
+# has changed the row since, or where that is to be said, the instant is -1: look at it.
+WAITING_SINCE = (
+    "CASE WHEN azoth_base_of IS coalesce(last_retry_at, failed_at) THEN azoth_base ELSE -1 END"
+)
+WAITING = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_waiting
+    ON dead_letter_queue(retry_count, {WAITING_SINCE}) WHERE azoth_base IS NOT NULL"""
+NOT_BEFORE = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_not_before
+    ON dead_letter_queue(coalesce({sql.NOT_BEFORE.format(t="")}, -1))
+    WHERE azoth_not_before IS NOT NULL"""
 RECORD = "INSERT INTO main.azoth_dlq_migrations (number, name, needs) VALUES (?, ?, ?)"
 APPLIED = "SELECT number, name, needs FROM main.azoth_dlq_migrations"
 
 
 class Migration(NamedTuple):
-    """Statements, and columns to add as (table, column, type) where the table lacks them."""
+    """Statements, columns to add as (table, column, type) where the table lacks them, and
+    statements that need those."""
 
     number: int
     name: str
     needs: int
     statements: tuple[str, ...]
     columns: tuple[tuple[str, str, str], ...]
+    afterwards: tuple[str, ...] = ()
 
 
 STEPS = (
@@ -77,6 +117,18 @@ STEPS = (
             ("permanent_failures", "azoth_last_error", "TEXT"),
             ("permanent_failures", "azoth_reason", "TEXT"),
         ),
+    ),
+    Migration(
+        number=2,
+        name="history, claims, drainers, letters kept out of batches, and an index of waiting ones",
+        needs=2,  # who knows no claims would call handlers twice
+        statements=(HISTORY, HISTORY_OF_LETTERS, HISTORY_OF_PARKED, CLAIMS, DRAINERS),
+        columns=(
+            ("dead_letter_queue", "azoth_alone", "INTEGER"),
+            ("dead_letter_queue", "azoth_base", "INTEGER"),
+            ("dead_letter_queue", "azoth_base_of", "TEXT"),
+        ),
+        afterwards=(WAITING, NOT_BEFORE),
     ),
 )
 LATEST = STEPS[-1].number
@@ -133,4 +185,6 @@ def migrate(connection: sqlite3.Connection) -> None:
         for table, column, kind in step.columns:
             if column not in _names(connection, sql.COLUMNS, table):
                 cursor.execute(f"ALTER TABLE main.{table} ADD COLUMN {column} {kind}")
+        for statement in step.afterwards:
+            cursor.execute(statement)
         cursor.execute(RECORD, (step.number, step.name, step.needs))

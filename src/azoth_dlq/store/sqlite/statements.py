@@ -127,6 +127,13 @@ def candidates(*, migrated: bool, with_error: bool) -> str:
     return f"SELECT id, retry_count, failed_at, last_retry_at, {last} FROM main.dead_letter_queue"
 
 
+# RECORDED and ALONE of the port, as bits.
+_NOTES = (
+    "(coalesce(d.azoth_last_error, d.azoth_not_before) IS NOT NULL) "
+    "+ 2 * (d.azoth_alone IS NOT NULL)"
+)
+
+
 def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     """Rows of `ids` ids in the order given. The CTE drives the join (CROSS JOIN fixes that), so the
     order is the callers', and 500 letters cost one statement."""
@@ -143,7 +150,7 @@ def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     values = ",".join(["(?)"] * ids)
     return (
         f"WITH wanted(id) AS (VALUES {values}) "
-        f"SELECT d.id, d.retry_count, {verified}d.event_id, {event} "
+        f"SELECT d.id, d.retry_count, {verified}{_NOTES}, d.event_id, {event} "
         "FROM wanted CROSS JOIN main.dead_letter_queue AS d ON d.id = wanted.id"
     )
 

@@ -109,6 +109,7 @@ class SqliteStore(SqliteQueue):
             left_open=self._statement_left_open,
         )
         self.isolate = self._isolation.isolate
+        self.join = self._isolation.join
 
     @contextmanager
     def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
@@ -196,9 +197,8 @@ class SqliteStore(SqliteQueue):
         left = self._marker.left_behind(self._state(_CHARGED))
         if left is not None:
             # Recorded in the transaction that charges the letter: both or neither.
-            nonce, letter = left
-            self._execute(sql.SET_STATE, (_CHARGED, nonce))
-            return Opened(unchanged, letter)
+            self._execute(sql.SET_STATE, (_CHARGED, left.nonce))
+            return Opened(unchanged, left.letters, left.in_batch)
         # Set anew, it is asked again for statements that were prepared while nobody was watched.
         self._connection.set_authorizer(self._guard.authorize)
         self._marker.start()
@@ -209,7 +209,7 @@ class SqliteStore(SqliteQueue):
         self._execute(sql.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
         self._has_savepoint = True
-        return Opened(unchanged, None)
+        return Opened(unchanged)
 
     def fetch(
         self, ids: Sequence[int], *, inline: int | None, verify: bool
