@@ -38,8 +38,11 @@ def _retry(cursor: sqlite3.Cursor, retries: list[Retry]) -> None:
 
 def _retry_values(retry: Retry) -> tuple[object, ...]:
     last = format_timestamp(retry.last_retry_at)
-    valid_for = (None, None) if retry.not_before is None else (retry.retry_count, last)
-    return (retry.retry_count, last, retry.error, retry.not_before, *valid_for, retry.id)
+    # A letter waits from its last try, or until the instant that its handler asked for.
+    waits: tuple[object, ...] = (None, None, None, retry.last_retry_at, last)
+    if retry.not_before is not None:
+        waits = (retry.not_before, retry.retry_count, last, None, None)
+    return (retry.retry_count, last, retry.error, *waits, retry.id)
 
 
 def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> None:

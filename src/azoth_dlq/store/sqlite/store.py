@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from azoth_dlq.store.base import (
     Opened,
     Settlement,
     StorageFault,
+    Suspects,
     TransactionLost,
 )
 from azoth_dlq.store.sqlite import settling
@@ -34,13 +34,14 @@ from azoth_dlq.store.sqlite.faults import (
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import migrate
 from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue
-from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
+from azoth_dlq.store.sqlite.raw import finish_open_statements, is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.session import (
     SHORT_WAIT_MS,
     check_journal,
     drain_session,
     wal_size,
 )
+from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
 # The log is emptied after a commit, outside the lock, once it is this large.
 CHECKPOINT_BYTES = 256 * 1024 * 1024
@@ -55,6 +56,7 @@ class SqliteStore(SqliteQueue):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
+        self._waiting = Waiting(connection, self._cursor, self._lock)
         self._settings: str | None = None  # of this drain, until they are committed
         self._handlers_wait_ms = SHORT_WAIT_MS
         self._data_version = -1
@@ -112,7 +114,13 @@ class SqliteStore(SqliteQueue):
         self.join = self._isolation.join
 
     @contextmanager
-    def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
+    def candidates(
+        self,
+        *,
+        with_error: bool,
+        ids: Sequence[int] | None = None,
+        suspects: Suspects | None = None,
+    ) -> Iterator[Iterator[tuple[object, ...]]]:
         with told_to_engine(self.where), raw_text(self._connection):
             schema = self._schema_now()
             if not schema.has_queue:
@@ -123,7 +131,19 @@ class SqliteStore(SqliteQueue):
                 self._guard.touched_queue = False
                 self._unchanged = True
                 self._changes_at_rest = self._connection.total_changes
-                yield self._execute(sql.candidates(migrated=schema.migrated, with_error=with_error))
+                if ids is not None:
+                    yield rows_of(self._cursor, schema, ids, with_error=with_error)
+                else:
+                    look = self._waiting.look
+                    yield look(schema, with_error=with_error, suspects=suspects)
+
+    def catch_up(self) -> bool:
+        self._check_process()
+        self._check_at_rest()
+        with told_to_engine(self.where), raw_text(self._connection):
+            done = self._waiting.catch_up(self._schema_now())
+            self._checkpoint(at_least=CHECKPOINT_BYTES)
+            return done
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -141,11 +161,7 @@ class SqliteStore(SqliteQueue):
 
     def begin(self) -> Opened:
         self._check_process()
-        if self._connection.in_transaction:
-            raise InvalidStateError(
-                "a transaction was left open on the queue's connection between two groups (by "
-                "on_progress, or a handler of the log); commit it there"
-            )
+        self._check_at_rest()
         with told_to_engine(self.where):
             self._lock()
             if not self._is_prepared:
@@ -160,12 +176,19 @@ class SqliteStore(SqliteQueue):
                 self._rest()
                 raise
 
+    def _check_at_rest(self) -> None:
+        if self._connection.in_transaction:
+            raise InvalidStateError(
+                "a transaction was left open on the queue's connection between two groups (by "
+                "on_progress, or a handler of the log); commit it there"
+            )
+
     def _lock(self) -> None:
         try:
             self._execute(sql.BEGIN)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                self._finish_open_statements()
+                finish_open_statements(self._connection, but=self._cursor)
             raise
 
     def _prepare_file(self) -> None:
@@ -339,7 +362,7 @@ class SqliteStore(SqliteQueue):
         try:
             self._open_and_release()
         except sqlite3.Error:
-            self._finish_open_statements()
+            finish_open_statements(self._connection, but=self._cursor)
             with told_to_engine(self.where):
                 self._open_and_release()
             self._guard.violation = (
@@ -356,17 +379,8 @@ class SqliteStore(SqliteQueue):
         """Some handler since the last renewal left a writing statement half read: have the group
         done again, and look after each call."""
         self._suspects_open_statement = True
-        self._finish_open_statements()
+        finish_open_statements(self._connection, but=self._cursor)
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
-
-    def _finish_open_statements(self) -> None:
-        """Running another statement on a cursor ends the one that it has open."""
-        for cursor in gc.get_referrers(self._connection):
-            if isinstance(cursor, sqlite3.Cursor) and cursor is not self._cursor:
-                try:
-                    sqlite3.Cursor.execute(cursor, "SELECT 1 WHERE 0")
-                except sqlite3.Error:
-                    continue
 
     def _checkpoint(self, *, at_least: int) -> None:
         if not self._checkpoints or wal_size(self._file) < at_least:
