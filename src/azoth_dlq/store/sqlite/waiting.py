@@ -26,6 +26,7 @@ from azoth_dlq.store.base import Suspects
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.migrations import Schema, migrate
 from azoth_dlq.store.sqlite.queue import chunks
+from azoth_dlq.store.sqlite.raw import text_of
 
 NOTED_AT_ONCE = 4096
 # Rows of large payloads are written anew as a whole: a transaction is bounded by time, too.
@@ -192,18 +193,19 @@ def rows_of(
 
 
 def _note(letter_id: int, failed_at: object, last_retry_at: object) -> _Note:
-    try:
-        text = _timestamp(failed_at)
-        if last_retry_at is not None:
-            text = _timestamp(last_retry_at)
-    except ValueError:
+    base = _instant(failed_at)
+    text = failed_at
+    if base is not None and last_retry_at is not None:
+        base = _instant(last_retry_at)
+        text = last_retry_at
+    if base is None:
         return _Note(_LOOK, None, letter_id)
-    return _Note(parse_timestamp(text), text, letter_id)
+    return _Note(base, text_of(text), letter_id)
 
 
-def _timestamp(value: object) -> str:
-    """ValueError where it is none. Text comes as `bytearray`; `bytes` are no text."""
-    if not isinstance(value, bytearray):
-        raise ValueError("no text")  # noqa: TRY004 -- one error, whatever another program left
-    parse_timestamp(value)
-    return value.decode("ascii")
+def _instant(value: object) -> int | None:
+    """Text comes as `bytearray`: `bytes` are no text."""
+    try:
+        return parse_timestamp(value) if isinstance(value, bytearray) else None
+    except ValueError:
+        return None
