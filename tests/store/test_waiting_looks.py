@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from azoth_dlq.store.base import (
 from azoth_dlq.store.sqlite import SqliteStore, waiting
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.raw import read
+from tests.store.polls import InterleavedStore
 
 NOON = parse_timestamp("2026-11-24 12:00:00")
 SECOND = 1_000_000
@@ -76,20 +76,6 @@ columns = st.one_of(
     st.tuples(st.just("retry_count"), counts),
 )
 letters = st.integers(0, 9)
-
-
-class InterleavedStore(SqliteStore):
-    """Another program may write just before the lock is taken."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.before_lock: Callable[[], object] | None = None
-        super().__init__(connection)
-
-    def _lock(self) -> None:
-        meanwhile, self.before_lock = self.before_lock, None
-        if meanwhile is not None:
-            meanwhile()
-        super()._lock()
 
 
 class Looks(RuleBasedStateMachine):
