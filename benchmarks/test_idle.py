@@ -21,7 +21,7 @@ LETTERS = 500_000
 POLLS = 50
 DELETED = 50_000
 MOST_OF_A_SCAN = 0.01
-MOST_OF_A_DELETE = 1.1
+MOST_OF_A_DELETE = 1.15  # journaled apart for a function in an index: 1.3
 CONFIG = DlqReplayConfig(min_age=3600)
 
 

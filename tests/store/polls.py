@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from azoth_dlq import BackoffStrategy, DlqReplayConfig
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
@@ -50,7 +51,7 @@ class Polls:
         self.store = InterleavedStore(connection)
 
     def insert(
-        self, letters: int = 1, *, at: int = NOON, first_id: int | None = None, retry_count: int = 0
+        self, letters: int = 1, *, at: int = NOON, first_id: int | None = None, retry_count: Any = 0
     ) -> None:
         ids = [None] * letters if first_id is None else range(first_id, first_id + letters)
         text = format_timestamp(at)

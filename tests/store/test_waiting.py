@@ -6,16 +6,18 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from azoth_dlq.clock import to_datetime
+from azoth_dlq.kernels.eligibility import select
 from azoth_dlq.store.base import Busy, DrainSettings, Retry, Settlement, Snoozed, Suspects
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite import store, waiting
 from azoth_dlq.store.sqlite.session import wal_size
 from tests.store.conftest import execute
-from tests.store.polls import ANOTHERS_TABLE, HOUR, NOON, SECOND, Polls, polling
+from tests.store.polls import ANOTHERS_TABLE, CONFIG, HOUR, NOON, SECOND, Polls, polling
 
 # What a poll reads
 
@@ -132,6 +134,24 @@ def test_every_question_of_a_poll_is_answered_from_an_index(
             f"EXPLAIN QUERY PLAN {text}", [1] * text.count("?")
         ).fetchall()
         assert [step[3].split()[0] for step in plan] == ["SEARCH"], text
+
+
+@pytest.mark.parametrize("kind", ["", "INTEGER", "REAL", "TEXT"])
+def test_a_letter_whose_count_is_no_integer_is_read_at_every_poll(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "anothers.db"
+    execute(path, ANOTHERS_TABLE.replace("retry_count INTEGER", f"retry_count {kind}"))
+    with polling(path) as polls:
+        values: list[Any] = [0, 2, 2.0, 2.5, "2", "many", "", b"2", None, 1e300, -1]
+        for count in values:
+            polls.insert(retry_count=count)
+        polls.note_all()
+        rules = CONFIG.rules(NOON)
+        with polls.store.candidates(with_error=False) as rows:
+            unfit = [letter for letter, _ in select(rows, rules).unfit()]
+        polls.catch_up()
+        assert polls.ids_read(NOON) == unfit
 
 
 # What is noted
