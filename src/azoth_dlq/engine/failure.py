@@ -27,14 +27,23 @@ def one_line(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 -- whatever it raises, the letter's error is told
+        return f"(its __str__ raised {type(broken).__qualname__})"
+
+
 def describe(error: BaseException) -> str:
     """`Type: message`, bounded and storable; an error whose own text raises is named so."""
     kind = type(error).__qualname__
-    try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001 -- whatever it raises, the letter's error is told
-        message = f"(its __str__ raised {type(broken).__qualname__})"
+    message = _text_of(error)
     return readable(f"{kind}: {message}" if message else kind)
+
+
+def message_of(error: BaseException) -> str:
+    """The message alone, bounded and storable."""
+    return readable(_text_of(error))
 
 
 def letter_text(row: tuple[Any, ...]) -> str:
@@ -53,3 +62,9 @@ def traceback_text(error: BaseException) -> str:
         for frame, line in frames
     ]
     return "\n".join(["traceback (most recent call last)", *map(one_line, places)])
+
+
+def error_type_name(error: BaseException) -> str:
+    """The error's type, with its module unless that is `builtins`."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

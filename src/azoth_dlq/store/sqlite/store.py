@@ -33,7 +33,7 @@ from azoth_dlq.store.sqlite.faults import (
 )
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import migrate
-from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue
+from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.session import (
     SHORT_WAIT_MS,
@@ -216,8 +216,11 @@ class SqliteStore(SqliteQueue):
     ) -> list[tuple[Any, ...]]:
         with told_to_engine(self.where), raw_text(self._connection):
             self._marker.unmark()
-            statement = sql.fetch(len(ids), inline=inline, verify=verify)
-            return self._execute(statement, ids).fetchall()
+            rows: list[tuple[Any, ...]] = []
+            for some in chunks(ids):
+                statement = sql.fetch(len(some), inline=inline, verify=verify)
+                rows += self._execute(statement, some)
+            return rows
 
     def keep(self) -> bool:
         touched = self._isolation.leave()
