@@ -203,7 +203,14 @@ class CommitRefused(Exception):
 
 
 class StorageFault(Exception):
-    """The database itself failed (full, I/O, corrupt, read-only, out of memory)."""
+    """The database itself failed (full, I/O, corrupt, read-only, out of memory).
+
+    transient: waiting may mend it.
+    """
+
+    def __init__(self, message: str = "", *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class Letters(Protocol):
