@@ -37,7 +37,7 @@ NAMES = {
     "InvalidStateError", "NonRetryable", "ReplayPriority", "ReplayReport", "RetryAfter", "Snooze",
     "StorageError",
 }  # fmt: skip
-HANDED_OUT = {"DlqMetricsSnapshot", "PermanentFailure"}
+HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "PermanentFailure"}
 
 PROGRAM = """
 from azoth_dlq import (BackoffStrategy, DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry,

@@ -15,9 +15,10 @@ from azoth_dlq.priority import ReplayPriority
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.registry import BatchConfig, EventHandlerRegistry
 from azoth_dlq.replayer import DlqReplayer
-from azoth_dlq.types import FailedEvent, PermanentFailure, ReplayReport
+from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure, ReplayReport
 
 __all__ = [
+    "AttemptRecord",
     "AzothError",
     "BackoffStrategy",
     "BatchConfig",
