@@ -14,7 +14,7 @@ from azoth_dlq.errors import ConfigError
 from azoth_dlq.store.base import NewLetter
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.store.sqlite.faults import explained
-from azoth_dlq.types import FailedEvent, PermanentFailure
+from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 _INT64 = range(-(2**63), 2**63)
 _LIMITS = range(2**63)
@@ -129,6 +129,11 @@ class DeadLetterQueue:
     def clear(self) -> int:
         """Delete every dead letter; how many there were."""
         return self._store.delete(None)
+
+    def history(self, letter_id: int, *, parked: bool = False) -> list[AttemptRecord]:
+        """The attempts kept of a dead letter, or (`parked`) of a permanent failure by its own id,
+        oldest first."""
+        return self._store.history(_checked_id(letter_id), parked=parked)
 
     # Permanent failures
 
