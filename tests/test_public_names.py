@@ -38,7 +38,7 @@ NAMES = {
     "InvalidStateError", "NonRetryable", "ReplayPriority", "ReplayReport", "RetryAfter", "Snooze",
     "StorageError",
 }  # fmt: skip
-HANDED_OUT = {"DlqMetricsSnapshot", "Histogram", "PermanentFailure"}
+HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "Event", "Histogram", "PermanentFailure"}
 
 PROGRAM = """
 from azoth_dlq import (BackoffStrategy, DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry,
