@@ -37,7 +37,7 @@ NAMES = {
     "InvalidStateError", "NonRetryable", "ReplayPriority", "ReplayReport", "RetryAfter", "Snooze",
     "StorageError",
 }  # fmt: skip
-HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "PermanentFailure"}
+HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "Histogram", "PermanentFailure"}
 
 PROGRAM = """
 from azoth_dlq import (BackoffStrategy, DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry,

@@ -9,7 +9,7 @@ from azoth_dlq.errors import (
     InvalidStateError,
     StorageError,
 )
-from azoth_dlq.metrics import DlqMetrics, DlqMetricsSnapshot
+from azoth_dlq.metrics import DlqMetrics, DlqMetricsSnapshot, Histogram
 from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
 from azoth_dlq.priority import ReplayPriority
 from azoth_dlq.queue import DeadLetterQueue
@@ -31,6 +31,7 @@ __all__ = [
     "EventDecodeError",
     "EventHandlerRegistry",
     "FailedEvent",
+    "Histogram",
     "InvalidStateError",
     "NonRetryable",
     "PermanentFailure",

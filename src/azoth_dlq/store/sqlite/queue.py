@@ -61,6 +61,12 @@ class SqliteQueue:
     def connection(self) -> sqlite3.Connection:
         return self._connection
 
+    @property
+    def file(self) -> str | None:
+        """The path of the database's file; None where it has none."""
+        self._check_process()
+        return self._database_file() or None
+
     # The queue
 
     def add(self, letters: Iterable[NewLetter]) -> list[int]:
