@@ -1,5 +1,6 @@
 """Replays dead letters kept in SQLite: fast, in order, nothing lost, nothing twice."""
 
+from azoth_dlq._event import Event
 from azoth_dlq.backoff import BackoffStrategy
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.errors import (
@@ -28,6 +29,7 @@ __all__ = [
     "DlqMetricsSnapshot",
     "DlqReplayConfig",
     "DlqReplayer",
+    "Event",
     "EventDecodeError",
     "EventHandlerRegistry",
     "FailedEvent",

@@ -35,7 +35,8 @@ def one_line(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def _text_of(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """The error's own text, of any length; where that raises, what it raised."""
     try:
         return str(error)
     except Exception as broken:  # noqa: BLE001 -- whatever it raises, the letter's error is told
@@ -45,13 +46,8 @@ def _text_of(error: BaseException) -> str:
 def describe(error: BaseException) -> str:
     """`Type: message`, bounded and storable; an error whose own text raises is named so."""
     kind = type(error).__qualname__
-    message = _text_of(error)
+    message = message_of(error)
     return readable(f"{kind}: {message}" if message else kind)
-
-
-def message_of(error: BaseException) -> str:
-    """The message alone, bounded and storable."""
-    return readable(_text_of(error))
 
 
 def error_type_name(error: BaseException) -> str:
@@ -108,7 +104,7 @@ def _chain(error: BaseException) -> tuple[list[tuple[BaseException, str]], bool]
 
 def _with_frames(error: BaseException, room: int) -> str:
     """One error, in `room` characters or, without any frame, a few more."""
-    message = _shown(_text_of(error), _MESSAGE_LIMIT)
+    message = _shown(message_of(error), _MESSAGE_LIMIT)
     name = error_type_name(error)
     last = f"{name}: {message}" if message else name
     traceback = error.__traceback__

@@ -169,7 +169,7 @@ class Group:
         self, row: tuple[Any, ...], outcome: AttemptOutcome, error: Exception, seconds: float
     ) -> None:
         if self._keeps_history:
-            kind, message = error_type_name(error), message_of(error)
+            kind, message = error_type_name(error), readable(message_of(error))
             self._keep(outcome, row, kind, message, traceback_text(error), seconds)
 
     def _keep(  # noqa: PLR0913 -- a column each
