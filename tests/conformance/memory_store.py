@@ -23,6 +23,7 @@ from azoth_dlq.store.base import (
     TransactionLost,
 )
 from azoth_dlq.types import FailedEvent, PermanentFailure
+from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
     MemoryDatabase,
@@ -35,14 +36,13 @@ from tests.conformance.memory_database import (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class MemoryStore:
+class MemoryStore(MemoryClaims):
     """Dead letters of a database in memory; several stores may share one."""
 
     def __init__(self, database: MemoryDatabase | None = None) -> None:
-        self._connection = MemoryConnection(MemoryDatabase() if database is None else database)
+        super().__init__(MemoryConnection(MemoryDatabase() if database is None else database))
         self._database = self._connection.database
         self._draining = False
-        self._settings: str | None = None
         self._foreign_commits = -1
         self._charging = False
         self._before_letter = Tables()
@@ -121,7 +121,14 @@ class MemoryStore:
         tables = self._connection.tables
         texts = Counter(_text(row.error_message)[:200] for row in tables.letters.values())
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
-        return Figures(len(tables.letters), len(tables.parked), commonest[:errors], tables.settings)
+        return Figures(
+            len(tables.letters),
+            len(tables.parked),
+            commonest[:errors],
+            tables.settings,
+            [who for name, who in tables.drainers.items() if name in self._database.alive],
+            tables.stopped_at,
+        )
 
     # A drain
 
@@ -132,11 +139,12 @@ class MemoryStore:
         if self._connection.in_transaction:
             raise InvalidStateError("a transaction is open")
         self._draining = True
-        self._settings = settings.settings
+        self._enter(settings)
         try:
             yield
         finally:
             self.end(commit=False)
+            self._leave()
             self._draining = False
 
     @contextmanager
@@ -148,6 +156,7 @@ class MemoryStore:
 
     def begin(self) -> Opened:
         self._connection.begin()
+        self._announce()
         unchanged = (
             self._foreign_commits == self._connection.foreign_commits
             and not self._connection.touched_queue
@@ -156,7 +165,6 @@ class MemoryStore:
         if self._charging:
             return Opened(unchanged, (self._database.in_hand,))
         self._group = self._connection.tables.group = object()
-        self._connection.tables.settings = self._settings
         self._before_letter = self._connection.tables.copy()
         return Opened(unchanged)
 
@@ -221,6 +229,12 @@ class MemoryStore:
                 )
         for parking in settlement.parked:
             self._park(parking)
+        self._end_claims(settlement)
+        tables = self._connection.tables
+        if settlement.stopped_at is not None:
+            tables.stopped_at = settlement.stopped_at
+        elif settlement.resumed:
+            tables.stopped_at = None
 
     def end(self, *, commit: bool) -> None:
         self._connection.guarded = False

@@ -13,7 +13,14 @@ import pytest
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.migrations import migrate
 
-TABLES = ("dead_letter_queue", "permanent_failures", "azoth_dlq_state", "sqlite_master")
+TABLES = (
+    "dead_letter_queue",
+    "permanent_failures",
+    "azoth_dlq_state",
+    "azoth_dlq_drainers",
+    "azoth_dlq_claims",
+    "sqlite_master",
+)
 VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ")
 
 
@@ -25,6 +32,8 @@ def made(ids: int) -> dict[str, str]:
         "read_parked": sql.read_parked(ids, migrated=migrated),
         "delete": sql.delete(ids, parked=False),
         "delete parked": sql.delete(ids, parked=True),
+        "delete_claims": sql.delete_claims(ids, of_drainer=False),
+        "delete_claims of one": sql.delete_claims(ids, of_drainer=True),
         "fetch": sql.fetch(ids, inline=None, verify=False),
         "fetch inline": sql.fetch(ids, inline=100, verify=True),
         "candidates": sql.candidates(migrated=migrated, with_error=False),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import CommitRefused, Parking, Retry, Settlement
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.queue import chunks, second_text
+from azoth_dlq.store.sqlite.queue import STOPPED, chunks, second_text
 
 
 def write(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
@@ -21,6 +21,10 @@ def write(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
     _retry(cursor, settlement.retries)
     cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
     _park(cursor, settlement.parked)
+    if settlement.stopped_at is not None:
+        cursor.execute(sql.SET_STATE, (STOPPED, settlement.stopped_at))
+    elif settlement.resumed:
+        cursor.execute(sql.DELETE_STATE, (STOPPED,))
 
 
 def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
