@@ -9,6 +9,7 @@ from azoth_dlq.errors import (
     InvalidStateError,
     StorageError,
 )
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.metrics import DlqMetrics, DlqMetricsSnapshot
 from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
 from azoth_dlq.priority import ReplayPriority
@@ -31,6 +32,7 @@ __all__ = [
     "EventHandlerRegistry",
     "FailedEvent",
     "InvalidStateError",
+    "LetterFilter",
     "NonRetryable",
     "PermanentFailure",
     "ReplayPriority",
