@@ -40,7 +40,12 @@ def test_an_empty_filter_finds_every_letter_in_the_order_of_ids(backend: Backend
 
 
 def test_all_conditions_must_fit(backend: Backend) -> None:
-    wanted: dict[str, Any] = {"error": "boom", "event_type": "ok", "min_age": 0, "min_retry_count": 2}
+    wanted: dict[str, Any] = {
+        "error": "boom",
+        "event_type": "ok",
+        "min_age": 0,
+        "min_retry_count": 2,
+    }
     fitting = backend.insert(retry_count=2)
     backend.insert(retry_count=2, error_message="bang")
     backend.insert(retry_count=2, event_bytes=b"no:payload")
