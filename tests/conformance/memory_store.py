@@ -13,7 +13,9 @@ from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import (
+    ALONE,
     RECORDED,
+    Attempted,
     DrainSettings,
     Figures,
     NewLetter,
@@ -24,7 +26,7 @@ from azoth_dlq.store.base import (
     Store,
     TransactionLost,
 )
-from azoth_dlq.types import FailedEvent, PermanentFailure
+from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 from tests.conformance.fitting import fits
 from tests.conformance.memory_database import (
     MemoryConnection,
@@ -46,6 +48,7 @@ class MemoryStore:
         self._database = self._connection.database
         self._draining = False
         self._settings: str | None = None
+        self._history_limit = 0
         self._foreign_commits = -1
         self._charging = False
         self._before_letter = Tables()
@@ -88,12 +91,13 @@ class MemoryStore:
 
     def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
         tables = self._connection.tables
-        rows = (
-            {i: parked_row.row for i, parked_row in tables.parked.items()}
-            if parked
-            else tables.letters
-        )
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
         return array("q", sorted(i for i, row in rows.items() if fits(row, wanted, now)))
+
+    def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
+        tables = self._connection.tables
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
+        return [_attempt_record(a) for a in rows[row_id].history] if row_id in rows else []
 
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         with self._writing() as tables:
@@ -116,6 +120,7 @@ class MemoryStore:
                     retry_count=0,
                     last_retry_at=None,
                     not_before=None,
+                    alone=False,
                 )
             return len(found)
 
@@ -145,6 +150,7 @@ class MemoryStore:
             raise InvalidStateError("a transaction is open")
         self._draining = True
         self._settings = settings.settings
+        self._history_limit = settings.history_limit
         try:
             yield
         finally:
@@ -231,6 +237,10 @@ class MemoryStore:
                 letters[snoozed.id] = row._replace(
                     not_before=snoozed.not_before, not_before_of=state
                 )
+        for letter_id in letters.keys() & settlement.alone:
+            letters[letter_id] = letters[letter_id]._replace(alone=True)
+        for attempt in settlement.history:
+            self._record(attempt)
         for parking in settlement.parked:
             self._park(parking)
 
@@ -260,6 +270,14 @@ class MemoryStore:
         committed = self._database.committed.group is self._group
         raise TransactionLost("the handler's call ended the transaction", committed=committed)
 
+    def _record(self, attempt: Attempted) -> None:
+        letters = self._connection.tables.letters
+        row = letters.get(attempt.letter_id)
+        if row is not None:
+            attempts = (*row.history, attempt)
+            kept = attempts[max(0, len(attempts) - self._history_limit) :]
+            letters[attempt.letter_id] = row._replace(history=kept)
+
     def _park(self, parking: Parking) -> None:
         tables = self._connection.tables
         row = tables.letters.pop(parking.id, None)
@@ -279,7 +297,7 @@ class MemoryStore:
 
 def _notes(row: Row) -> int:
     recorded = row.last_error is not None or row.not_before is not None
-    return RECORDED * recorded
+    return RECORDED * recorded + ALONE * row.alone
 
 
 def _state(row: Row) -> tuple[object, ...]:
@@ -316,6 +334,18 @@ def _optional_text(value: object) -> str | None:
 
 def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _attempt_record(attempt: Attempted) -> AttemptRecord:
+    duration = attempt.duration
+    return AttemptRecord(
+        at=_instant(attempt.at),
+        outcome=attempt.outcome,
+        error_type=attempt.error_type,
+        message=attempt.message,
+        traceback=attempt.traceback,
+        duration=None if duration is None else timedelta(microseconds=duration),
+    )
 
 
 def _failed_event(letter_id: int, row: Row) -> FailedEvent:
