@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import (
     ALONE,
@@ -25,6 +27,7 @@ from azoth_dlq.store.base import (
     TransactionLost,
 )
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+from tests.conformance.fitting import fits
 from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
@@ -85,6 +88,11 @@ class MemoryStore(MemoryClaims):
         if parked:
             return [_permanent_failure(i, tables.parked[i]) for i in shown]
         return [_failed_event(i, tables.letters[i]) for i in shown]
+
+    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+        tables = self._connection.tables
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
+        return array("q", sorted(i for i, row in rows.items() if fits(row, wanted, now)))
 
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         tables = self._connection.tables

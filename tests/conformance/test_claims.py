@@ -200,6 +200,8 @@ def test_what_an_earlier_drain_of_the_same_store_left_ends_and_charges_nobody(ba
         drain_into_an_error()
     with backend.store.draining(SETTINGS):
         assert seen(backend.store) == ({1}, NONE)
+        with group(backend.store):
+            assert backend.store.abandoned() == NONE
         assert seen(backend.store) == (set(), NONE)
 
 
