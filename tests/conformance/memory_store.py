@@ -24,6 +24,7 @@ from azoth_dlq.store.base import (
     Settlement,
     StorageFault,
     Store,
+    Suspects,
     TransactionLost,
 )
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
@@ -166,11 +167,24 @@ class MemoryStore(MemoryClaims):
             self._draining = False
 
     @contextmanager
-    def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
+    def candidates(
+        self,
+        *,
+        with_error: bool,
+        ids: Sequence[int] | None = None,
+        suspects: Suspects | None = None,
+    ) -> Iterator[Iterator[tuple[object, ...]]]:
         self._foreign_commits = self._connection.foreign_commits
         self._connection.touched_queue = False
         rows = self._connection.tables.letters.items()
-        yield ((i, *_state(row), *([row.error_message] if with_error else [])) for i, row in rows)
+        yield (
+            (i, *_state(row), *([row.error_message] if with_error else []))
+            for i, row in rows
+            if ids is None or i in ids
+        )
+
+    def catch_up(self) -> bool:
+        return True
 
     def begin(self) -> Opened:
         self._connection.begin()

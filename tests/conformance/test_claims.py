@@ -190,7 +190,9 @@ def test_claims_of_the_dead_are_told_from_those_of_the_living(
         assert store.claimed() == {1}
 
 
-def test_what_an_earlier_drain_of_the_same_store_left_ends_and_charges_nobody(backend: Backend) -> None:
+def test_what_an_earlier_drain_of_the_same_store_left_ends_and_charges_nobody(
+    backend: Backend,
+) -> None:
     def drain_into_an_error() -> None:
         with backend.store.draining(SETTINGS):
             claim(backend.store, 1)

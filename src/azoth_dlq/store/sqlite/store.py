@@ -17,6 +17,7 @@ from azoth_dlq.store.base import (
     Forked,
     Opened,
     Settlement,
+    Suspects,
     TransactionLost,
 )
 from azoth_dlq.store.sqlite import history, left_open, settling
@@ -122,7 +123,13 @@ class SqliteStore(SqliteQueue):
         self.join = self._isolation.join
 
     @contextmanager
-    def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
+    def candidates(
+        self,
+        *,
+        with_error: bool,
+        ids: Sequence[int] | None = None,
+        suspects: Suspects | None = None,
+    ) -> Iterator[Iterator[tuple[object, ...]]]:
         with told_to_engine(self.where), raw_text(self._connection):
             schema = self._schema_now()
             if not schema.has_queue:
@@ -133,7 +140,13 @@ class SqliteStore(SqliteQueue):
                 self._guard.touched_queue = False
                 self._unchanged = True
                 self._changes_at_rest = self._connection.total_changes
-                yield self._execute(sql.candidates(migrated=schema.migrated, with_error=with_error))
+                yield (
+                    r
+                    for r in self._execute(
+                        sql.candidates(migrated=schema.migrated, with_error=with_error)
+                    )
+                    if ids is None or r[0] in ids
+                )
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -148,6 +161,8 @@ class SqliteStore(SqliteQueue):
                 self._execute(sql.ROLLBACK)
 
     # A group
+    def catch_up(self) -> bool:
+        return True
 
     def begin(self) -> Opened:
         self._check_process()
