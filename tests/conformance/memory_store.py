@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import (
     ALONE,
@@ -25,6 +27,8 @@ from azoth_dlq.store.base import (
     TransactionLost,
 )
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+from tests.conformance.fitting import fits
+from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
     MemoryDatabase,
@@ -37,14 +41,13 @@ from tests.conformance.memory_database import (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class MemoryStore:
+class MemoryStore(MemoryClaims):
     """Dead letters of a database in memory; several stores may share one."""
 
     def __init__(self, database: MemoryDatabase | None = None) -> None:
-        self._connection = MemoryConnection(MemoryDatabase() if database is None else database)
+        super().__init__(MemoryConnection(MemoryDatabase() if database is None else database))
         self._database = self._connection.database
         self._draining = False
-        self._settings: str | None = None
         self._history_limit = 0
         self._foreign_commits = -1
         self._charging = False
@@ -85,6 +88,11 @@ class MemoryStore:
         if parked:
             return [_permanent_failure(i, tables.parked[i]) for i in shown]
         return [_failed_event(i, tables.letters[i]) for i in shown]
+
+    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+        tables = self._connection.tables
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
+        return array("q", sorted(i for i, row in rows.items() if fits(row, wanted, now)))
 
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         tables = self._connection.tables
@@ -130,7 +138,14 @@ class MemoryStore:
         tables = self._connection.tables
         texts = Counter(_text(row.error_message)[:200] for row in tables.letters.values())
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
-        return Figures(len(tables.letters), len(tables.parked), commonest[:errors], tables.settings)
+        return Figures(
+            len(tables.letters),
+            len(tables.parked),
+            commonest[:errors],
+            tables.settings,
+            [who for name, who in tables.drainers.items() if name in self._database.alive],
+            tables.stopped_at,
+        )
 
     # A drain
 
@@ -141,12 +156,13 @@ class MemoryStore:
         if self._connection.in_transaction:
             raise InvalidStateError("a transaction is open")
         self._draining = True
-        self._settings = settings.settings
         self._history_limit = settings.history_limit
+        self._enter(settings)
         try:
             yield
         finally:
             self.end(commit=False)
+            self._leave()
             self._draining = False
 
     @contextmanager
@@ -158,6 +174,7 @@ class MemoryStore:
 
     def begin(self) -> Opened:
         self._connection.begin()
+        self._announce()
         unchanged = (
             self._foreign_commits == self._connection.foreign_commits
             and not self._connection.touched_queue
@@ -166,7 +183,6 @@ class MemoryStore:
         if self._charging:
             return Opened(unchanged, (self._database.in_hand,))
         self._group = self._connection.tables.group = object()
-        self._connection.tables.settings = self._settings
         self._before_letter = self._connection.tables.copy()
         return Opened(unchanged)
 
@@ -209,9 +225,23 @@ class MemoryStore:
         return self._connection.violation
 
     def settle(self, settlement: Settlement) -> None:
-        letters = self._connection.tables.letters
+        tables = self._connection.tables
         for letter_id in settlement.acked:
-            letters.pop(letter_id, None)
+            tables.letters.pop(letter_id, None)
+        self._put_off(tables.letters, settlement)
+        for letter_id in tables.letters.keys() & settlement.alone:
+            tables.letters[letter_id] = tables.letters[letter_id]._replace(alone=True)
+        for attempt in settlement.history:
+            self._record(attempt)
+        for parking in settlement.parked:
+            self._park(parking)
+        self._end_claims(settlement)
+        if settlement.stopped_at is not None:
+            tables.stopped_at = settlement.stopped_at
+        elif settlement.resumed:
+            tables.stopped_at = None
+
+    def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:
             state = (retry.retry_count, _microsecond_text(retry.last_retry_at))
             if retry.id in letters:
@@ -229,12 +259,6 @@ class MemoryStore:
                 letters[snoozed.id] = row._replace(
                     not_before=snoozed.not_before, not_before_of=state
                 )
-        for letter_id in letters.keys() & settlement.alone:
-            letters[letter_id] = letters[letter_id]._replace(alone=True)
-        for attempt in settlement.history:
-            self._record(attempt)
-        for parking in settlement.parked:
-            self._park(parking)
 
     def end(self, *, commit: bool) -> None:
         self._connection.guarded = False
@@ -371,4 +395,4 @@ def _permanent_failure(parked_id: int, parked: ParkedRow) -> PermanentFailure:
     )
 
 
-_: Groups = MemoryStore()  # type: ignore[assignment]
+_: Store = MemoryStore()

@@ -7,6 +7,8 @@ COMMIT may be taken for ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 BEGIN = "BEGIN IMMEDIATE /* azoth-dlq */"
 BEGIN_READING = "BEGIN /* azoth-dlq */"
 COMMIT = "COMMIT /* azoth-dlq */"
@@ -119,6 +121,31 @@ MARK_RETRY = (
     "WHERE id = ?"
 )
 
+# Finding
+
+# One condition for each field of a filter that SQL can decide. `lower` folds ASCII letters alone;
+# TEXT that is not UTF-8 is compared as its bytes.
+_FITS = {
+    "error": (
+        "typeof(error_message) IN ('text', 'blob') AND instr(lower(error_message), lower(?)) > 0"
+    ),
+    "event_type": (
+        "CASE typeof(event_bytes) WHEN 'blob' THEN substr(event_bytes, 1, ?) = ? "
+        "WHEN 'text' THEN instr(event_bytes, ?) = 1 END"
+    ),
+    "min_retry_count": "typeof(retry_count) = 'integer' AND retry_count >= ?",
+    "max_retry_count": "typeof(retry_count) = 'integer' AND retry_count <= ?",
+}
+
+
+def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
+    """Ids ascending, and `failed_at` on demand, of rows that fit each of `fields`, in order."""
+    table = "permanent_failures" if parked else "dead_letter_queue"
+    columns = "id, failed_at" if with_failed_at else "id"
+    where = f"WHERE {' AND '.join(_FITS[field] for field in fields)} " if fields else ""
+    return f"SELECT {columns} FROM main.{table} {where}ORDER BY id"
+
+
 # A drain
 
 
@@ -226,3 +253,31 @@ def delete_history(ids: int | None, *, parked: bool) -> str:
 
 GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
+DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
+
+# Who drains, and which letters are in whose hands
+
+JOURNAL_IN_MEMORY = "PRAGMA journal_mode = MEMORY"
+BEGIN_EXCLUSIVE = "BEGIN EXCLUSIVE"
+QUERY_ONLY = "PRAGMA query_only = ON"
+DRAINERS = "SELECT name, host, pid, since FROM main.azoth_dlq_drainers ORDER BY since, name"
+SET_DRAINER = (
+    "INSERT OR REPLACE INTO main.azoth_dlq_drainers (name, host, pid, since) VALUES (?, ?, ?, ?)"
+)
+DELETE_DRAINER = "DELETE FROM main.azoth_dlq_drainers WHERE name = ?"
+# Again by the same drain: singly after all. A claim of another stays as it is.
+CLAIM = (
+    "INSERT INTO main.azoth_dlq_claims AS c (letter_id, drainer, batch) VALUES (?, ?, ?) "
+    "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch "
+    "WHERE c.drainer = excluded.drainer"
+)
+CLAIMING = "SELECT DISTINCT drainer FROM main.azoth_dlq_claims"
+CLAIMED_BY_OTHERS = (
+    "SELECT letter_id, batch, drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
+)
+
+
+def delete_claims(ids: int, *, of_drainer: bool) -> str:
+    """Of `ids` letters; `of_drainer`: where it is the one whose name comes after them."""
+    drainer = " AND drainer = ?" if of_drainer else ""
+    return f"DELETE FROM main.azoth_dlq_claims WHERE letter_id IN ({_places(ids)}){drainer}"
