@@ -70,7 +70,7 @@ class DlqReplayConfig:
     - yield_time = 0.11 (0 or more): how long the file is left to other writers after each second
       of held lock.
     - busy_timeout = 30 (0 or more): how long a locked file is waited for.
-    - history_limit = 20 (0 or more; 0: none): not used yet: failed attempts that are kept for each
+    - history_limit = 20 (0 or more; 0: none): failed and snoozed attempts that are kept for each
       letter.
     - memory_limit = 67108864 (1 MiB or more): bytes of payloads held at once, where one letter
       does not need more.
