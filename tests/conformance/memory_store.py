@@ -195,7 +195,7 @@ class MemoryStore(MemoryClaims):
         )
         self._charging = bool(self._database.in_hand)
         if self._charging:
-            return Opened(unchanged, (self._database.in_hand,))
+            return Opened(unchanged, self._database.in_hand, self._database.in_batch)
         self._group = self._connection.tables.group = object()
         self._before_letter = self._connection.tables.copy()
         return Opened(unchanged)
@@ -217,9 +217,14 @@ class MemoryStore(MemoryClaims):
 
     def isolate(self, letter_id: int) -> None:
         self._before_letter = self._connection.tables.copy()
-        self._database.in_hand = letter_id
+        self._database.in_hand, self._database.in_batch = (letter_id,), False
         self._connection.violation = None
         self._connection.guarded = True
+
+    def join(self, letter_id: int) -> bool:
+        before = self._database.in_hand if self._database.in_batch else ()
+        self._database.in_hand, self._database.in_batch = (*before, letter_id), True
+        return True
 
     def keep(self) -> bool:
         self._leave_handler()
@@ -232,10 +237,10 @@ class MemoryStore(MemoryClaims):
             self._connection.guarded = False
             raise StorageFault(str(error))
         self._leave_handler()
-        if self._database.in_hand in (0, unless):
+        if self._database.in_hand[-1:] in ((), (unless,)):
             return None
         self._connection.tables = self._before_letter
-        self._database.in_hand = 0
+        self._database.in_hand = ()
         return self._connection.violation
 
     def settle(self, settlement: Settlement) -> None:
@@ -281,7 +286,7 @@ class MemoryStore(MemoryClaims):
         else:
             self._connection.rollback()
         if commit or not self._charging:
-            self._database.in_hand = 0
+            self._database.in_hand = ()
         self._charging = False
 
     # What the verbs share
@@ -296,7 +301,7 @@ class MemoryStore(MemoryClaims):
         self._connection.guarded = False
         if self._connection.in_transaction:
             return
-        self._database.in_hand = 0
+        self._database.in_hand = ()
         committed = self._database.committed.group is self._group
         raise TransactionLost("the handler's call ended the transaction", committed=committed)
 
