@@ -176,6 +176,8 @@ class MemoryStore(MemoryClaims):
     ) -> Iterator[Iterator[tuple[object, ...]]]:
         self._foreign_commits = self._connection.foreign_commits
         self._connection.touched_queue = False
+        if suspects is not None:
+            suspects.next_due = None
         rows = self._connection.tables.letters.items()
         yield (
             (i, *_state(row), *([row.error_message] if with_error else []))
@@ -184,6 +186,9 @@ class MemoryStore(MemoryClaims):
         )
 
     def catch_up(self) -> bool:
+        """There is nothing to note: every look is at all letters."""
+        if self._connection.in_transaction:
+            raise InvalidStateError("a transaction is open")
         return True
 
     def begin(self) -> Opened:

@@ -42,6 +42,7 @@ from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.reader import Reader
 from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, drain_session
+from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
 _CHARGED = "charged"  # the nonce of the last death that was charged
 _IDENTITY = "identity"  # of the database, among others that had its name
@@ -55,6 +56,7 @@ class SqliteStore(SqliteQueue):
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
         self._enter("", 0)
+        self._waiting = Waiting(connection, self._cursor, self._lock)
         self._announcement: DrainSettings | None = None  # until it is committed
         self._history_limit = 0
         self._handlers_wait_ms = SHORT_WAIT_MS
@@ -140,13 +142,19 @@ class SqliteStore(SqliteQueue):
                 self._guard.touched_queue = False
                 self._unchanged = True
                 self._changes_at_rest = self._connection.total_changes
-                yield (
-                    r
-                    for r in self._execute(
-                        sql.candidates(migrated=schema.migrated, with_error=with_error)
-                    )
-                    if ids is None or r[0] in ids
-                )
+                if ids is not None:
+                    yield rows_of(self._cursor, schema, ids, with_error=with_error)
+                else:
+                    look = self._waiting.look
+                    yield look(schema, with_error=with_error, suspects=suspects)
+
+    def catch_up(self) -> bool:
+        self._check_process()
+        self._check_at_rest()
+        with told_to_engine(self.where), raw_text(self._connection):
+            done = self._waiting.catch_up(self._schema_now())
+            self._checkpoint(at_least=CHECKPOINT_BYTES)
+            return done
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -161,16 +169,10 @@ class SqliteStore(SqliteQueue):
                 self._execute(sql.ROLLBACK)
 
     # A group
-    def catch_up(self) -> bool:
-        return True
 
     def begin(self) -> Opened:
         self._check_process()
-        if self._connection.in_transaction:
-            raise InvalidStateError(
-                "a transaction was left open on the queue's connection between two groups (by "
-                "on_progress, or a handler of the log); commit it there"
-            )
+        self._check_at_rest()
         with told_to_engine(self.where):
             self._lock()
             if not self._is_prepared:
@@ -184,6 +186,13 @@ class SqliteStore(SqliteQueue):
                 self._execute(sql.ROLLBACK)
                 self._rest()
                 raise
+
+    def _check_at_rest(self) -> None:
+        if self._connection.in_transaction:
+            raise InvalidStateError(
+                "a transaction was left open on the queue's connection between two groups (by "
+                "on_progress, or a handler of the log); commit it there"
+            )
 
     def _lock(self) -> None:
         try:
