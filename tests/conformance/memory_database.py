@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from azoth_dlq.errors import InvalidStateError, StorageError
-from azoth_dlq.store.base import Busy, CommitRefused
+from azoth_dlq.store.base import Attempted, Busy, CommitRefused
 from azoth_dlq.types import Drainer
 
 
@@ -27,6 +27,8 @@ class Row(NamedTuple):
     last_error: str | None = None
     not_before: int | None = None
     not_before_of: tuple[Any, Any] | None = None
+    history: tuple[Attempted, ...] = ()
+    alone: bool = False
 
     @property
     def valid_not_before(self) -> int | None:
@@ -82,6 +84,11 @@ class Tables:
 
 class MemoryFault(Exception):
     """The database itself failed."""
+
+
+def is_fault(error: BaseException | None) -> bool:
+    """Whether it is one of the database, or was raised from one."""
+    return isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault)
 
 
 class ReadOnly(Exception):

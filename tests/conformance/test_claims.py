@@ -18,6 +18,7 @@ from azoth_dlq.store.base import (
     Retry,
     Settlement,
     Snoozed,
+    StorageFault,
     Store,
 )
 from azoth_dlq.types import Drainer
@@ -239,6 +240,16 @@ def test_a_transaction_that_a_handler_left_open_is_taken_back(
     with group(store):
         call(backend, 2)
     assert backend.effects() == [2]
+
+
+def test_a_fault_of_the_database_is_told_and_what_was_left_open_taken_back(
+    backend: Backend, store: Store
+) -> None:
+    backend.begin_on(store.connection)
+    with pytest.raises(StorageFault, match="disk is full"):
+        store.tidy(backend.database_fault())
+    assert backend.others_can_write()
+    assert store.tidy(ValueError("of a letter")) is None
 
 
 # Figures

@@ -17,27 +17,27 @@ from azoth_dlq.store.base import (
     Forked,
     Opened,
     Settlement,
-    StorageFault,
     TransactionLost,
 )
-from azoth_dlq.store.sqlite import left_open, settling
+from azoth_dlq.store.sqlite import history, left_open, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
 from azoth_dlq.store.sqlite.claims import DrainClaims
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
+    as_fault,
+    check_no_fault,
     explain,
     explained,
     is_fault,
-    is_fault_within,
     primary_code,
     told_to_engine,
 )
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import migrate
 from azoth_dlq.store.sqlite.presence import Presence
-from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue
+from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.reader import Reader
 from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, drain_session
@@ -55,6 +55,7 @@ class SqliteStore(SqliteQueue):
         self._use(Guard(strict=True), Marker(""))
         self._enter("", 0)
         self._announcement: DrainSettings | None = None  # until it is committed
+        self._history_limit = 0
         self._handlers_wait_ms = SHORT_WAIT_MS
         self._data_version = -1
         self._changes_at_rest = -1  # of our connection, after its last group
@@ -77,6 +78,7 @@ class SqliteStore(SqliteQueue):
             self._isolation_level = self._connection.isolation_level
             self._is_prepared = False
             self._announcement = settings
+            self._history_limit = settings.history_limit
             self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
             self._suspects_open_statement = False
             # Who switched automatic checkpoints off wants to make them alone.
@@ -226,8 +228,11 @@ class SqliteStore(SqliteQueue):
     ) -> list[tuple[Any, ...]]:
         with told_to_engine(self.where), raw_text(self._connection):
             self._marker.unmark()
-            statement = sql.fetch(len(ids), inline=inline, verify=verify)
-            return self._execute(statement, ids).fetchall()
+            rows: list[tuple[Any, ...]] = []
+            for some in chunks(ids):
+                statement = sql.fetch(len(some), inline=inline, verify=verify)
+                rows += self._execute(statement, some)
+            return rows
 
     def keep(self) -> bool:
         touched = self._isolation.leave()
@@ -237,14 +242,9 @@ class SqliteStore(SqliteQueue):
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         self._guard.active = False
-        if error is not None and is_fault_within(error):
-            raise StorageFault(
-                f"{explain(error, self.where)}; met in the handler of letter "
-                f"{self._isolation.letter}: if it was of another database, catch it there"
-            )
-        left_open.check_not_closed(
-            self._connection, f"the handler of letter {self._isolation.letter}"
-        )
+        handler = f"the handler of letter {self._isolation.letter}"
+        check_no_fault(error, self.where, handler)
+        left_open.check_not_closed(self._connection, handler)
         if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
         if not self._isolation.holds(unless):
@@ -260,8 +260,10 @@ class SqliteStore(SqliteQueue):
         self._marker.unmark()
         try:
             self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
-            settling.write(self._cursor, settlement)
+            settling.write(self._cursor, settlement, self._history_limit)
             self._claims.settle(settlement)
+            if self._announcement is not None:  # once a drain
+                history.sweep(self._cursor)
         except (sqlite3.Error, MemoryError) as error:
             raise self._refused(error) from error
 
@@ -330,13 +332,15 @@ class SqliteStore(SqliteQueue):
     def reader(self) -> sqlite3.Connection:
         return self._reader.connection()
 
-    def tidy(self) -> str | None:
+    def tidy(self, error: BaseException | None = None) -> str | None:
         if self._guard.forked:
             raise self._lost("")
         left_open.check_not_closed(self._connection, "the handler")
         self._reader.rest()
         with told_to_engine(self.where):
-            return left_open.end_open_transaction(self._connection)
+            complaint = left_open.end_open_transaction(self._connection)
+        check_no_fault(error, self.where, "the handler")
+        return complaint
 
     # What a group is made of
 
@@ -350,7 +354,7 @@ class SqliteStore(SqliteQueue):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            return StorageFault(str(explain(error, self.where)))
+            return as_fault(error, self.where)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
