@@ -26,7 +26,9 @@ class MemoryClaims:
         self._reader: MemoryConnection | None = None
 
     def _leave(self) -> None:
+        """Having done what is to be done, unlike who died."""
         self._connection.database.alive.discard(self._drain)
+        self._connection.database.ended.add(self._drain)
 
     def _announce(self) -> None:
         """In a group of the drain."""
@@ -52,9 +54,11 @@ class MemoryClaims:
         left = {i: c for i, c in sorted(self._of_others().items()) if c.drainer not in alive}
         for letter_id in left:
             del self._connection.tables.claims[letter_id]
+        ended = self._connection.database.ended
+        of_dead = {i: claim for i, claim in left.items() if claim.drainer not in ended}
         return Abandoned(
-            [letter_id for letter_id, claim in left.items() if not claim.batch],
-            [letter_id for letter_id, claim in left.items() if claim.batch],
+            [letter_id for letter_id, claim in of_dead.items() if not claim.batch],
+            [letter_id for letter_id, claim in of_dead.items() if claim.batch],
         )
 
     def reader(self) -> MemoryConnection:

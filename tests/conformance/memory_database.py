@@ -108,6 +108,7 @@ class MemoryDatabase:
         self.in_hand = 0
         self.commits = 0
         self.alive: set[object] = set()  # drains
+        self.ended: set[object] = set()  # that did not die
 
 
 class MemoryConnection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import (
     ALONE,
@@ -25,6 +27,7 @@ from azoth_dlq.store.base import (
     TransactionLost,
 )
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+from tests.conformance.fitting import fits
 from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
@@ -85,6 +88,11 @@ class MemoryStore(MemoryClaims):
         if parked:
             return [_permanent_failure(i, tables.parked[i]) for i in shown]
         return [_failed_event(i, tables.letters[i]) for i in shown]
+
+    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+        tables = self._connection.tables
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
+        return array("q", sorted(i for i, row in rows.items() if fits(row, wanted, now)))
 
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         tables = self._connection.tables
@@ -148,8 +156,8 @@ class MemoryStore(MemoryClaims):
         if self._connection.in_transaction:
             raise InvalidStateError("a transaction is open")
         self._draining = True
-        self._enter(settings)
         self._history_limit = settings.history_limit
+        self._enter(settings)
         try:
             yield
         finally:
@@ -217,9 +225,19 @@ class MemoryStore(MemoryClaims):
         return self._connection.violation
 
     def settle(self, settlement: Settlement) -> None:
-        letters = self._connection.tables.letters
+        tables = self._connection.tables
         for letter_id in settlement.acked:
-            letters.pop(letter_id, None)
+            tables.letters.pop(letter_id, None)
+        self._put_off(tables.letters, settlement)
+        for letter_id in tables.letters.keys() & settlement.alone:
+            tables.letters[letter_id] = tables.letters[letter_id]._replace(alone=True)
+        for attempt in settlement.history:
+            self._record(attempt)
+        for parking in settlement.parked:
+            self._park(parking)
+        self._settle_drain(settlement)
+
+    def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:
             state = (retry.retry_count, _microsecond_text(retry.last_retry_at))
             if retry.id in letters:
@@ -237,13 +255,6 @@ class MemoryStore(MemoryClaims):
                 letters[snoozed.id] = row._replace(
                     not_before=snoozed.not_before, not_before_of=state
                 )
-        for letter_id in letters.keys() & settlement.alone:
-            letters[letter_id] = letters[letter_id]._replace(alone=True)
-        for attempt in settlement.history:
-            self._record(attempt)
-        for parking in settlement.parked:
-            self._park(parking)
-        self._settle_drain(settlement)
 
     def end(self, *, commit: bool) -> None:
         self._connection.guarded = False
@@ -380,4 +391,4 @@ def _permanent_failure(parked_id: int, parked: ParkedRow) -> PermanentFailure:
     )
 
 
-_: Groups = MemoryStore()  # type: ignore[assignment]
+_: Store = MemoryStore()

@@ -201,7 +201,8 @@ def test_a_database_without_a_file_is_drained_by_this_process_alone() -> None:
         assert store.figures().draining == []
         with store.draining(SETTINGS):
             store.begin()
-            assert store.abandoned() == Abandoned([1], [])
+            assert (store.claimed(), store.abandoned()) == ({1}, Abandoned([], []))
+            assert store.claimed() == set()
 
 
 # Rows and files of drains that are over
@@ -281,7 +282,8 @@ def test_a_row_cannot_have_another_file_opened_or_removed(
     execute(path, "INSERT INTO azoth_dlq_claims VALUES (7, ?, 0)", name)
     with lock(victim), store.draining(SETTINGS):
         store.begin()
-        assert store.abandoned() == Abandoned([7], [])
+        assert store.abandoned() == Abandoned([], [])
+        assert store.claimed() == set()
         store.end(commit=True)
     assert victim.exists()
     assert name not in names(path)
@@ -292,7 +294,8 @@ def test_files_removed_while_nothing_runs_are_not_missed(path: Path, store: Sqli
     Path(f"{path}-azoth").unlink()
     with store.draining(SETTINGS):
         store.begin()
-        assert store.abandoned() == Abandoned([1], [])
+        assert (store.claimed(), store.abandoned()) == ({1}, Abandoned([], []))
+        assert store.claimed() == set()
 
 
 # Looking

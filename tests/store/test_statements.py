@@ -16,10 +16,10 @@ from azoth_dlq.store.sqlite.migrations import migrate
 TABLES = (
     "dead_letter_queue",
     "permanent_failures",
-    "azoth_dlq_claims",
-    "azoth_dlq_drainers",
     "azoth_dlq_history",
     "azoth_dlq_state",
+    "azoth_dlq_drainers",
+    "azoth_dlq_claims",
     "sqlite_master",
 )
 VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ")
@@ -33,13 +33,13 @@ def made(ids: int) -> dict[str, str]:
         "read_parked": sql.read_parked(ids, migrated=migrated),
         "delete": sql.delete(ids, parked=False),
         "delete parked": sql.delete(ids, parked=True),
-        "delete_claims": sql.delete_claims(ids, of_drainer=False),
-        "delete_claims of one": sql.delete_claims(ids, of_drainer=True),
         "read_history": sql.read_history(parked=False),
         "read_history parked": sql.read_history(parked=True),
         "delete_history": sql.delete_history(ids, parked=False),
         "delete_history parked": sql.delete_history(ids, parked=True),
         "delete_history of all": sql.delete_history(None, parked=False),
+        "delete_claims": sql.delete_claims(ids, of_drainer=False),
+        "delete_claims of one": sql.delete_claims(ids, of_drainer=True),
         "fetch": sql.fetch(ids, inline=None, verify=False),
         "fetch inline": sql.fetch(ids, inline=100, verify=True),
         "candidates": sql.candidates(migrated=migrated, with_error=False),

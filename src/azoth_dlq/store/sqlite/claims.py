@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.base import Abandoned, Settlement
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.presence import is_alive
+from azoth_dlq.store.sqlite.presence import has_died, is_alive
 from azoth_dlq.store.sqlite.queue import chunks
 from azoth_dlq.store.sqlite.raw import own_cursor, read
 
@@ -42,12 +42,13 @@ class DrainClaims:
         return {letter_id for letter_id, *_ in self._of_others()}
 
     def abandoned(self) -> Abandoned:
-        """Those of drains that are over; they end here."""
+        """Those of drains that are over end here; those of drains that died are told."""
         claims = self._of_others()
         over = {d for d in {bytes(d) for *_, d in claims} if not is_alive(self._database, d)}
-        left = [(letter_id, batch) for letter_id, batch, d in claims if bytes(d) in over]
-        for some in chunks([letter_id for letter_id, _ in left]):
+        died = {d for d in over if has_died(self._database, d)}
+        for some in chunks([letter_id for letter_id, _, d in claims if bytes(d) in over]):
             self._cursor.execute(sql.delete_claims(len(some), of_drainer=False), some)
+        left = [(letter_id, batch) for letter_id, batch, d in claims if bytes(d) in died]
         return Abandoned(
             single=[letter_id for letter_id, batch in left if not batch],
             in_batch=[letter_id for letter_id, batch in left if batch],

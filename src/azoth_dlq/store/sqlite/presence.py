@@ -54,15 +54,21 @@ class Presence:
             if not is_alive(self._database, name):
                 cursor.execute(sql.DELETE_DRAINER, (text_of(name),))
         cursor.execute(sql.SET_DRAINER, (self.name, platform.node(), os.getpid(), since))
+        # The file that a drain left tells that it died, for as long as there are claims of it.
+        claiming = {text_of(name) for (name,) in read(connection, sql.CLAIMING)}
         for path in _files_beside(self._database):
-            if not is_alive(self._database, path.name[-len(self.name) :]):
+            name = path.name[-len(self.name) :]
+            if name not in claiming and not is_alive(self._database, name):
                 _remove(path)
 
     def leave(self) -> None:
         lock = _held.pop(self.name, None)
         if lock is not None:
+            # Before the lock is freed, so that nobody finds the file of a drain that died; Windows
+            # removes no file that is open.
+            _remove(path := _file_of(self._database, self.name))
             lock.close()
-            _remove(_file_of(self._database, self.name))
+            _remove(path)
 
     def _lock(self) -> sqlite3.Connection:
         path = _file_of(self._database, self.name)
@@ -104,6 +110,13 @@ def is_alive(database: str, name: object) -> bool:
         # Who cannot be asked may be alive.
         return primary_code(error) not in NOT_A_DATABASE_CODES and path.exists()
     return False
+
+
+def has_died(database: str, name: object) -> bool:
+    """Whether a drain that does not run ended by the death of its process: else it has removed its
+    file."""
+    text = text_of(name)
+    return bool(database and _NAME.fullmatch(text)) and _is_ours(_file_of(database, text))
 
 
 def drainers(connection: sqlite3.Connection, database: str) -> list[Drainer]:

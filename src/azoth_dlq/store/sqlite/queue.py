@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, overload
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import InvalidStateError, StorageError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
-from azoth_dlq.store.sqlite import history
+from azoth_dlq.store.sqlite import finding, history
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explained
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
@@ -105,6 +107,13 @@ class SqliteQueue:
             rows = rows if limit < 0 else rows[:limit]
         return [_permanent_failure(row) for row in rows] if parked else [_letter(r) for r in rows]
 
+    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+        schema = self._known_schema()
+        if not (schema.has_parked if parked else schema.has_queue):
+            return array("q")
+        with explained(self.where):
+            return finding.find(self._connection, wanted, now, parked=parked)
+
     def _count(self, *, parked: bool = False) -> int:
         schema = self._known_schema()
         if not (schema.has_parked if parked else schema.has_queue):
@@ -171,6 +180,12 @@ class SqliteQueue:
             draining=draining,
             stopped_at=stopped[0][0] if stopped else None,
         )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What the verbs do within is committed together, or not at all."""
+        with self._writing(changes_letters=True):
+            yield
 
     # What the verbs share
 

@@ -7,6 +7,8 @@ COMMIT may be taken for ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 BEGIN = "BEGIN IMMEDIATE /* azoth-dlq */"
 BEGIN_READING = "BEGIN /* azoth-dlq */"
 COMMIT = "COMMIT /* azoth-dlq */"
@@ -118,6 +120,31 @@ MARK_RETRY = (
     "UPDATE main.dead_letter_queue SET retry_count = retry_count + 1, last_retry_at = ? "
     "WHERE id = ?"
 )
+
+# Finding
+
+# One condition for each field of a filter that SQL can decide. `lower` folds ASCII letters alone;
+# TEXT that is not UTF-8 is compared as its bytes.
+_FITS = {
+    "error": (
+        "typeof(error_message) IN ('text', 'blob') AND instr(lower(error_message), lower(?)) > 0"
+    ),
+    "event_type": (
+        "CASE typeof(event_bytes) WHEN 'blob' THEN substr(event_bytes, 1, ?) = ? "
+        "WHEN 'text' THEN instr(event_bytes, ?) = 1 END"
+    ),
+    "min_retry_count": "typeof(retry_count) = 'integer' AND retry_count >= ?",
+    "max_retry_count": "typeof(retry_count) = 'integer' AND retry_count <= ?",
+}
+
+
+def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
+    """Ids ascending, and `failed_at` on demand, of rows that fit each of `fields`, in order."""
+    table = "permanent_failures" if parked else "dead_letter_queue"
+    columns = "id, failed_at" if with_failed_at else "id"
+    where = f"WHERE {' AND '.join(_FITS[field] for field in fields)} " if fields else ""
+    return f"SELECT {columns} FROM main.{table} {where}ORDER BY id"
+
 
 # A drain
 
@@ -244,6 +271,7 @@ CLAIM = (
     "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch "
     "WHERE c.drainer = excluded.drainer"
 )
+CLAIMING = "SELECT DISTINCT drainer FROM main.azoth_dlq_claims"
 CLAIMED_BY_OTHERS = (
     "SELECT letter_id, batch, drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
 )
