@@ -33,10 +33,10 @@ from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
     MemoryDatabase,
-    MemoryFault,
     ParkedRow,
     Row,
     Tables,
+    is_fault,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -238,7 +238,7 @@ class MemoryStore(MemoryClaims):
         return self._connection.tables.letters != self._before_letter.letters
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
-        if isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault):
+        if is_fault(error):
             self._connection.guarded = False
             raise StorageFault(str(error))
         self._leave_handler()
@@ -259,11 +259,7 @@ class MemoryStore(MemoryClaims):
             self._record(attempt)
         for parking in settlement.parked:
             self._park(parking)
-        self._end_claims(settlement)
-        if settlement.stopped_at is not None:
-            tables.stopped_at = settlement.stopped_at
-        elif settlement.resumed:
-            tables.stopped_at = None
+        self._settle_drain(settlement)
 
     def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:

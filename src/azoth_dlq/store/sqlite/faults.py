@@ -96,6 +96,15 @@ def as_fault(error: BaseException, where: str, context: str = "") -> StorageFaul
     return StorageFault(f"{explain(error, where)}{context}", transient=transient)
 
 
+def check_no_fault(error: BaseException | None, where: str, handler: str) -> None:
+    """Errors: StorageFault where what the handler raised is a fault of the database, or was raised
+    from one."""
+    fault = None if error is None else fault_within(error)
+    if fault is not None:
+        context = f"; met in {handler}: if it was of another database, catch it there"
+        raise as_fault(fault, where, context)
+
+
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Errors of SQLite within are raised as `explain` gives them."""

@@ -28,9 +28,9 @@ from azoth_dlq.store.sqlite.claims import DrainClaims
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
     as_fault,
+    check_no_fault,
     explain,
     explained,
-    fault_within,
     is_fault,
     primary_code,
     told_to_engine,
@@ -266,15 +266,9 @@ class SqliteStore(SqliteQueue):
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         self._guard.active = False
-        if error is not None and (fault := fault_within(error)) is not None:
-            context = (
-                f"; met in the handler of letter {self._isolation.letter}: if it was of another "
-                "database, catch it there"
-            )
-            raise as_fault(fault, self.where, context)
-        left_open.check_not_closed(
-            self._connection, f"the handler of letter {self._isolation.letter}"
-        )
+        handler = f"the handler of letter {self._isolation.letter}"
+        check_no_fault(error, self.where, handler)
+        left_open.check_not_closed(self._connection, handler)
         if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
         if not self._isolation.holds(unless):
@@ -369,8 +363,7 @@ class SqliteStore(SqliteQueue):
         self._reader.rest()
         with told_to_engine(self.where):
             complaint = left_open.end_open_transaction(self._connection)
-        if error is not None and (fault := fault_within(error)) is not None:
-            raise as_fault(fault, self.where, "; met in a handler outside a transaction")
+        check_no_fault(error, self.where, "the handler")
         return complaint
 
     # What a group is made of
