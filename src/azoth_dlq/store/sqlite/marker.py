@@ -57,9 +57,7 @@ class Marker:
         self._boot = _boot_id()
         self._identity = identity
         self._nonce = -1  # of our group; no nonce is negative
-        self._map: mmap.mmap | bytearray = (
-            _map_beside(database) if database else bytearray(_SIZE)
-        )
+        self._map: mmap.mmap | bytearray = _map_beside(database) if database else bytearray(_SIZE)
         self.slots = memoryview(self._map).cast("q")
 
     def unmark(self) -> None:

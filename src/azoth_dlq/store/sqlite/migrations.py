@@ -86,7 +86,7 @@ NOT_BEFORE = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_not_before
     ON dead_letter_queue(coalesce({sql.NOT_BEFORE.format(t="")}, -1))
     WHERE azoth_not_before IS NOT NULL"""
 RECORD = "INSERT INTO main.azoth_dlq_migrations (number, name, needs) VALUES (?, ?, ?)"
-APPLIED = "SELECT number, name, needs FROM main.azoth_dlq_migrations"
+APPLIED = "SELECT +number, +name, +needs FROM main.azoth_dlq_migrations"
 
 
 class Migration(NamedTuple):

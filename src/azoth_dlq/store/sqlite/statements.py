@@ -2,7 +2,8 @@
 
 Tables are named with their schema, so that a TEMP table of the same name hides nothing. Texts that
 end or nest a transaction carry a comment: the statement cache goes by text, and no handler's own
-COMMIT may be taken for ours.
+COMMIT may be taken for ours. A column that is read stands there as `+column`: an expression has no
+declared type, so that converters of the connection's owner (`detect_types`) leave it alone.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ BUSY_TIMEOUT = "PRAGMA busy_timeout"
 WAL_AUTOCHECKPOINT = "PRAGMA main.wal_autocheckpoint"
 CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
 
-TABLES = "SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view')"
-COLUMNS = "SELECT name FROM pragma_table_info(?, 'main')"
+TABLES = "SELECT +name FROM main.sqlite_master WHERE type IN ('table', 'view')"
+COLUMNS = "SELECT +name FROM pragma_table_info(?, 'main')"
 
 # A handler's "not before" counts only while count and time of the last try are as it left them.
 NOT_BEFORE = (
@@ -77,26 +78,26 @@ BY_ERROR = (
 
 def read_letters(ids: int | None, *, migrated: bool) -> str:
     """Columns of `FailedEvent`; newest first, or those of `ids` ids by id; then a limit."""
-    last_error = "azoth_last_error" if migrated else "NULL"
+    last_error = "+azoth_last_error" if migrated else "NULL"
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
-        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, last_retry_at, "
-        f"{last_error}, {_not_before(migrated=migrated)} FROM main.dead_letter_queue {where}"
-        "ORDER BY id DESC LIMIT ?"
+        "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
+        f"+last_retry_at, {last_error}, {_not_before(migrated=migrated)} "
+        f"FROM main.dead_letter_queue {where}ORDER BY id DESC LIMIT ?"
     )
 
 
 def read_parked(ids: int | None, *, migrated: bool) -> str:
     """Columns of `PermanentFailure`; newest first, or those of `ids` ids by id; then a limit."""
     extra = (
-        "azoth_dead_letter_id, azoth_last_retry_at, azoth_last_error, azoth_reason"
+        "+azoth_dead_letter_id, +azoth_last_retry_at, +azoth_last_error, +azoth_reason"
         if migrated
         else "NULL, NULL, NULL, NULL"
     )
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
-        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, "
-        f"marked_permanent_at, {extra} FROM main.permanent_failures {where}"
+        "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
+        f"+marked_permanent_at, {extra} FROM main.permanent_failures {where}"
         "ORDER BY id DESC LIMIT ?"
     )
 
@@ -105,7 +106,7 @@ def delete(ids: int, *, parked: bool) -> str:
     return f"{CLEAR[parked]} WHERE id IN ({_places(ids)})"
 
 
-PARKED_ORIGIN = "SELECT azoth_dead_letter_id, failed_at FROM main.permanent_failures WHERE id = ?"
+PARKED_ORIGIN = "SELECT +azoth_dead_letter_id, +failed_at FROM main.permanent_failures WHERE id = ?"
 # The old id again where it is free: NULL lets SQLite choose a new one.
 REQUEUE = (
     "INSERT INTO main.dead_letter_queue "
@@ -123,8 +124,10 @@ MARK_RETRY = (
 
 
 def candidates(*, migrated: bool, with_error: bool) -> str:
-    last = f"{_not_before(migrated=migrated)}{', error_message' if with_error else ''}"
-    return f"SELECT id, retry_count, failed_at, last_retry_at, {last} FROM main.dead_letter_queue"
+    last = f"{_not_before(migrated=migrated)}{', +error_message' if with_error else ''}"
+    return (
+        f"SELECT +id, +retry_count, +failed_at, +last_retry_at, {last} FROM main.dead_letter_queue"
+    )
 
 
 # RECORDED and ALONE of the port, as bits.
@@ -133,24 +136,31 @@ _NOTES = (
     "+ 2 * (d.azoth_alone IS NOT NULL)"
 )
 
+# Of TEXT, which sorts before every BLOB, length() counts the characters before the first NUL; a
+# BLOB's reads none of it.
+_LONGER = (
+    "length(d.event_bytes) > {size} "
+    "OR d.event_bytes < x'' AND length(CAST(d.event_bytes AS BLOB)) > {size}"
+)
+
 
 def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     """Rows of `ids` ids in the order given. The CTE drives the join (CROSS JOIN fixes that), so the
     order is the callers', and 500 letters cost one statement."""
     verified = (
-        f"d.failed_at, d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
+        f"+d.failed_at, +d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
         if verify
         else ""
     )
     event = (
-        "d.event_bytes"
+        "+d.event_bytes"
         if inline is None
-        else f"iif(length(d.event_bytes) > {int(inline)}, NULL, d.event_bytes)"
+        else f"iif({_LONGER.format(size=int(inline))}, NULL, d.event_bytes)"
     )
     values = ",".join(["(?)"] * ids)
     return (
         f"WITH wanted(id) AS (VALUES {values}) "
-        f"SELECT d.id, d.retry_count, {verified}{_NOTES}, d.event_id, {event} "
+        f"SELECT +d.id, +d.retry_count, {verified}{_NOTES}, +d.event_id, {event} "
         "FROM wanted CROSS JOIN main.dead_letter_queue AS d ON d.id = wanted.id"
     )
 
@@ -178,5 +188,11 @@ def count_of(ids: int) -> str:
     return f"{COUNT[False]} WHERE id IN ({_places(ids)})"
 
 
-GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
+# SQLite tells an AUTOINCREMENT that has no more numbers as a full disk.
+WITHOUT_FREE_IDS = (
+    "SELECT +name FROM main.sqlite_sequence WHERE seq = 9223372036854775807 "
+    "AND name IN ('dead_letter_queue', 'permanent_failures')"
+)
+
+GET_STATE = "SELECT +value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"

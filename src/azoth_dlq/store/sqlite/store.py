@@ -32,7 +32,7 @@ from azoth_dlq.store.sqlite.faults import (
     told_to_engine,
 )
 from azoth_dlq.store.sqlite.marker import Marker
-from azoth_dlq.store.sqlite.migrations import migrate
+from azoth_dlq.store.sqlite.migrations import inspect, migrate
 from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.session import (
@@ -170,7 +170,8 @@ class SqliteStore(SqliteQueue):
 
     def _prepare_file(self) -> None:
         try:
-            if not self._schema_now().migrated:
+            # Looked up anew, and under the lock: another program may have migrated the file since.
+            if not inspect(self._connection).migrated:
                 # In a transaction of its own: it must outlive a group that is lost.
                 migrate(self._connection)
                 self._execute(sql.COMMIT)
@@ -314,7 +315,7 @@ class SqliteStore(SqliteQueue):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            return StorageFault(str(explain(error, self.where)))
+            return StorageFault(str(self._explain(error)))
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
