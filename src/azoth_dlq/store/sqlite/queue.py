@@ -26,6 +26,7 @@ from azoth_dlq.types import FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
 SETTINGS = "settings"
+_NUMBERED_TABLES = ("dead_letter_queue", "permanent_failures")
 
 
 def second_text(instant: int) -> str:
@@ -220,7 +221,7 @@ class SqliteQueue:
         """As `explain`; a table that has no more ids is told from a full disk."""
         if primary_code(error) == sqlite3.SQLITE_FULL:
             with suppress(StorageError):  # it may be damaged, too, or without such tables
-                for (table,) in self._query(sql.WITHOUT_FREE_IDS):
+                for (table,) in self._query(sql.WITHOUT_FREE_IDS, _NUMBERED_TABLES):
                     return ids_used_up(error, self.where, text_of(table))
         return explain(error, self.where)
 

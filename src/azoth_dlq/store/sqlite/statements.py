@@ -190,8 +190,7 @@ def count_of(ids: int) -> str:
 
 # SQLite tells an AUTOINCREMENT that has no more numbers as a full disk.
 WITHOUT_FREE_IDS = (
-    "SELECT +name FROM main.sqlite_sequence WHERE seq = 9223372036854775807 "
-    "AND name IN ('dead_letter_queue', 'permanent_failures')"
+    "SELECT +name FROM main.sqlite_sequence WHERE seq = 9223372036854775807 AND name IN (?, ?)"
 )
 
 GET_STATE = "SELECT +value FROM main.azoth_dlq_state WHERE key = ?"
