@@ -83,7 +83,7 @@ WAITING = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_waiting
 NOT_BEFORE = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_not_before
     ON dead_letter_queue({sql.WAITING_UNTIL}) WHERE {sql.IS_PUT_OFF}"""
 RECORD = "INSERT INTO main.azoth_dlq_migrations (number, name, needs) VALUES (?, ?, ?)"
-APPLIED = "SELECT number, name, needs FROM main.azoth_dlq_migrations"
+APPLIED = "SELECT +number, +name, +needs FROM main.azoth_dlq_migrations"
 
 
 class Migration(NamedTuple):

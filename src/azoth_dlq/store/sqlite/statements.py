@@ -2,7 +2,8 @@
 
 Tables are named with their schema, so that a TEMP table of the same name hides nothing. Texts that
 end or nest a transaction carry a comment: the statement cache goes by text, and no handler's own
-COMMIT may be taken for ours.
+COMMIT may be taken for ours. A column that is read stands there as `+column`: an expression has no
+declared type, so that converters of the connection's owner (`detect_types`) leave it alone.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ BUSY_TIMEOUT = "PRAGMA busy_timeout"
 WAL_AUTOCHECKPOINT = "PRAGMA main.wal_autocheckpoint"
 CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
 
-TABLES = "SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view')"
-COLUMNS = "SELECT name FROM pragma_table_info(?, 'main')"
+TABLES = "SELECT +name FROM main.sqlite_master WHERE type IN ('table', 'view')"
+COLUMNS = "SELECT +name FROM pragma_table_info(?, 'main')"
 
 # A handler's "not before" counts only while count and time of the last try are as it left them.
 NOT_BEFORE = (
@@ -79,26 +80,26 @@ BY_ERROR = (
 
 def read_letters(ids: int | None, *, migrated: bool) -> str:
     """Columns of `FailedEvent`; newest first, or those of `ids` ids by id; then a limit."""
-    last_error = "azoth_last_error" if migrated else "NULL"
+    last_error = "+azoth_last_error" if migrated else "NULL"
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
-        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, last_retry_at, "
-        f"{last_error}, {_not_before(migrated=migrated)} FROM main.dead_letter_queue {where}"
-        "ORDER BY id DESC LIMIT ?"
+        "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
+        f"+last_retry_at, {last_error}, {_not_before(migrated=migrated)} "
+        f"FROM main.dead_letter_queue {where}ORDER BY id DESC LIMIT ?"
     )
 
 
 def read_parked(ids: int | None, *, migrated: bool) -> str:
     """Columns of `PermanentFailure`; newest first, or those of `ids` ids by id; then a limit."""
     extra = (
-        "azoth_dead_letter_id, azoth_last_retry_at, azoth_last_error, azoth_reason"
+        "+azoth_dead_letter_id, +azoth_last_retry_at, +azoth_last_error, +azoth_reason"
         if migrated
         else "NULL, NULL, NULL, NULL"
     )
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
-        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, "
-        f"marked_permanent_at, {extra} FROM main.permanent_failures {where}"
+        "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
+        f"+marked_permanent_at, {extra} FROM main.permanent_failures {where}"
         "ORDER BY id DESC LIMIT ?"
     )
 
@@ -107,7 +108,7 @@ def delete(ids: int, *, parked: bool) -> str:
     return f"{CLEAR[parked]} WHERE id IN ({_places(ids)})"
 
 
-PARKED_ORIGIN = "SELECT azoth_dead_letter_id, failed_at FROM main.permanent_failures WHERE id = ?"
+PARKED_ORIGIN = "SELECT +azoth_dead_letter_id, +failed_at FROM main.permanent_failures WHERE id = ?"
 # The old id again where it is free: NULL lets SQLite choose a new one. That id may be one that
 # polls have passed, so the letter is put among those that they look at in any case.
 REQUEUE = (
@@ -143,7 +144,7 @@ _FITS = {
 def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
     """Ids ascending, and `failed_at` on demand, of rows that fit each of `fields`, in order."""
     table = "permanent_failures" if parked else "dead_letter_queue"
-    columns = "id, failed_at" if with_failed_at else "id"
+    columns = "+id, +failed_at" if with_failed_at else "+id"
     where = f"WHERE {' AND '.join(_FITS[field] for field in fields)} " if fields else ""
     return f"SELECT {columns} FROM main.{table} {where}ORDER BY id"
 
@@ -153,9 +154,9 @@ def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
 
 def candidates(*, migrated: bool, with_error: bool, among: str = "") -> str:
     """`among`: one of the `AMONG_…` clauses, or `among_ids`."""
-    last = f"{_not_before(migrated=migrated)}{', error_message' if with_error else ''}"
+    last = f"{_not_before(migrated=migrated)}{', +error_message' if with_error else ''}"
     return (
-        f"SELECT id, retry_count, failed_at, last_retry_at, {last} "
+        f"SELECT +id, +retry_count, +failed_at, +last_retry_at, {last} "
         f"FROM main.dead_letter_queue {among}"
     )
 
@@ -170,24 +171,31 @@ _NOTES = (
     "+ 2 * (d.azoth_alone IS NOT NULL)"
 )
 
+# Of TEXT, which sorts before every BLOB, length() counts the characters before the first NUL; a
+# BLOB's reads none of it.
+_LONGER = (
+    "length(d.event_bytes) > {size} "
+    "OR d.event_bytes < x'' AND length(CAST(d.event_bytes AS BLOB)) > {size}"
+)
+
 
 def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     """Rows of `ids` ids in the order given. The CTE drives the join (CROSS JOIN fixes that), so the
     order is the callers', and 500 letters cost one statement."""
     verified = (
-        f"d.failed_at, d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
+        f"+d.failed_at, +d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
         if verify
         else ""
     )
     event = (
-        "d.event_bytes"
+        "+d.event_bytes"
         if inline is None
-        else f"iif(length(d.event_bytes) > {int(inline)}, NULL, d.event_bytes)"
+        else f"iif({_LONGER.format(size=int(inline))}, NULL, d.event_bytes)"
     )
     values = ",".join(["(?)"] * ids)
     return (
         f"WITH wanted(id) AS (VALUES {values}) "
-        f"SELECT d.id, d.retry_count, {verified}{_NOTES}, d.event_id, {event} "
+        f"SELECT +d.id, +d.retry_count, {verified}{_NOTES}, +d.event_id, {event} "
         "FROM wanted CROSS JOIN main.dead_letter_queue AS d ON d.id = wanted.id"
     )
 
@@ -216,6 +224,11 @@ PARK = (
 def count_of(ids: int) -> str:
     return f"{COUNT[False]} WHERE id IN ({_places(ids)})"
 
+
+# SQLite tells an AUTOINCREMENT that has no more numbers as a full disk.
+WITHOUT_FREE_IDS = (
+    "SELECT +name FROM main.sqlite_sequence WHERE seq = 9223372036854775807 AND name IN (?, ?)"
+)
 
 KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
 
@@ -253,7 +266,7 @@ SWEEP = (
 def read_history(*, parked: bool) -> str:
     """Columns of `AttemptRecord` of one letter, oldest first."""
     return (
-        "SELECT at, outcome, error_type, message, traceback, duration "
+        "SELECT +at, +outcome, +error_type, +message, +traceback, +duration "
         f"FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} = ? ORDER BY id"
     )
 
@@ -263,7 +276,7 @@ def delete_history(ids: int | None, *, parked: bool) -> str:
     return f"DELETE FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} {which}"
 
 
-GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
+GET_STATE = "SELECT +value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
 DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
 
@@ -272,7 +285,7 @@ DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
 JOURNAL_IN_MEMORY = "PRAGMA journal_mode = MEMORY"
 BEGIN_EXCLUSIVE = "BEGIN EXCLUSIVE"
 QUERY_ONLY = "PRAGMA query_only = ON"
-DRAINERS = "SELECT name, host, pid, since FROM main.azoth_dlq_drainers ORDER BY since, name"
+DRAINERS = "SELECT +name, +host, +pid, +since FROM main.azoth_dlq_drainers ORDER BY since, name"
 SET_DRAINER = (
     "INSERT OR REPLACE INTO main.azoth_dlq_drainers (name, host, pid, since) VALUES (?, ?, ?, ?)"
 )
@@ -283,9 +296,9 @@ CLAIM = (
     "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch "
     "WHERE c.drainer = excluded.drainer"
 )
-CLAIMING = "SELECT DISTINCT drainer FROM main.azoth_dlq_claims"
+CLAIMING = "SELECT DISTINCT +drainer FROM main.azoth_dlq_claims"
 CLAIMED_BY_OTHERS = (
-    "SELECT letter_id, batch, drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
+    "SELECT +letter_id, +batch, +drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
 )
 
 
@@ -321,7 +334,7 @@ NEXT_COUNT = (
     f"WHERE {IS_WAITING} AND {WAITING_COUNT} > ? ORDER BY {WAITING_COUNT} LIMIT 1"
 )
 NEXT_BASE = (
-    "SELECT azoth_base FROM main.dead_letter_queue "
+    "SELECT +azoth_base FROM main.dead_letter_queue "
     f"WHERE {_WAITING} AND {WAITING_COUNT} = ? AND azoth_base > ? ORDER BY azoth_base LIMIT 1"
 )
 NEXT_PUT_OFF = (
@@ -331,7 +344,7 @@ NEXT_PUT_OFF = (
 HIGHEST_ID = "SELECT max(id) FROM main.dead_letter_queue"
 # Ids up to the sequence are never given again by AUTOINCREMENT, which alone keeps one.
 HAS_SEQUENCES = "SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'"
-SEQUENCE = "SELECT seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
+SEQUENCE = "SELECT +seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
 
 # Rows that are in no index, or stand at -1 though they can be read.
 _NOT_NOTED = (
@@ -342,7 +355,7 @@ _NOT_NOTED = (
 
 def _not_noted_where(among: str, order: str = "") -> str:
     return (
-        "SELECT id, failed_at, last_retry_at FROM main.dead_letter_queue "
+        "SELECT +id, +failed_at, +last_retry_at FROM main.dead_letter_queue "
         f"WHERE {among} AND {_NOT_NOTED} {order} LIMIT ?"
     )
 

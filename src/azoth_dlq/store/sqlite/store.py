@@ -17,6 +17,7 @@ from azoth_dlq.store.base import (
     Forked,
     Opened,
     Settlement,
+    StorageFault,
     Suspects,
     TransactionLost,
 )
@@ -27,7 +28,6 @@ from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
 from azoth_dlq.store.sqlite.claims import DrainClaims
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
-    as_fault,
     check_no_fault,
     explain,
     explained,
@@ -36,7 +36,7 @@ from azoth_dlq.store.sqlite.faults import (
     told_to_engine,
 )
 from azoth_dlq.store.sqlite.marker import Marker
-from azoth_dlq.store.sqlite.migrations import migrate
+from azoth_dlq.store.sqlite.migrations import inspect, migrate
 from azoth_dlq.store.sqlite.presence import Presence
 from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
@@ -204,7 +204,8 @@ class SqliteStore(SqliteQueue):
 
     def _prepare_file(self) -> None:
         try:
-            if not self._schema_now().migrated:
+            # Looked up anew, and under the lock: another program may have migrated the file since.
+            if not inspect(self._connection).migrated:
                 # In a transaction of its own: it must outlive a group that is lost.
                 migrate(self._connection)
                 self._execute(sql.COMMIT)
@@ -378,7 +379,9 @@ class SqliteStore(SqliteQueue):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            return as_fault(error, self.where)
+            explained = self._explain(error)
+            transient = isinstance(explained, StorageError) and explained.transient
+            return StorageFault(str(explained), transient=transient)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
