@@ -141,7 +141,7 @@ class DeadLetterQueue:
     def history(self, letter_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         """The attempts kept of a dead letter, or (`parked`) of a permanent failure by its own id,
         oldest first."""
-        return self._store.history(_checked_id(letter_id), parked=parked)
+        return self._store.history(checked_id(letter_id), parked=parked)
 
     # Permanent failures
 

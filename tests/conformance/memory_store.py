@@ -28,6 +28,7 @@ from azoth_dlq.store.base import (
 )
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 from tests.conformance.fitting import fits
+from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
     MemoryDatabase,
@@ -40,14 +41,13 @@ from tests.conformance.memory_database import (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class MemoryStore:
+class MemoryStore(MemoryClaims):
     """Dead letters of a database in memory; several stores may share one."""
 
     def __init__(self, database: MemoryDatabase | None = None) -> None:
-        self._connection = MemoryConnection(MemoryDatabase() if database is None else database)
+        super().__init__(MemoryConnection(MemoryDatabase() if database is None else database))
         self._database = self._connection.database
         self._draining = False
-        self._settings: str | None = None
         self._history_limit = 0
         self._foreign_commits = -1
         self._charging = False
@@ -138,7 +138,14 @@ class MemoryStore:
         tables = self._connection.tables
         texts = Counter(_text(row.error_message)[:200] for row in tables.letters.values())
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
-        return Figures(len(tables.letters), len(tables.parked), commonest[:errors], tables.settings)
+        return Figures(
+            len(tables.letters),
+            len(tables.parked),
+            commonest[:errors],
+            tables.settings,
+            [who for name, who in tables.drainers.items() if name in self._database.alive],
+            tables.stopped_at,
+        )
 
     # A drain
 
@@ -149,12 +156,13 @@ class MemoryStore:
         if self._connection.in_transaction:
             raise InvalidStateError("a transaction is open")
         self._draining = True
-        self._settings = settings.settings
         self._history_limit = settings.history_limit
+        self._enter(settings)
         try:
             yield
         finally:
             self.end(commit=False)
+            self._leave()
             self._draining = False
 
     @contextmanager
@@ -166,6 +174,7 @@ class MemoryStore:
 
     def begin(self) -> Opened:
         self._connection.begin()
+        self._announce()
         unchanged = (
             self._foreign_commits == self._connection.foreign_commits
             and not self._connection.touched_queue
@@ -174,7 +183,6 @@ class MemoryStore:
         if self._charging:
             return Opened(unchanged, (self._database.in_hand,))
         self._group = self._connection.tables.group = object()
-        self._connection.tables.settings = self._settings
         self._before_letter = self._connection.tables.copy()
         return Opened(unchanged)
 
@@ -217,9 +225,23 @@ class MemoryStore:
         return self._connection.violation
 
     def settle(self, settlement: Settlement) -> None:
-        letters = self._connection.tables.letters
+        tables = self._connection.tables
         for letter_id in settlement.acked:
-            letters.pop(letter_id, None)
+            tables.letters.pop(letter_id, None)
+        self._put_off(tables.letters, settlement)
+        for letter_id in tables.letters.keys() & settlement.alone:
+            tables.letters[letter_id] = tables.letters[letter_id]._replace(alone=True)
+        for attempt in settlement.history:
+            self._record(attempt)
+        for parking in settlement.parked:
+            self._park(parking)
+        self._end_claims(settlement)
+        if settlement.stopped_at is not None:
+            tables.stopped_at = settlement.stopped_at
+        elif settlement.resumed:
+            tables.stopped_at = None
+
+    def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:
             state = (retry.retry_count, _microsecond_text(retry.last_retry_at))
             if retry.id in letters:
@@ -237,12 +259,6 @@ class MemoryStore:
                 letters[snoozed.id] = row._replace(
                     not_before=snoozed.not_before, not_before_of=state
                 )
-        for letter_id in letters.keys() & settlement.alone:
-            letters[letter_id] = letters[letter_id]._replace(alone=True)
-        for attempt in settlement.history:
-            self._record(attempt)
-        for parking in settlement.parked:
-            self._park(parking)
 
     def end(self, *, commit: bool) -> None:
         self._connection.guarded = False
@@ -379,4 +395,4 @@ def _permanent_failure(parked_id: int, parked: ParkedRow) -> PermanentFailure:
     )
 
 
-_: Groups = MemoryStore()  # type: ignore[assignment]
+_: Store = MemoryStore()

@@ -89,9 +89,7 @@ class Run:
     def _drain(self) -> float:
         """One drain; how many seconds to rest after it."""
         began = monotonic()
-        is_full = (
-            self._looked_at_all is None or began - self._looked_at_all >= _FULL_LOOK_SECONDS
-        )
+        is_full = self._looked_at_all is None or began - self._looked_at_all >= _FULL_LOOK_SECONDS
         drain = Drain(self._store, self._registry, self._config, self._around)
         try:
             report = drain.run(Look(suspects=not is_full), until=began + self._interval)

@@ -342,7 +342,8 @@ class Claims(Protocol):
         """Within a group: letters in the hands of other drains."""
 
     def abandoned(self) -> Abandoned:
-        """Within a group: claims of drains whose process died. Settle them in it."""
+        """Within a group: claims of drains whose process died, to be settled in it. Those of
+        drains that ended otherwise without settling them just end."""
 
     def reader(self) -> Any:
         """A connection that only reads, for handlers outside a transaction. Errors:

@@ -18,11 +18,13 @@ from azoth_dlq.store.sqlite import finding, history
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explained
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
+from azoth_dlq.store.sqlite.presence import drainers
 from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, text_of
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
 SETTINGS = "settings"
+STOPPED = "stopped"
 
 
 def second_text(instant: int) -> str:
@@ -162,14 +164,22 @@ class SqliteQueue:
     def figures(self, errors: int = 0) -> Figures:
         schema = self._known_schema()
         by_error: list[tuple[str, int]] = []
-        settings = None
         if schema.has_queue:
             rows = self._query(sql.BY_ERROR, (errors,))
             by_error = [(text_of(text), count) for text, count in rows]
-        if schema.migrated:
-            stored = self._query(sql.GET_STATE, (SETTINGS,))
-            settings = text_of(stored[0][0]) if stored else None
-        return Figures(self._count(), self._count(parked=True), by_error, settings)
+        counts = (self._count(), self._count(parked=True), by_error)
+        if not schema.migrated:
+            return Figures(*counts, settings=None)
+        settings = self._query(sql.GET_STATE, (SETTINGS,))
+        stopped = self._query(sql.GET_STATE, (STOPPED,))
+        with explained(self.where):
+            draining = drainers(self._connection, self._database_file())
+        return Figures(
+            *counts,
+            settings=text_of(settings[0][0]) if settings else None,
+            draining=draining,
+            stopped_at=stopped[0][0] if stopped else None,
+        )
 
     @contextmanager
     def together(self) -> Iterator[None]:

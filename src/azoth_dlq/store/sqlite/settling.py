@@ -13,7 +13,7 @@ from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import CommitRefused, Parking, Retry, Settlement
 from azoth_dlq.store.sqlite import history
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.queue import chunks, second_text
+from azoth_dlq.store.sqlite.queue import STOPPED, chunks, second_text
 
 
 def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) -> None:
@@ -28,6 +28,10 @@ def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) ->
     # Before letters are parked, so that their last attempt goes with them.
     history.record(cursor, settlement.history, history_limit)
     _park(cursor, settlement.parked)
+    if settlement.stopped_at is not None:
+        cursor.execute(sql.SET_STATE, (STOPPED, settlement.stopped_at))
+    elif settlement.resumed:
+        cursor.execute(sql.DELETE_STATE, (STOPPED,))
 
 
 def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:

@@ -253,3 +253,31 @@ def delete_history(ids: int | None, *, parked: bool) -> str:
 
 GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
+DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
+
+# Who drains, and which letters are in whose hands
+
+JOURNAL_IN_MEMORY = "PRAGMA journal_mode = MEMORY"
+BEGIN_EXCLUSIVE = "BEGIN EXCLUSIVE"
+QUERY_ONLY = "PRAGMA query_only = ON"
+DRAINERS = "SELECT name, host, pid, since FROM main.azoth_dlq_drainers ORDER BY since, name"
+SET_DRAINER = (
+    "INSERT OR REPLACE INTO main.azoth_dlq_drainers (name, host, pid, since) VALUES (?, ?, ?, ?)"
+)
+DELETE_DRAINER = "DELETE FROM main.azoth_dlq_drainers WHERE name = ?"
+# Again by the same drain: singly after all. A claim of another stays as it is.
+CLAIM = (
+    "INSERT INTO main.azoth_dlq_claims AS c (letter_id, drainer, batch) VALUES (?, ?, ?) "
+    "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch "
+    "WHERE c.drainer = excluded.drainer"
+)
+CLAIMING = "SELECT DISTINCT drainer FROM main.azoth_dlq_claims"
+CLAIMED_BY_OTHERS = (
+    "SELECT letter_id, batch, drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
+)
+
+
+def delete_claims(ids: int, *, of_drainer: bool) -> str:
+    """Of `ids` letters; `of_drainer`: where it is the one whose name comes after them."""
+    drainer = " AND drainer = ?" if of_drainer else ""
+    return f"DELETE FROM main.azoth_dlq_claims WHERE letter_id IN ({_places(ids)}){drainer}"

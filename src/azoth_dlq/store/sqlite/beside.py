@@ -1,0 +1,18 @@
+"""Files beside the database, with its mode and owner: who drains it may use them, too."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def create_beside(database: str, path: str, flags: int) -> int:
+    """Make a file that is not there; its descriptor. Errors: OSError."""
+    like = Path(database).stat()
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, stat.S_IMODE(like.st_mode))
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    return descriptor
