@@ -152,7 +152,7 @@ class SqliteStore(SqliteQueue):
         self._check_process()
         self._check_at_rest()
         with told_to_engine(self.where), raw_text(self._connection):
-            done = self._waiting.catch_up(self._schema_now())
+            done = self._waiting.catch_up()
             self._checkpoint(at_least=CHECKPOINT_BYTES)
             return done
 
