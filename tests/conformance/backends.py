@@ -122,8 +122,9 @@ class Backend(ABC):
         """A handler outside a transaction begins one."""
 
     @abstractmethod
-    def die_in(self, letter_id: int) -> None:
-        """A process that drains the same letters dies while it has this one in hand."""
+    def die_in(self, letter_id: int, *batch: int) -> None:
+        """A process that drains the same letters dies while it has this one in hand, or a batch
+        that begins with it."""
 
 
 class MemoryBackend(Backend):
@@ -198,10 +199,12 @@ class MemoryBackend(Backend):
         yield
         self.database.readers -= 1
 
-    def die_in(self, letter_id: int) -> None:
+    def die_in(self, letter_id: int, *batch: int) -> None:
         another = MemoryStore(self.database)
         another.begin()
         another.isolate(letter_id)
+        for member in (letter_id, *batch) if batch else ():
+            another.join(member)
         another.connection.write(letter_id)
         # Its death frees the lock and nothing else.
         self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
@@ -325,11 +328,12 @@ class SqliteBackend(Backend):
             another.execute("SELECT count(*) FROM effects").fetchall()
             yield
 
-    def die_in(self, letter_id: int) -> None:
+    def die_in(self, letter_id: int, *batch: int) -> None:
         self._die(
             "store.isolate(ids[0])\n"
-            "    store.connection.execute('INSERT INTO effects VALUES (?)', ids)\n",
-            [letter_id],
+            "    all(map(store.join, ids if len(ids) > 1 else []))\n"
+            "    store.connection.execute('INSERT INTO effects VALUES (?)', ids[:1])\n",
+            [letter_id, *batch],
         )
 
     @contextmanager

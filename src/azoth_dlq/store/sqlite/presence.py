@@ -21,7 +21,7 @@ from pathlib import Path
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.beside import create_beside
+from azoth_dlq.store.sqlite.beside import create_beside, may_pass
 from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.faults import NOT_A_DATABASE_CODES, explained, primary_code
 from azoth_dlq.store.sqlite.raw import own_cursor, read, text_of
@@ -79,7 +79,8 @@ class Presence:
         except OSError as error:
             raise StorageError(
                 f"{path} cannot be made ({error.strerror}); a drain keeps a lock on it: its folder "
-                "must be writable"
+                "must be writable",
+                transient=may_pass(error),
             ) from error
         with explained(str(path)):
             lock = connect(path, "mode=rw", factory=sqlite3.Connection)
