@@ -141,7 +141,7 @@ _FITS = {
 def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
     """Ids ascending, and `failed_at` on demand, of rows that fit each of `fields`, in order."""
     table = "permanent_failures" if parked else "dead_letter_queue"
-    columns = "id, failed_at" if with_failed_at else "id"
+    columns = "+id, +failed_at" if with_failed_at else "+id"
     where = f"WHERE {' AND '.join(_FITS[field] for field in fields)} " if fields else ""
     return f"SELECT {columns} FROM main.{table} {where}ORDER BY id"
 
