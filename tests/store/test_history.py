@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -244,13 +244,14 @@ def test_a_verb_that_is_rolled_back_by_its_caller_keeps_the_history(
     drain(queue.store, failed(first, second), Settlement(parked=[Parking(second, NOW, "x")]))
     (parked,) = queue.permanent_failures()
     before = queue.connection.execute(ROWS).fetchall()
-    for verb in (
+    verbs: list[Callable[[], int]] = [
         lambda: queue.discard([first]),
         lambda: queue.discard([parked.id], parked=True),
         queue.clear,
         queue.clear_permanent_failures,
         lambda: queue.requeue([parked.id]),
-    ):
+    ]
+    for verb in verbs:
         queue.connection.execute("BEGIN")
         assert verb() == 1
         assert queue.connection.execute(ROWS).fetchall() != before

@@ -73,14 +73,16 @@ class Drain:
         )
         try:
             with ExitStack() as stack:
-                draining = self._store.draining(settings)
-                self._groups.turns.patiently(lambda: stack.enter_context(draining))
+                self._groups.turns.patiently(
+                    lambda: stack.enter_context(self._store.draining(settings))
+                )
                 self._work(look, limit, until)
         except ShutdownRequested:
             self._stopped = "shutdown"
         except (Busy, CommitRefused, StorageFault) as fault:
-            transient = getattr(fault, "transient", isinstance(fault, Busy))
-            raise StorageError(str(fault), report=self.report(), transient=transient) from fault
+            raise StorageError(
+                str(fault), report=self.report(), transient=fault.transient
+            ) from fault
         except StorageError as error:
             error.report = self.report()
             raise
@@ -118,7 +120,9 @@ class Drain:
         self._plan = plan
         letters = plan.letters
         if look.ids is not None:
-            self._tally.add({"skipped": len(set(look.ids)) - letters.examined}, [])
+            missing = len(set(look.ids)) - letters.examined
+            self._tally.add({"skipped": missing}, [])
+            self._metrics.record(skipped=missing)
         if plan.waiting is not None and look.ids is None:
             self._metrics.looked(
                 at=self._started_at,

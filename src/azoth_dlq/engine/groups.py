@@ -231,12 +231,14 @@ class Groups:
         can tell apart, are kept out of batches."""
         group = self.new_group()
         group.settlement.alone += dead.in_batch
-        for row in self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []:
-            if type(row[1]) is int:
-                group.charge_death(row, _DIED)
-                self._recovery.settled.add(row[0])
-                self._metrics.charged_death()
+        rows = self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []
+        charged = [row for row in rows if type(row[1]) is int]
+        for row in charged:
+            group.charge_death(row, _DIED)
         self.commit(group)
+        for row in charged:
+            self._recovery.settled.add(row[0])
+            self._metrics.charged_death()
 
     # Groups that were lost
 

@@ -107,7 +107,7 @@ class Run:
 
     def _survive(self, error: Busy | StorageFault | StorageError) -> None:
         """Where waiting may mend it. Errors: StorageError otherwise."""
-        if not getattr(error, "transient", True):
+        if not error.transient:
             if isinstance(error, StorageError):
                 error.report = self.report()
                 raise error

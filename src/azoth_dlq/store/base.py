@@ -177,6 +177,8 @@ class Suspects:
 class Busy(Exception):
     """Another program holds the store; nothing was done, ask again."""
 
+    transient = True  # waiting may mend it
+
 
 class TransactionLost(Exception):
     """The group's transaction is gone, with what it held.
@@ -200,6 +202,8 @@ class Forked(InvalidStateError):
 
 class CommitRefused(Exception):
     """The group cannot be written or committed because of what one of its letters did."""
+
+    transient = False
 
 
 class StorageFault(Exception):

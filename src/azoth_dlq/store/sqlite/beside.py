@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
+
+# What may pass by itself: a full disk, too many open files, and the like.
+_PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+)
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether waiting may mend it."""
+    return error.errno in _PASSING
 
 
 def create_beside(database: str, path: str, flags: int) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from azoth_dlq.errors import StorageError
-from azoth_dlq.store.sqlite.beside import create_beside
+from azoth_dlq.store.sqlite.beside import create_beside, may_pass
 
 _MAGIC = b"azothdlq"
 # Magic, boot id, identity of the database, nonce of the group, how many letters are in hand (of a
@@ -103,7 +103,8 @@ def _map_beside(database: str) -> mmap.mmap:
     except OSError as error:
         raise StorageError(
             f"{path} cannot be opened ({error.strerror}); the drain keeps the letter in hand "
-            "there: it must be an ordinary file that may be written, or not exist"
+            "there: it must be an ordinary file that may be written, or not exist",
+            transient=may_pass(error),
         ) from error
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.beside import create_beside
+from azoth_dlq.store.sqlite.beside import create_beside, may_pass
 from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.faults import NOT_A_DATABASE_CODES, explained, primary_code
 from azoth_dlq.store.sqlite.raw import own_cursor, read, text_of
@@ -64,8 +64,11 @@ class Presence:
     def leave(self) -> None:
         lock = _held.pop(self.name, None)
         if lock is not None:
+            # Before the lock is freed, so that nobody finds the file of a drain that died; Windows
+            # removes no file that is open.
+            _remove(path := _file_of(self._database, self.name))
             lock.close()
-            _remove(_file_of(self._database, self.name))
+            _remove(path)
 
     def _lock(self) -> sqlite3.Connection:
         path = _file_of(self._database, self.name)
@@ -76,7 +79,8 @@ class Presence:
         except OSError as error:
             raise StorageError(
                 f"{path} cannot be made ({error.strerror}); a drain keeps a lock on it: its folder "
-                "must be writable"
+                "must be writable",
+                transient=may_pass(error),
             ) from error
         with explained(str(path)):
             lock = connect(path, "mode=rw", factory=sqlite3.Connection)
