@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.store.base import (
     Abandoned,
     Busy,
