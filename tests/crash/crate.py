@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ TIMESTAMPS = re.compile(
 @dataclass
 class Seen:
     """Longest waits (seconds) and counts by verb; statements that were refused; what it read that
-    cannot be; events that it added and deleted; how often it retried letters that always fail."""
+    cannot be; events that it added, deleted, and retried as of tomorrow (so that they are not due);
+    how often it retried letters that always fail."""
 
     longest: dict[str, float] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class Seen:
     wrong: list[str] = field(default_factory=list)
     added: list[int] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
+    postponed: list[int] = field(default_factory=list)
     retried_failing: int = 0
 
 
@@ -91,11 +93,21 @@ class Crate:
         if row[2] == b"fails:":
             self.seen.retried_failing += done.rowcount
 
+    def postpone(self) -> None:
+        letter, event = self._one_that_ends()
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        if self._execute(RETRY, (tomorrow.isoformat(), letter)).rowcount == 1:
+            self.seen.postponed.append(event)
+
     def delete(self) -> None:
-        rows = [row for row in self._rows if row[2] != b"fails:"]
-        row = random.choice(rows or [(-1, -1)])
-        if self._execute(DELETE, (row[0],)).rowcount == 1:
-            self.seen.deleted.append(row[1])
+        letter, event = self._one_that_ends()
+        if self._execute(DELETE, (letter,)).rowcount == 1:
+            self.seen.deleted.append(event)
+
+    def _one_that_ends(self) -> tuple[int, int]:
+        """Id and event of a letter that was there when all were read, and is touched once."""
+        ending = [n for n, row in enumerate(self._rows) if row[2] != b"fails:"]
+        return self._rows.pop(random.choice(ending))[:2] if ending else (-1, -1)
 
     def count(self) -> None:
         self._execute(COUNT).fetchone()
@@ -116,9 +128,11 @@ class Crate:
         parked = [e for (e,) in self._execute("SELECT event_id FROM permanent_failures")]
         self._execute("COMMIT")
         self._check(rows)
-        if count != len(rows):
-            self.seen.wrong.append(f"{count} counted, {len(rows)} read")
-        places = [*(row[1] for row in rows), *effects, *parked, *self.seen.deleted]
+        postponed = self.seen.postponed
+        if count != len(rows) + len(postponed):
+            self.seen.wrong.append(f"{count} counted, {len(rows)} read, {len(postponed)} postponed")
+        read = [row[1] for row in rows]
+        places = [*read, *effects, *parked, *self.seen.deleted, *postponed]
         if self._events and sorted(places) != sorted(self._events):
             self.seen.wrong.append(f"{len(places)} places of {len(self._events)} events")
         self._rows = rows
@@ -137,10 +151,17 @@ def main() -> None:
     options: dict[str, Any] = {"timeout": BUSY_SECONDS, "isolation_level": None}
     with closing(sqlite3.connect(path, **options)) as connection:
         crate = Crate(connection)
-        verbs = (crate.add, crate.retry, crate.delete, crate.count, crate.read_batch)
+        verbs = (
+            crate.add,
+            crate.retry,
+            crate.postpone,
+            crate.delete,
+            crate.count,
+            crate.read_batch,
+        )
         say("writing")
         while not (path.parent / "enough").exists():
-            for verb in (*random.sample(verbs * 3, 15), crate.look):
+            for verb in (*random.sample(verbs * 3, 18), crate.look):
                 crate.act(verb)
                 time.sleep(PAUSE_SECONDS)
     say(json.dumps(asdict(crate.seen)))
