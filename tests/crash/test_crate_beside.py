@@ -30,7 +30,7 @@ def _events(file: DlqFile, table: str) -> list[int]:
     ("group", "rest"), [(0.25, 0.0), (0.01, 0.01)], ids=["long groups", "many turns"]
 )
 def test_each_respects_what_the_other_does(dlq_file: DlqFile, group: float, rest: float) -> None:
-    letters = dlq_file.add(*EVENTS * int(30 * SECONDS / 2))
+    letters = dlq_file.add(*EVENTS * int(24 * SECONDS / 2))
     crate = dlq_file.run("crate")
     crate.wait_for("writing")
     reports: list[dict[str, Any]] = []
