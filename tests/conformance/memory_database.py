@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from azoth_dlq.errors import InvalidStateError, StorageError
-from azoth_dlq.store.base import Busy, CommitRefused
+from azoth_dlq.store.base import Attempted, Busy, CommitRefused
 
 
 class Row(NamedTuple):
@@ -26,6 +26,8 @@ class Row(NamedTuple):
     last_error: str | None = None
     not_before: int | None = None
     not_before_of: tuple[Any, Any] | None = None
+    history: tuple[Attempted, ...] = ()
+    alone: bool = False
 
     @property
     def valid_not_before(self) -> int | None:

@@ -13,7 +13,13 @@ import pytest
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.migrations import migrate
 
-TABLES = ("dead_letter_queue", "permanent_failures", "azoth_dlq_state", "sqlite_master")
+TABLES = (
+    "dead_letter_queue",
+    "permanent_failures",
+    "azoth_dlq_history",
+    "azoth_dlq_state",
+    "sqlite_master",
+)
 VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ")
 
 
@@ -25,6 +31,11 @@ def made(ids: int) -> dict[str, str]:
         "read_parked": sql.read_parked(ids, migrated=migrated),
         "delete": sql.delete(ids, parked=False),
         "delete parked": sql.delete(ids, parked=True),
+        "read_history": sql.read_history(parked=False),
+        "read_history parked": sql.read_history(parked=True),
+        "delete_history": sql.delete_history(ids, parked=False),
+        "delete_history parked": sql.delete_history(ids, parked=True),
+        "delete_history of all": sql.delete_history(None, parked=False),
         "fetch": sql.fetch(ids, inline=None, verify=False),
         "fetch inline": sql.fetch(ids, inline=100, verify=True),
         "candidates": sql.candidates(migrated=migrated, with_error=False),
@@ -132,6 +143,18 @@ def test_only_integers_become_a_part_of_a_statement(make: Callable[[Any], str]) 
     assert "17" in make(17)
     with pytest.raises(ValueError, match="invalid literal"):
         make("1; DROP TABLE dead_letter_queue")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TRIM_HISTORY", "PARK_HISTORY", "REQUEUE_HISTORY", "read_history", "delete_history, many"],
+)
+def test_a_history_is_found_by_an_index(connection: sqlite3.Connection, name: str) -> None:
+    text = STATEMENTS[name]
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", [1] * text.count("?")).fetchall()
+    steps = [row[3] for row in plan]
+    assert any("INDEX azoth_dlq_history_" in step for step in steps)
+    assert not any("SCAN" in step or "ORDER BY" in step for step in steps)
 
 
 def test_a_fetch_finds_each_letter_by_its_key_in_the_order_given(

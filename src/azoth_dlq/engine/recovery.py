@@ -7,17 +7,23 @@ from azoth_dlq.engine.group import Group
 from azoth_dlq.store.base import CommitRefused, StorageFault, TransactionLost
 
 
+_MOST_SINGLY = 20_000  # ids that are kept: then their batches are tried anew
+
+
 class Recovery:
     """Which letters fail without a further call and which are settled already, by id, and how
     large groups may be while the culprit of a loss is looked for.
 
     settled: their outcome was committed out of the plan's order. condemned: their call took a
-    group away, or kept it from being committed; they fail in their place of the order.
+    group away, or kept it from being committed; they fail in their place of the order. singly:
+    letters of a batch that failed, to be called one by one.
     """
 
     def __init__(self) -> None:
         self.settled: set[int] = set()
         self.condemned: dict[int, str] = {}
+        self.singly: set[int] = set()
+        self._singly_end = 0  # the place in the plan behind the last of them, at the latest
         self._largest_group: int | None = None
         self._suspects_end = 0  # the place in the plan behind the last group that was lost
 
@@ -29,6 +35,18 @@ class Recovery:
         """Everything before `place` of the plan is committed."""
         if place >= self._suspects_end:
             self._largest_group = None
+        if place >= self._singly_end or len(self.singly) > _MOST_SINGLY:
+            self.singly.clear()
+
+    def singly_until(self, place: int) -> None:
+        """Letters of failed batches stand before `place` of the plan."""
+        if self.singly:
+            self._singly_end = max(self._singly_end, place)
+
+    def separate(self, ids: list[int], place: int) -> None:
+        """These letters, before `place` of the plan, are to be called one by one."""
+        self.singly.update(ids)
+        self.singly_until(place)
 
     def without_condemned(self, ids: list[int]) -> list[int]:
         """Those before the first condemned one."""
@@ -59,7 +77,7 @@ class Recovery:
 
         Errors: StorageFault where the group was one letter.
         """
-        attempted = len(group)
+        attempted = len(group) + len(group.in_batch or ())
         if attempted == 0 or (attempted == 1 and group.error is None):
             raise fault
         self._largest_group = max(1, attempted // 2)

@@ -203,7 +203,14 @@ class CommitRefused(Exception):
 
 
 class StorageFault(Exception):
-    """The database itself failed (full, I/O, corrupt, read-only, out of memory)."""
+    """The database itself failed (full, I/O, corrupt, read-only, out of memory).
+
+    transient: waiting may mend it.
+    """
+
+    def __init__(self, message: str = "", *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class Letters(Protocol):
@@ -341,9 +348,10 @@ class Claims(Protocol):
         """A connection that only reads, for handlers outside a transaction. Errors:
         InvalidStateError where the store cannot be opened twice."""
 
-    def tidy(self) -> str | None:
+    def tidy(self, error: BaseException | None = None) -> str | None:
         """After a call outside a transaction: take back what it left open on `connection`; what
-        that was."""
+        that was. Errors: StorageFault where `error`, which the call raised, is one of the store's
+        own; StorageError where the call closed the connection."""
 
 
 class Store(Letters, Groups, Claims, Protocol):

@@ -132,6 +132,7 @@ STEPS = (
     ),
 )
 LATEST = STEPS[-1].number
+HISTORY_SINCE = 2
 
 
 def _names(connection: sqlite3.Connection, statement: str, *parameters: str) -> set[str]:
@@ -149,6 +150,10 @@ class Schema(NamedTuple):
     @property
     def migrated(self) -> bool:
         return self.version >= LATEST
+
+    @property
+    def has_history(self) -> bool:
+        return self.version >= HISTORY_SINCE
 
 
 def inspect(connection: sqlite3.Connection) -> Schema:

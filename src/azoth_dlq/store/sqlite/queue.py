@@ -12,6 +12,7 @@ from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
+from azoth_dlq.store.sqlite import history
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import (
     explain,
@@ -22,7 +23,7 @@ from azoth_dlq.store.sqlite.faults import (
 )
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
 from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, text_of
-from azoth_dlq.types import FailedEvent, PermanentFailure
+from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
 SETTINGS = "settings"
@@ -67,6 +68,12 @@ class SqliteQueue:
     def connection(self) -> sqlite3.Connection:
         return self._connection
 
+    @property
+    def file(self) -> str | None:
+        """The path of the database's file; None where it has none."""
+        self._check_process()
+        return self._database_file() or None
+
     # The queue
 
     def add(self, letters: Iterable[NewLetter]) -> list[int]:
@@ -109,15 +116,24 @@ class SqliteQueue:
             return 0
         return int(self._query(sql.COUNT[parked])[0][0])
 
+    def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
+        if not self._known_schema().has_history:
+            return []
+        rows = self._query(sql.read_history(parked=parked), (row_id,))
+        return [history.attempt_record(row) for row in rows]
+
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         deleted = 0
         with self._writing(changes_letters=not parked):
             if ids is None:
                 self._execute(sql.CLEAR[parked])
-                return self._cursor.rowcount
+                deleted = self._cursor.rowcount
+                history.delete(self._cursor, None, parked=parked)
+                return deleted
             for some in chunks(ids):
                 self._execute(sql.delete(len(some), parked=parked), some)
                 deleted += self._cursor.rowcount
+                history.delete(self._cursor, some, parked=parked)
         return deleted
 
     def requeue(self, ids: Sequence[int], now: int) -> int:
@@ -131,6 +147,7 @@ class SqliteQueue:
                 values = (old_id, old_id, _failed_at_or(now, failed_at), parked_id)
                 self._execute(sql.REQUEUE, values)
                 self._check_written("dead_letter_queue")
+                history.requeue(self._cursor, parked_id, self._cursor.lastrowid or 0)
                 self._execute(sql.delete(1, parked=True), (parked_id,))
                 requeued += 1
         return requeued
@@ -215,15 +232,15 @@ class SqliteQueue:
                         self._execute(commit)
                 raise
         except sqlite3.Error as error:
-            raise self._explain(error) from error
+            raise self._used_up(error) or explain(error, self.where) from error
 
-    def _explain(self, error: BaseException) -> StorageError | InvalidStateError:
-        """As `explain`; a table that has no more ids is told from a full disk."""
+    def _used_up(self, error: BaseException) -> StorageError | None:
+        """The error of a full disk as what it is where a table has no more ids."""
         if primary_code(error) == sqlite3.SQLITE_FULL:
-            with suppress(StorageError):  # it may be damaged, too, or without such tables
+            with suppress(StorageError):  # there may be no such tables
                 for (table,) in self._query(sql.WITHOUT_FREE_IDS, _NUMBERED_TABLES):
                     return ids_used_up(error, self.where, text_of(table))
-        return explain(error, self.where)
+        return None
 
     def _database_file(self) -> str:
         rows = self._query(sql.DATABASES)

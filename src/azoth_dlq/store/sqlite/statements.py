@@ -188,6 +188,52 @@ def count_of(ids: int) -> str:
     return f"{COUNT[False]} WHERE id IN ({_places(ids)})"
 
 
+KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
+
+# The history
+
+HISTORY_OF = {False: "letter_id", True: "parked_id"}
+# A handler may have deleted its own letter.
+RECORD_ATTEMPT = (
+    "INSERT INTO main.azoth_dlq_history "
+    "(at, outcome, error_type, message, traceback, duration, letter_id) "
+    "SELECT ?, ?, ?, ?, ?, ?, id FROM main.dead_letter_queue WHERE id = ?"
+)
+TRIM_HISTORY = (
+    "DELETE FROM main.azoth_dlq_history WHERE letter_id = ? AND id <= "
+    "(SELECT id FROM main.azoth_dlq_history WHERE letter_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"
+)
+PARK_HISTORY = (
+    "UPDATE main.azoth_dlq_history SET letter_id = NULL, parked_id = ? WHERE letter_id = ?"
+)
+REQUEUE_HISTORY = (
+    "UPDATE main.azoth_dlq_history SET letter_id = ?, parked_id = NULL WHERE parked_id = ?"
+)
+NEXT_TO_SWEEP = (
+    "SELECT count(*), max(id) FROM "
+    "(SELECT id FROM main.azoth_dlq_history WHERE id > ? ORDER BY id LIMIT ?)"
+)
+# One of the two ids is NULL, which no row has.
+SWEEP = (
+    "DELETE FROM main.azoth_dlq_history WHERE id > ? AND id <= ? "
+    "AND NOT EXISTS (SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = letter_id) "
+    "AND NOT EXISTS (SELECT 1 FROM main.permanent_failures AS p WHERE p.id = parked_id)"
+)
+
+
+def read_history(*, parked: bool) -> str:
+    """Columns of `AttemptRecord` of one letter, oldest first."""
+    return (
+        "SELECT +at, +outcome, +error_type, +message, +traceback, +duration "
+        f"FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} = ? ORDER BY id"
+    )
+
+
+def delete_history(ids: int | None, *, parked: bool) -> str:
+    which = "IS NOT NULL" if ids is None else f"IN ({_places(ids)})"
+    return f"DELETE FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} {which}"
+
+
 # SQLite tells an AUTOINCREMENT that has no more numbers as a full disk.
 WITHOUT_FREE_IDS = (
     "SELECT +name FROM main.sqlite_sequence WHERE seq = 9223372036854775807 AND name IN (?, ?)"

@@ -20,20 +20,21 @@ from azoth_dlq.store.base import (
     StorageFault,
     TransactionLost,
 )
-from azoth_dlq.store.sqlite import settling
+from azoth_dlq.store.sqlite import history, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
+    as_fault,
     explain,
+    fault_within,
     is_fault,
-    is_fault_within,
     primary_code,
     told_to_engine,
 )
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import inspect, migrate
-from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue
+from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.session import (
     SHORT_WAIT_MS,
@@ -56,6 +57,7 @@ class SqliteStore(SqliteQueue):
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
         self._settings: str | None = None  # of this drain, until they are committed
+        self._history_limit = 0
         self._handlers_wait_ms = SHORT_WAIT_MS
         self._data_version = -1
         self._changes_at_rest = -1  # of our connection, after its last group
@@ -78,6 +80,7 @@ class SqliteStore(SqliteQueue):
             self._isolation_level = self._connection.isolation_level
             self._is_prepared = False
             self._settings = settings.settings
+            self._history_limit = settings.history_limit
             self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
             self._suspects_open_statement = False
             # Who switched automatic checkpoints off wants to make them alone.
@@ -217,8 +220,11 @@ class SqliteStore(SqliteQueue):
     ) -> list[tuple[Any, ...]]:
         with told_to_engine(self.where), raw_text(self._connection):
             self._marker.unmark()
-            statement = sql.fetch(len(ids), inline=inline, verify=verify)
-            return self._execute(statement, ids).fetchall()
+            rows: list[tuple[Any, ...]] = []
+            for some in chunks(ids):
+                statement = sql.fetch(len(some), inline=inline, verify=verify)
+                rows += self._execute(statement, some)
+            return rows
 
     def keep(self) -> bool:
         touched = self._isolation.leave()
@@ -228,11 +234,12 @@ class SqliteStore(SqliteQueue):
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         self._guard.active = False
-        if error is not None and is_fault_within(error):
-            raise StorageFault(
-                f"{explain(error, self.where)}; met in the handler of letter "
-                f"{self._isolation.letter}: if it was of another database, catch it there"
+        if error is not None and (fault := fault_within(error)) is not None:
+            context = (
+                f"; met in the handler of letter {self._isolation.letter}: if it was of another "
+                "database, catch it there"
             )
+            raise as_fault(fault, self.where, context)
         if is_closed(self._connection):
             raise StorageError(
                 f"the handler of letter {self._isolation.letter} closed the queue's connection, "
@@ -253,7 +260,9 @@ class SqliteStore(SqliteQueue):
         self._marker.unmark()
         try:
             self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
-            settling.write(self._cursor, settlement)
+            settling.write(self._cursor, settlement, self._history_limit)
+            if self._settings is not None:  # once a drain
+                history.sweep(self._cursor)
         except (sqlite3.Error, MemoryError) as error:
             raise self._refused(error) from error
 
@@ -313,9 +322,11 @@ class SqliteStore(SqliteQueue):
         return int(self._execute(statement).fetchone()[0])
 
     def _refused(self, error: BaseException) -> Exception:
+        if (used_up := self._used_up(error)) is not None:
+            return StorageFault(str(used_up), transient=False)
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            return StorageFault(str(self._explain(error)))
+            return as_fault(error, self.where)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
