@@ -23,6 +23,7 @@ from azoth_dlq import (
     FailedEvent,
     Histogram,
     InvalidStateError,
+    LetterFilter,
     NonRetryable,
     PermanentFailure,
     ReplayPriority,
@@ -35,8 +36,8 @@ from azoth_dlq import (
 NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
     "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry", "FailedEvent",
-    "InvalidStateError", "NonRetryable", "ReplayPriority", "ReplayReport", "RetryAfter", "Snooze",
-    "StorageError",
+    "InvalidStateError", "LetterFilter", "NonRetryable", "ReplayPriority", "ReplayReport",
+    "RetryAfter", "Snooze", "StorageError",
 }  # fmt: skip
 HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "Event", "Histogram", "PermanentFailure"}
 
@@ -138,6 +139,7 @@ _REPORT = ReplayReport(started_at=_AT, succeeded=2, next_due=_AT)
         DlqReplayConfig(priority=ReplayPriority.by_error_type(["timeout"]), jitter=0.5),
         DlqMetricsSnapshot(successes=3),
         Histogram(sum=0.5),
+        LetterFilter(error="timeout", max_age=60),
         ReplayPriority.LIFO,
         FailedEvent(*_LETTER),
         PermanentFailure(*_LETTER, "2026-11-24 10:00:00"),

@@ -10,6 +10,7 @@ from azoth_dlq.errors import (
     InvalidStateError,
     StorageError,
 )
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.metrics import DlqMetrics, DlqMetricsSnapshot, Histogram
 from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
 from azoth_dlq.priority import ReplayPriority
@@ -35,6 +36,7 @@ __all__ = [
     "FailedEvent",
     "Histogram",
     "InvalidStateError",
+    "LetterFilter",
     "NonRetryable",
     "PermanentFailure",
     "ReplayPriority",

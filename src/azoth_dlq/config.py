@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -16,6 +17,7 @@ from azoth_dlq.durations import (
     to_microseconds,
 )
 from azoth_dlq.errors import ConfigError
+from azoth_dlq.kernels.backoff import delay
 from azoth_dlq.kernels.eligibility import Rules
 from azoth_dlq.priority import ReplayPriority
 
@@ -68,7 +70,7 @@ class DlqReplayConfig:
     - yield_time = 0.11 (0 or more): how long the file is left to other writers after each second
       of held lock.
     - busy_timeout = 30 (0 or more): how long a locked file is waited for.
-    - history_limit = 20 (0 or more; 0: none): not used yet: failed attempts that are kept for each
+    - history_limit = 20 (0 or more; 0: none): failed and snoozed attempts that are kept for each
       letter.
     - memory_limit = 67108864 (1 MiB or more): bytes of payloads held at once, where one letter
       does not need more.
@@ -161,6 +163,17 @@ class DlqReplayConfig:
             jitter=self.jitter,
             waive_delay=waive_delay,
         )
+
+    def least_wait(self, retry_count: int) -> int | None:
+        """The least time in microseconds that a letter of this count waits after its last failure,
+        whatever its jitter; None where it has no attempts left, or the count is negative."""
+        if not 0 <= retry_count < self.max_retries:
+            return None
+        backoff = self.backoff
+        longest = delay(backoff.kind, backoff.initial_us, backoff.max_us, retry_count)
+        # The kernels take a share in units of 2**-32, cut after a product of integers.
+        share = math.ceil(self.jitter * 2**32)
+        return max(to_microseconds(self.min_age, "min_age"), longest - (longest * share >> 32))
 
 
 def _check_type(name: str, value: object, expected: type, allowed: str) -> None:

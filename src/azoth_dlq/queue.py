@@ -11,6 +11,7 @@ from typing import Self
 from azoth_dlq import clock
 from azoth_dlq.engine.failure import describe, readable
 from azoth_dlq.errors import ConfigError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.store.base import NewLetter
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.store.sqlite.faults import explained
@@ -130,10 +131,17 @@ class DeadLetterQueue:
         """Delete every dead letter; how many there were."""
         return self._store.delete(None)
 
+    def find(self, wanted: LetterFilter, *, parked: bool = False) -> list[int]:
+        """The ids, ascending, of the dead letters, or (`parked`) permanent failures, that fit
+        `wanted` now."""
+        if not isinstance(wanted, LetterFilter):
+            raise ConfigError.for_field("wanted", wanted, "a LetterFilter")
+        return list(self._store.find(wanted, clock.now(), parked=parked))
+
     def history(self, letter_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         """The attempts kept of a dead letter, or (`parked`) of a permanent failure by its own id,
         oldest first."""
-        return self._store.history(_checked_id(letter_id), parked=parked)
+        return self._store.history(checked_id(letter_id), parked=parked)
 
     # Permanent failures
 

@@ -184,8 +184,8 @@ class EventHandlerRegistry:
         registration.call(conn, event_id, payload)
 
     def process_batched(self, conn: Any, events: Iterable[tuple[int, bytes]]) -> None:
-        """Call the handlers of `(event_id, event_bytes)` events, in order: contiguous runs of a type
-        go to its `handle_batch`, where it has one, at most `batch.max_batch_size` at once.
+        """Call the handlers of `(event_id, event_bytes)` events, in order: contiguous runs of a
+        type go to its `handle_batch`, where it has one, at most `batch.max_batch_size` at once.
 
         What a handler raises ends it and is passed on. Errors: `EventDecodeError`.
         """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azoth_dlq import clock as wall_clock
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine.drain import Drain
-from azoth_dlq.engine.plan import Look
+from azoth_dlq.engine.plan import LOOK_AT_ALL, Look
 from azoth_dlq.engine.run import Run
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.surroundings import Surroundings
@@ -80,11 +80,11 @@ class DlqReplayer:
         thread), ConfigError (the connection is of a kind that cannot drain, the clock gives no
         int, or `on_progress` is not callable).
         """
-        return self._drain(Look(), now=now, on_progress=on_progress)
+        return self._drain(LOOK_AT_ALL, now=now, on_progress=on_progress)
 
     def run_replay_cycle(self) -> ReplayReport:
         """Attempt up to `batch_size` due letters. Errors as of `drain`."""
-        return self._drain(Look(), limit=self._config.batch_size)
+        return self._drain(LOOK_AT_ALL, limit=self._config.batch_size)
 
     def replay(self, letter_id: int) -> ReplayReport:
         """Attempt one letter, due or not; `skipped` is 1 where there is none of that id. One that

@@ -82,7 +82,7 @@ def look(store: Store, config: DlqReplayConfig, now: int) -> Status:
                 tally.count(chunk)
             figures = store.figures(COMMONEST_ERRORS)
     except (Busy, StorageFault) as fault:
-        raise StorageError(str(fault)) from fault
+        raise StorageError(str(fault), transient=fault.transient) from fault
     return tally.status(figures)
 
 

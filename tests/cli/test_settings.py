@@ -80,7 +80,7 @@ def test_help_tells_which_settings_are_not_used_yet(workplace: Workplace) -> Non
     unused = re.findall(
         r"--([a-z-]+)(?: [A-Z]+)? Not used yet", told.replace(" / --no-enabled", "")
     )
-    assert unused == ["enabled", "check-interval", "history-limit"]
+    assert unused == ["enabled", "check-interval"]
 
 
 def test_options_win_over_the_file(workplace: Workplace) -> None:

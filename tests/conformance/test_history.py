@@ -132,7 +132,8 @@ def test_many_go_with_their_acks(store: Store) -> None:
 
 
 def test_an_attempt_of_a_letter_that_is_gone_is_not_kept(backend: Backend, store: Store) -> None:
-    (letter_id,) = store.add([NEW])
+    letter_id, other = store.add([NEW, NEW])
+    fail(store, other)
     store.begin()
     commit(store, acked=[letter_id], history=[attempt(letter_id)])
     backend.insert(id=letter_id)

@@ -79,7 +79,7 @@ def test_a_plan_takes_at_most_32_bytes_a_due_letter(scene: Scene) -> None:
     _letters(scene, 20_000)
     config = DlqReplayConfig()
     with _measured() as peak:
-        plan = make_plan(scene.queue.store, config, config.rules(scene.clock()))
+        plan = make_plan(scene.queue.store, config, config.rules(scene.clock())).letters
     assert len(plan) == 20_000
     assert plan.nbytes <= 32 * 20_000
     # Also while it grew.
@@ -91,7 +91,7 @@ def test_a_plan_by_error_text_holds_no_text(scene: Scene) -> None:
     scene.conn.execute("UPDATE dead_letter_queue SET error_message = hex(zeroblob(5000))")
     config = DlqReplayConfig(priority=ReplayPriority.by_error_type(["timeout"]))
     with _measured() as peak:
-        plan = make_plan(scene.queue.store, config, config.rules(scene.clock()))
+        plan = make_plan(scene.queue.store, config, config.rules(scene.clock())).letters
     assert len(plan) == 2000
     assert peak.bytes < 32 * 2000 + 100_000
 

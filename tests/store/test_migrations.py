@@ -67,13 +67,14 @@ def test_a_new_file_has_the_columns_that_the_crate_knows(path: Path, table: str)
     assert all(name.startswith("azoth_") for name, *_ in columns[len(COLUMNS[table]) :])
 
 
-def test_a_new_file_has_the_crates_index_and_no_other(path: Path) -> None:
+def test_a_new_file_has_the_crates_tables_and_index_and_ours_by_their_names(path: Path) -> None:
     DeadLetterQueue.open(path).close()
-    indices = execute(path, "SELECT name, sql FROM sqlite_master WHERE type = 'index'")
-    explicit = [(name, sql) for name, sql in indices if sql is not None]
-    assert explicit == [
-        ("idx_dlq_event_id", "CREATE INDEX idx_dlq_event_id ON dead_letter_queue(event_id)")
-    ]
+    made = execute(path, "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    crates = {name: sql for name, sql in made if not name.startswith("azoth_dlq_")}
+    assert crates.keys() == {*COLUMNS, "idx_dlq_event_id"}
+    assert crates["idx_dlq_event_id"] == (
+        "CREATE INDEX idx_dlq_event_id ON dead_letter_queue(event_id)"
+    )
 
 
 def test_ids_are_never_given_twice(path: Path) -> None:

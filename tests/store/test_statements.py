@@ -18,6 +18,8 @@ TABLES = (
     "permanent_failures",
     "azoth_dlq_history",
     "azoth_dlq_state",
+    "azoth_dlq_drainers",
+    "azoth_dlq_claims",
     "sqlite_master",
 )
 VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ")
@@ -36,6 +38,8 @@ def made(ids: int) -> dict[str, str]:
         "delete_history": sql.delete_history(ids, parked=False),
         "delete_history parked": sql.delete_history(ids, parked=True),
         "delete_history of all": sql.delete_history(None, parked=False),
+        "delete_claims": sql.delete_claims(ids, of_drainer=False),
+        "delete_claims of one": sql.delete_claims(ids, of_drainer=True),
         "fetch": sql.fetch(ids, inline=None, verify=False),
         "fetch inline": sql.fetch(ids, inline=100, verify=True),
         "candidates": sql.candidates(migrated=migrated, with_error=False),

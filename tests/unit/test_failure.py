@@ -158,6 +158,20 @@ def test_each_error_of_a_chain_gets_its_room() -> None:
     assert told.count("frames left out") == 2
 
 
+def test_a_long_chain_of_deep_errors_is_bounded() -> None:
+    """Whatever is left of its room by the frames of the earliest that is shown."""
+    for size in range(80):
+        error: BaseException = ValueError()
+        for _ in range(17):
+            cause, error = error, caught(lambda: descend(100))
+            error.args = ("x" * size,)
+            error.__cause__ = cause
+        told = traceback_text(error)
+        assert told.startswith("(the errors before these are left out)\n")
+        assert told.count("frames left out") == 16
+        assert len(told) <= TRACEBACK_LIMIT
+
+
 def test_what_a_short_error_leaves_goes_to_its_cause() -> None:
     error = ValueError("short")
     error.__cause__ = caught(lambda: descend(300))

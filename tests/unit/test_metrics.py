@@ -106,6 +106,24 @@ def test_a_snapshot_pickles_whole_and_hashes() -> None:
     assert hash(copy) == hash(snapshot)
 
 
+def test_snapshots_are_equal_where_they_count_the_same_letters() -> None:
+    one, other = DlqMetrics(), DlqMetrics()
+    one.record(successes=2)
+    other.looked(at=999_999, depth=9, due=9, oldest_due=1)
+    for _ in range(2):
+        other.record(
+            successes=1,
+            attempts={("a", "succeeded"): 1},
+            handler_seconds={"a": _calls(0.1)},
+        )
+    other.drained(stopped=True)
+    other.lost_group()
+    other.charged_death()
+    assert one.snapshot() == other.snapshot()
+    other.record(failures=1)
+    assert one.snapshot() != other.snapshot()
+
+
 def test_a_snapshot_does_not_wait_for_a_count_that_is_under_way() -> None:
     """As in a signal handler, whose thread would wait for itself."""
     metrics = DlqMetrics()
@@ -158,7 +176,11 @@ def test_durations_of_calls_add_up_by_type() -> None:
 def test_counts_that_do_not_fit_the_bounds_are_refused_and_nothing_is_added(given: int) -> None:
     metrics = DlqMetrics()
     with pytest.raises(ValueError, match="one more than BUCKET_BOUNDS"):
-        metrics.record(successes=1, handler_seconds={"a": ([1] * given, 0.1)})
+        metrics.record(
+            successes=1,
+            attempts={("a", "succeeded"): 1},
+            handler_seconds={"fits": _calls(0.1), "a": ([1] * given, 0.1)},
+        )
     assert _changed(metrics) == {}
     metrics.record(successes=1)
     assert metrics.snapshot().successes == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from azoth_dlq.cli import demo, drain, status
+from azoth_dlq.cli import demo, discard, drain, listing, requeue, show, status
 from azoth_dlq.cli.output import say
 from azoth_dlq.errors import AzothError
 
@@ -35,7 +35,7 @@ def azoth_dlq() -> None:
     """
 
 
-for module in (demo, drain, status):
+for module in (demo, discard, drain, listing, requeue, show, status):
     azoth_dlq.add_command(module.command)
 
 

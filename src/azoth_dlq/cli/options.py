@@ -32,7 +32,7 @@ _HELP: Final = {
     "max_transaction_time": "After how long a group of letters is committed.",
     "yield_time": "How long the file is left to others after each second of held lock.",
     "busy_timeout": "How long a locked file is waited for.",
-    "history_limit": "Not used yet: failed attempts that are kept for each letter.",
+    "history_limit": "Failed and snoozed attempts that are kept for each letter.",
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
 }
 _METAVARS: Final = {"timedelta": "SECONDS", "int": "N", "float": "X", "int | None": "N|never"}

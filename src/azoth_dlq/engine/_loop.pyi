@@ -17,7 +17,12 @@ class Resolver:
 @final
 class Batch:
     def __new__(
-        cls, rows: list[tuple[Any, ...]], store: Store, resolver: Resolver, limits: Limits, most: int
+        cls,
+        rows: list[tuple[Any, ...]],
+        store: Store,
+        resolver: Resolver,
+        limits: Limits,
+        most: int,
     ) -> Self: ...
 
 def attempt(

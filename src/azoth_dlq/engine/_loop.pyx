@@ -311,7 +311,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                         if succeeded:
                             group.failures_in_row = 0
                             succeeded = False
-                        note_failure(row, called, error, group, store, now - before)
+                        note_failure(row, called, error, group, store, seconds=now - before)
                         done += 1
                         calls.add(now - before, 1)
                 else:

@@ -170,7 +170,8 @@ class Group:
     ) -> None:
         if self._keeps_history:
             kind, message = error_type_name(error), readable(message_of(error))
-            self._keep(outcome, row, kind, message, traceback_text(error), seconds)
+            traceback = traceback_text(error)
+            self._keep(outcome, row, kind, message, traceback=traceback, seconds=seconds)
 
     def _keep(  # noqa: PLR0913 -- a column each
         self,
@@ -178,6 +179,7 @@ class Group:
         row: tuple[Any, ...],
         error_type: str,
         message: str,
+        *,
         traceback: str = "",
         seconds: float | None = None,
     ) -> None:

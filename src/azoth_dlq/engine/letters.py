@@ -42,6 +42,7 @@ def note_failure(  # noqa: PLR0913 -- what is known of a failed call
     error: Exception,
     group: Group,
     store: Store,
+    *,
     seconds: float,
 ) -> None:
     """Take back what the letter's handler wrote, and record what it raised after `seconds`."""

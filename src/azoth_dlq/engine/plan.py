@@ -20,6 +20,9 @@ class Look(NamedTuple):
     suspects: bool = False
 
 
+LOOK_AT_ALL = Look()
+
+
 class Plan(NamedTuple):
     """The due letters in order. `next_due`: when the first of the others is due, at the earliest.
     `waiting`: how many others are not due, None where not all were looked at."""
@@ -29,7 +32,9 @@ class Plan(NamedTuple):
     waiting: int | None
 
 
-def make_plan(store: Store, config: DlqReplayConfig, rules: Rules, look: Look) -> Plan:
+def make_plan(
+    store: Store, config: DlqReplayConfig, rules: Rules, look: Look = LOOK_AT_ALL
+) -> Plan:
     """One pass over the letters: filtered and ordered by the kernels, 24 bytes a due letter."""
     priority = config.priority
     suspects = Suspects(rules.now, config.least_wait) if look.suspects else None

@@ -6,7 +6,6 @@ from azoth_dlq.engine.failure import describe
 from azoth_dlq.engine.group import Group
 from azoth_dlq.store.base import CommitRefused, StorageFault, TransactionLost
 
-
 _MOST_SINGLY = 20_000  # ids that are kept: then their batches are tried anew
 
 

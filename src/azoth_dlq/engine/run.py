@@ -89,9 +89,7 @@ class Run:
     def _drain(self) -> float:
         """One drain; how many seconds to rest after it."""
         began = monotonic()
-        is_full = (
-            self._looked_at_all is None or began - self._looked_at_all >= _FULL_LOOK_SECONDS
-        )
+        is_full = self._looked_at_all is None or began - self._looked_at_all >= _FULL_LOOK_SECONDS
         drain = Drain(self._store, self._registry, self._config, self._around)
         try:
             report = drain.run(Look(suspects=not is_full), until=began + self._interval)
@@ -109,7 +107,7 @@ class Run:
 
     def _survive(self, error: Busy | StorageFault | StorageError) -> None:
         """Where waiting may mend it. Errors: StorageError otherwise."""
-        if not getattr(error, "transient", True):
+        if not error.transient:
             if isinstance(error, StorageError):
                 error.report = self.report()
                 raise error

@@ -23,9 +23,7 @@ class Turns:
     """SQLite queues nobody: who waits only polls. So the file is left free for `yield_time` after
     each second of held lock."""
 
-    def __init__(
-        self, config: DlqReplayConfig, sleep: Callable[[float], None], stop: Stop
-    ) -> None:
+    def __init__(self, config: DlqReplayConfig, sleep: Callable[[float], None], stop: Stop) -> None:
         self._yield_seconds = config.yield_time.total_seconds()
         self._busy_seconds = config.busy_timeout.total_seconds()
         self._sleep = sleep

@@ -177,6 +177,8 @@ class Suspects:
 class Busy(Exception):
     """Another program holds the store; nothing was done, ask again."""
 
+    transient = True  # waiting may mend it
+
 
 class TransactionLost(Exception):
     """The group's transaction is gone, with what it held.
@@ -200,6 +202,8 @@ class Forked(InvalidStateError):
 
 class CommitRefused(Exception):
     """The group cannot be written or committed because of what one of its letters did."""
+
+    transient = False
 
 
 class StorageFault(Exception):
@@ -342,7 +346,8 @@ class Claims(Protocol):
         """Within a group: letters in the hands of other drains."""
 
     def abandoned(self) -> Abandoned:
-        """Within a group: claims of drains whose process died. Settle them in it."""
+        """Within a group: claims of drains whose process died, to be settled in it. Those of
+        drains that ended otherwise without settling them just end."""
 
     def reader(self) -> Any:
         """A connection that only reads, for handlers outside a transaction. Errors:

@@ -97,6 +97,15 @@ def as_fault(error: BaseException, where: str, context: str = "") -> StorageFaul
     return StorageFault(f"{explain(error, where)}{context}", transient=transient)
 
 
+def check_no_fault(error: BaseException | None, where: str, handler: str) -> None:
+    """Errors: StorageFault where what the handler raised is a fault of the database, or was raised
+    from one."""
+    fault = None if error is None else fault_within(error)
+    if fault is not None:
+        context = f"; met in {handler}: if it was of another database, catch it there"
+        raise as_fault(fault, where, context)
+
+
 def ids_used_up(error: BaseException, where: str, table: str) -> StorageError:
     """The error of an AUTOINCREMENT that has reached its end; SQLite tells it as a full disk."""
     return StorageError(

@@ -19,8 +19,7 @@ _LOOKED_AT = 2000  # rows a sweep
 
 def record(cursor: sqlite3.Cursor, attempts: Sequence[Attempted], limit: int) -> None:
     """Add attempts of letters that are there, and keep the last `limit` of each of those."""
-    if limit:
-        cursor.executemany(sql.RECORD_ATTEMPT, ((*a[1:], a.letter_id) for a in attempts))
+    cursor.executemany(sql.RECORD_ATTEMPT, ((*a[1:], a.letter_id) for a in attempts))
     cursor.executemany(sql.TRIM_HISTORY, ((i, i, limit) for i in {a.letter_id for a in attempts}))
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, overload
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import InvalidStateError, StorageError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
-from azoth_dlq.store.sqlite import history
+from azoth_dlq.store.sqlite import finding, history
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import (
     explain,
@@ -22,11 +24,13 @@ from azoth_dlq.store.sqlite.faults import (
     shown_path,
 )
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
+from azoth_dlq.store.sqlite.presence import drainers
 from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, text_of
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
 SETTINGS = "settings"
+STOPPED = "stopped"
 _NUMBERED_TABLES = ("dead_letter_queue", "permanent_failures")
 
 
@@ -110,6 +114,13 @@ class SqliteQueue:
             rows = rows if limit < 0 else rows[:limit]
         return [_permanent_failure(row) for row in rows] if parked else [_letter(r) for r in rows]
 
+    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+        schema = self._known_schema()
+        if not (schema.has_parked if parked else schema.has_queue):
+            return array("q")
+        with explained(self.where):
+            return finding.find(self._connection, wanted, now, parked=parked)
+
     def _count(self, *, parked: bool = False) -> int:
         schema = self._known_schema()
         if not (schema.has_parked if parked else schema.has_queue):
@@ -160,14 +171,28 @@ class SqliteQueue:
     def figures(self, errors: int = 0) -> Figures:
         schema = self._known_schema()
         by_error: list[tuple[str, int]] = []
-        settings = None
         if schema.has_queue:
             rows = self._query(sql.BY_ERROR, (errors,))
             by_error = [(text_of(text), count) for text, count in rows]
-        if schema.migrated:
-            stored = self._query(sql.GET_STATE, (SETTINGS,))
-            settings = text_of(stored[0][0]) if stored else None
-        return Figures(self._count(), self._count(parked=True), by_error, settings)
+        counts = (self._count(), self._count(parked=True), by_error)
+        if not schema.migrated:
+            return Figures(*counts, settings=None)
+        settings = self._query(sql.GET_STATE, (SETTINGS,))
+        stopped = self._query(sql.GET_STATE, (STOPPED,))
+        with explained(self.where):
+            draining = drainers(self._connection, self._database_file())
+        return Figures(
+            *counts,
+            settings=text_of(settings[0][0]) if settings else None,
+            draining=draining,
+            stopped_at=stopped[0][0] if stopped else None,
+        )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What the verbs do within is committed together, or not at all."""
+        with self._writing(changes_letters=True):
+            yield
 
     # What the verbs share
 

@@ -7,7 +7,6 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
@@ -85,7 +84,7 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
         execute(sql.set_busy_timeout(SHORT_WAIT_MS))
         later(execute, sql.set_wal_autocheckpoint(autocheckpoint))
         execute(sql.set_wal_autocheckpoint(0))
-        later(_roll_back, connection)
+        later(roll_back, connection)
         later(connection.set_authorizer, None)
         connection.set_authorizer(guard.authorize)
         if isinstance(connection, QueueConnection):
@@ -110,7 +109,7 @@ def _stop_draining(connection: sqlite3.Connection, guard: Guard) -> None:
         del _draining[id(connection)]
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
+def roll_back(connection: sqlite3.Connection) -> None:
     if not connection.in_transaction:
         return
     execute = own_cursor(connection).execute
@@ -139,11 +138,3 @@ def _abandon_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon_in_child)
-
-
-def wal_size(database: str) -> int:
-    """Bytes of the write-ahead log; 0 where there is none."""
-    try:
-        return Path(f"{database}-wal").stat().st_size
-    except OSError:
-        return 0

@@ -13,7 +13,7 @@ from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import CommitRefused, Parking, Retry, Settlement
 from azoth_dlq.store.sqlite import history
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.queue import chunks, second_text
+from azoth_dlq.store.sqlite.queue import STOPPED, chunks, second_text
 
 
 def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) -> None:
@@ -28,6 +28,10 @@ def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) ->
     # Before letters are parked, so that their last attempt goes with them.
     history.record(cursor, settlement.history, history_limit)
     _park(cursor, settlement.parked)
+    if settlement.stopped_at is not None:
+        cursor.execute(sql.SET_STATE, (STOPPED, settlement.stopped_at))
+    elif settlement.resumed:
+        cursor.execute(sql.DELETE_STATE, (STOPPED,))
 
 
 def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
@@ -49,8 +53,11 @@ def _check_updated(cursor: sqlite3.Cursor, ids: Sequence[int]) -> None:
 
 def _retry_values(retry: Retry) -> tuple[object, ...]:
     last = format_timestamp(retry.last_retry_at)
-    valid_for = (None, None) if retry.not_before is None else (retry.retry_count, last)
-    return (retry.retry_count, last, retry.error, retry.not_before, *valid_for, retry.id)
+    # A letter waits from its last try, or until the instant that its handler asked for.
+    waits: tuple[object, ...] = (None, None, None, retry.last_retry_at, last)
+    if retry.not_before is not None:
+        waits = (retry.not_before, retry.retry_count, last, None, None)
+    return (retry.retry_count, last, retry.error, *waits, retry.id)
 
 
 def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.store.base import (
+    Abandoned,
     Busy,
     CommitRefused,
     DrainSettings,
@@ -18,33 +18,32 @@ from azoth_dlq.store.base import (
     Opened,
     Settlement,
     StorageFault,
+    Suspects,
     TransactionLost,
 )
-from azoth_dlq.store.sqlite import history, settling
+from azoth_dlq.store.sqlite import history, left_open, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
+from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
+from azoth_dlq.store.sqlite.claims import DrainClaims
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
-    as_fault,
+    check_no_fault,
     explain,
-    fault_within,
+    explained,
     is_fault,
     primary_code,
     told_to_engine,
 )
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import inspect, migrate
+from azoth_dlq.store.sqlite.presence import Presence
 from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
-from azoth_dlq.store.sqlite.session import (
-    SHORT_WAIT_MS,
-    check_journal,
-    drain_session,
-    wal_size,
-)
+from azoth_dlq.store.sqlite.reader import Reader
+from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, drain_session
+from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
-# The log is emptied after a commit, outside the lock, once it is this large.
-CHECKPOINT_BYTES = 256 * 1024 * 1024
 _CHARGED = "charged"  # the nonce of the last death that was charged
 _IDENTITY = "identity"  # of the database, among others that had its name
 _GROUP = "group"  # the token of the last group that was committed
@@ -56,7 +55,9 @@ class SqliteStore(SqliteQueue):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
-        self._settings: str | None = None  # of this drain, until they are committed
+        self._enter("", 0)
+        self._waiting = Waiting(connection, self._cursor, self._lock)
+        self._announcement: DrainSettings | None = None  # until it is committed
         self._history_limit = 0
         self._handlers_wait_ms = SHORT_WAIT_MS
         self._data_version = -1
@@ -65,7 +66,6 @@ class SqliteStore(SqliteQueue):
         self._group = ""
         self._has_savepoint = False
         self._suspects_open_statement = False
-        self._file = ""
         self._is_prepared = False
         self._isolation_level: str | None = None  # between groups: its owner's
         self._checkpoints = False
@@ -77,9 +77,10 @@ class SqliteStore(SqliteQueue):
         with drain_session(self._connection, self.where) as (guard, autocheckpoint):
             is_wal = bool(self._file) and check_journal(self._connection, self.where)
             self._use(guard, Marker(""))
+            self._enter(self._file, settings.busy_timeout)
             self._isolation_level = self._connection.isolation_level
             self._is_prepared = False
-            self._settings = settings.settings
+            self._announcement = settings
             self._history_limit = settings.history_limit
             self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
             self._suspects_open_statement = False
@@ -99,6 +100,15 @@ class SqliteStore(SqliteQueue):
         finally:
             self._use(Guard(strict=True), Marker(""))
             marker.close()
+            self._reader.close()
+            self._presence.leave()
+
+    def _enter(self, file: str, busy_timeout: float) -> None:
+        """As one drain of the file among others."""
+        self._file = file
+        self._presence = Presence(file)
+        self._claims = DrainClaims(self._connection, file, self._presence.name)
+        self._reader = Reader(file, busy_timeout)
 
     def _use(self, guard: Guard, marker: Marker) -> None:
         self._guard = guard
@@ -115,7 +125,13 @@ class SqliteStore(SqliteQueue):
         self.join = self._isolation.join
 
     @contextmanager
-    def candidates(self, *, with_error: bool) -> Iterator[Iterator[tuple[object, ...]]]:
+    def candidates(
+        self,
+        *,
+        with_error: bool,
+        ids: Sequence[int] | None = None,
+        suspects: Suspects | None = None,
+    ) -> Iterator[Iterator[tuple[object, ...]]]:
         with told_to_engine(self.where), raw_text(self._connection):
             schema = self._schema_now()
             if not schema.has_queue:
@@ -126,7 +142,19 @@ class SqliteStore(SqliteQueue):
                 self._guard.touched_queue = False
                 self._unchanged = True
                 self._changes_at_rest = self._connection.total_changes
-                yield self._execute(sql.candidates(migrated=schema.migrated, with_error=with_error))
+                if ids is not None:
+                    yield rows_of(self._cursor, schema, ids, with_error=with_error)
+                else:
+                    look = self._waiting.look
+                    yield look(schema, with_error=with_error, suspects=suspects)
+
+    def catch_up(self) -> bool:
+        self._check_process()
+        self._check_at_rest()
+        with told_to_engine(self.where), raw_text(self._connection):
+            done = self._waiting.catch_up(self._schema_now())
+            self._checkpoint(at_least=CHECKPOINT_BYTES)
+            return done
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -144,11 +172,7 @@ class SqliteStore(SqliteQueue):
 
     def begin(self) -> Opened:
         self._check_process()
-        if self._connection.in_transaction:
-            raise InvalidStateError(
-                "a transaction was left open on the queue's connection between two groups (by "
-                "on_progress, or a handler of the log); commit it there"
-            )
+        self._check_at_rest()
         with told_to_engine(self.where):
             self._lock()
             if not self._is_prepared:
@@ -163,12 +187,19 @@ class SqliteStore(SqliteQueue):
                 self._rest()
                 raise
 
+    def _check_at_rest(self) -> None:
+        if self._connection.in_transaction:
+            raise InvalidStateError(
+                "a transaction was left open on the queue's connection between two groups (by "
+                "on_progress, or a handler of the log); commit it there"
+            )
+
     def _lock(self) -> None:
         try:
             self._execute(sql.BEGIN)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                self._finish_open_statements()
+                left_open.finish_open_statements(self._connection, but=self._cursor)
             raise
 
     def _prepare_file(self) -> None:
@@ -184,6 +215,7 @@ class SqliteStore(SqliteQueue):
                 with raw_text(self._connection):
                     identity = self._state(_IDENTITY)
                 self._use(self._guard, Marker(self._file, identity))
+            self._presence.take()
         except BaseException:
             if self._connection.in_transaction:
                 self._execute(sql.ROLLBACK)
@@ -198,6 +230,9 @@ class SqliteStore(SqliteQueue):
             and self._connection.total_changes == self._changes_at_rest
         )
         unchanged = self._unchanged and not self._guard.touched_queue
+        if self._announcement is not None:
+            self._execute(sql.SET_STATE, (SETTINGS, self._announcement.settings))
+            self._presence.announce(self._connection, self._announcement.started_at)
         left = self._marker.left_behind(self._state(_CHARGED))
         if left is not None:
             # Recorded in the transaction that charges the letter: both or neither.
@@ -208,8 +243,6 @@ class SqliteStore(SqliteQueue):
         self._marker.start()
         self._group = os.urandom(8).hex()
         self._execute(sql.SET_STATE, (_GROUP, self._group))
-        if self._settings is not None:
-            self._execute(sql.SET_STATE, (SETTINGS, self._settings))
         self._execute(sql.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
         self._has_savepoint = True
@@ -234,17 +267,9 @@ class SqliteStore(SqliteQueue):
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         self._guard.active = False
-        if error is not None and (fault := fault_within(error)) is not None:
-            context = (
-                f"; met in the handler of letter {self._isolation.letter}: if it was of another "
-                "database, catch it there"
-            )
-            raise as_fault(fault, self.where, context)
-        if is_closed(self._connection):
-            raise StorageError(
-                f"the handler of letter {self._isolation.letter} closed the queue's connection, "
-                "which ends the drain and takes its group back; leave the connection open"
-            )
+        handler = f"the handler of letter {self._isolation.letter}"
+        check_no_fault(error, self.where, handler)
+        left_open.check_not_closed(self._connection, handler)
         if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
         if not self._isolation.holds(unless):
@@ -261,7 +286,8 @@ class SqliteStore(SqliteQueue):
         try:
             self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
             settling.write(self._cursor, settlement, self._history_limit)
-            if self._settings is not None:  # once a drain
+            self._claims.settle(settlement)
+            if self._announcement is not None:  # once a drain
                 history.sweep(self._cursor)
         except (sqlite3.Error, MemoryError) as error:
             raise self._refused(error) from error
@@ -277,6 +303,7 @@ class SqliteStore(SqliteQueue):
                 with told_to_engine(self.where):
                     self._execute(sql.ROLLBACK)
                 self._changes_at_rest = self._connection.total_changes
+            self._claims.group_over(committed=False)
             self._rest()
             return
         if self._has_savepoint:
@@ -289,8 +316,9 @@ class SqliteStore(SqliteQueue):
             if primary_code(error) in BUSY_CODES:
                 raise Busy(str(explain(error, self.where))) from error
             raise self._refused(error) from error
+        self._claims.group_over(committed=True)
         self._rest()
-        self._settings = None
+        self._announcement = None
         self._changes_at_rest = self._connection.total_changes
         self._checkpoint(at_least=CHECKPOINT_BYTES)
 
@@ -312,6 +340,33 @@ class SqliteStore(SqliteQueue):
         """Between groups the connection is its owner's."""
         self._connection.isolation_level = self._isolation_level  # type: ignore[assignment]
 
+    # Letters whose handlers run outside any transaction
+
+    def claim(self, ids: Sequence[int], *, batch: bool) -> None:
+        with told_to_engine(self.where):
+            self._claims.claim(ids, batch=batch)
+
+    def claimed(self) -> set[int]:
+        with told_to_engine(self.where):
+            return self._claims.claimed_by_others()
+
+    def abandoned(self) -> Abandoned:
+        with told_to_engine(self.where):
+            return self._claims.abandoned()
+
+    def reader(self) -> sqlite3.Connection:
+        return self._reader.connection()
+
+    def tidy(self, error: BaseException | None = None) -> str | None:
+        if self._guard.forked:
+            raise self._lost("")
+        left_open.check_not_closed(self._connection, "the handler")
+        self._reader.rest()
+        with told_to_engine(self.where):
+            complaint = left_open.end_open_transaction(self._connection)
+        check_no_fault(error, self.where, "the handler")
+        return complaint
+
     # What a group is made of
 
     def _state(self, key: str) -> Any:
@@ -322,11 +377,11 @@ class SqliteStore(SqliteQueue):
         return int(self._execute(statement).fetchone()[0])
 
     def _refused(self, error: BaseException) -> Exception:
-        if (used_up := self._used_up(error)) is not None:
-            return StorageFault(str(used_up), transient=False)
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            return as_fault(error, self.where)
+            told = self._used_up(error) or explain(error, self.where)
+            transient = isinstance(told, StorageError) and told.transient
+            return StorageFault(str(told), transient=transient)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
@@ -347,47 +402,19 @@ class SqliteStore(SqliteQueue):
             return text_of(self._state(_GROUP))
 
     def _check_open_statement(self) -> None:
-        """No savepoint can be opened while a statement that writes is half read."""
-        try:
-            self._open_and_release()
-        except sqlite3.Error:
-            self._finish_open_statements()
-            with told_to_engine(self.where):
-                self._open_and_release()
-            self._guard.violation = (
-                "the handler left a statement that writes half read (INSERT … RETURNING, say), "
-                "which keeps the transaction from being committed; fetch all of its rows"
-            )
-            raise InvalidStateError(self._guard.violation) from None
-
-    def _open_and_release(self) -> None:
-        self._execute(sql.SAVEPOINT_VERB)
-        self._execute(sql.RELEASE_VERB)
+        with told_to_engine(self.where):
+            self._guard.violation = left_open.end_half_read(self._connection, self._cursor)
+        if self._guard.violation is not None:
+            raise InvalidStateError(self._guard.violation)
 
     def _statement_left_open(self) -> TransactionLost | Forked:
         """Some handler since the last renewal left a writing statement half read: have the group
         done again, and look after each call."""
         self._suspects_open_statement = True
-        self._finish_open_statements()
+        left_open.finish_open_statements(self._connection, but=self._cursor)
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
 
-    def _finish_open_statements(self) -> None:
-        """Running another statement on a cursor ends the one that it has open."""
-        for cursor in gc.get_referrers(self._connection):
-            if isinstance(cursor, sqlite3.Cursor) and cursor is not self._cursor:
-                try:
-                    sqlite3.Cursor.execute(cursor, "SELECT 1 WHERE 0")
-                except sqlite3.Error:
-                    continue
-
     def _checkpoint(self, *, at_least: int) -> None:
-        if not self._checkpoints or wal_size(self._file) < at_least:
-            return
-        if is_closed(self._connection):
-            return
-        try:
-            self._execute(sql.CHECKPOINT).fetchall()
-        except sqlite3.OperationalError as error:
-            # A reader or another writer is in the way: the next one, or they, will do it.
-            if primary_code(error) not in BUSY_CODES:
-                raise explain(error, self.where) from error
+        if self._checkpoints and not is_closed(self._connection):
+            with explained(self.where):
+                checkpoint(self._cursor, self._file, at_least=at_least)
