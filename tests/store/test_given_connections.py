@@ -171,7 +171,7 @@ def make(path: Path) -> Path:
 
 def outside(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
     """It gets a connection of its own, which only reads."""
-    assert conn.execute("SELECT 'text' AS [a [TEXT]]").fetchone() == ("text",)
+    assert conn.execute("SELECT 'text' AS 'a [TEXT]'").fetchone() == ("text",)
 
 
 def registry() -> EventHandlerRegistry:
