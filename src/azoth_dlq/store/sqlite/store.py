@@ -351,9 +351,9 @@ class SqliteStore(SqliteOutside):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            explained = self._explain(error)
-            transient = isinstance(explained, StorageError) and explained.transient
-            return StorageFault(str(explained), transient=transient)
+            told = self._used_up(error) or explain(error, self.where)
+            transient = isinstance(told, StorageError) and told.transient
+            return StorageFault(str(told), transient=transient)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
