@@ -350,7 +350,7 @@ SEQUENCE = "SELECT +seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
 # Rows that are in no index, or stand at -1 though they can be read.
 _NOT_NOTED = (
     f"({_not_before(migrated=True)}) IS NULL "
-    f"AND (azoth_base IS NULL OR {IS_PUT_OFF} OR azoth_base_of IS NOT {_BASE_TEXT})"
+    f"AND (azoth_base IS NULL OR azoth_base_of IS NOT {_BASE_TEXT})"
 )
 
 

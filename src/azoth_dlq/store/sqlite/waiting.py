@@ -4,8 +4,9 @@ Every row up to a high-water mark is in one of two partial indexes: by its retry
 instant from which it waits, or by the instant until which it was put off. Where anybody has changed
 the row since, the indexed expression is -1, so that no write of another program hides a letter.
 Newer rows are found by their ids, which AUTOINCREMENT never gives twice; those that another program
-inserts below the mark, under ids of its own choice, by a look at all rows alone. So is a letter
-whose `failed_at` alone was made unreadable after an attempt, or when its time comes.
+inserts below the mark, under ids of its own choice, by a look at all rows alone. A letter that is
+to be parked is found at once, but where it was put off, or where its `failed_at` alone was made
+unreadable after an attempt: then when its time comes, or by a look at all rows.
 
 The mark is this store's own. The indexes are everybody's: whatever takes a row out of the one puts
 it into the other.
