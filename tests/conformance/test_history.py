@@ -10,7 +10,6 @@ import pytest
 
 from azoth_dlq.store.base import (
     ALONE,
-    RECORDED,
     Attempted,
     Parking,
     Retry,
