@@ -50,15 +50,13 @@ take_bounds()
 cdef class Calls:
     """The calls of one event type's handler: how many succeeded, and how long each took."""
 
-    cdef object group
-    cdef str event_type
+    cdef object group, registration
     cdef Py_ssize_t succeeded
     cdef Py_ssize_t[MOST_BUCKETS] counts
     cdef double seconds
 
     def __cinit__(self, group):
         self.group = group
-        self.event_type = ""
         self.clear()
 
     cdef void clear(self) noexcept:
@@ -66,22 +64,27 @@ cdef class Calls:
         self.seconds = 0
         memset(self.counts, 0, sizeof(self.counts))
 
-    cdef void add(self, double seconds, Py_ssize_t letters) noexcept:
+    cdef int add(self, registration, double seconds, Py_ssize_t letters) except -1:
+        """The handler was called for so many letters at once."""
         cdef Py_ssize_t bucket = 0
         cdef double each = seconds / letters
+        if registration is not self.registration:
+            self.tell()
+            self.registration = registration
         while bucket < BUCKETS - 1 and each > BOUNDS[bucket]:
             bucket += 1
         self.counts[bucket] += letters
         self.seconds += seconds
+        return 0
 
-    cdef int switch(self, str event_type) except -1:
-        """What follows are calls of another type."""
+    cdef int tell(self) except -1:
+        """Have the group know of the calls so far."""
         cdef Py_ssize_t bucket
-        counts = [self.counts[bucket] for bucket in range(BUCKETS)]
-        if any(counts):
-            self.group.called(self.event_type, self.succeeded, counts, self.seconds)
-        self.event_type = event_type
-        self.clear()
+        if self.registration is not None:
+            counts = [self.counts[bucket] for bucket in range(BUCKETS)]
+            event_type = self.registration.event_type
+            self.group.called(event_type, self.succeeded, counts, self.seconds)
+            self.clear()
         return 0
 
 
@@ -93,13 +96,11 @@ cdef class Resolver:
     cdef dict by_key
     cdef bytes key
     cdef bint transactional
-    cdef Calls calls
 
-    def __cinit__(self, registry, Calls calls not None):
+    def __cinit__(self, registry):
         self.registry = registry
         self.by_key = registry.by_key
         self.key = None
-        self.calls = calls
 
     cdef bytes resolve(self, bytes event_bytes):
         """The payload; what is called for it is left in the attributes.
@@ -121,7 +122,6 @@ cdef class Resolver:
         return payload
 
     cdef int use(self, registration) except -1:
-        self.calls.switch(registration.event_type)
         self.registration = registration
         self.call = registration.call
         self.batch_call = registration.batch_call
@@ -247,7 +247,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
     Errors: TransactionLost and StorageFault, with `group.last_called` telling in whose hands.
     """
     cdef Calls calls = Calls(group)
-    cdef Resolver resolver = Resolver(registry, calls)
+    cdef Resolver resolver = Resolver(registry)
     cdef Batch batch
     cdef list acked = group.acked, recorded = group.recorded
     cdef Py_ssize_t done = len(group), place = 0, behind, letters, count = len(rows), width
@@ -313,7 +313,8 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                             succeeded = False
                         note_failure(row, called, error, group, store, seconds=now - before)
                         done += 1
-                        calls.add(now - before, 1)
+                        if called is not None:
+                            calls.add(called, now - before, 1)
                 else:
                     if batch is None:
                         acked.append(row[0])
@@ -326,7 +327,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                     done += letters
                     succeeded = True
                     now = monotonic()
-                    calls.add(now - before, letters)
+                    calls.add(called, now - before, letters)
                     calls.succeeded += letters
             now = monotonic()
             if now - before > SLOW_CALL_SECONDS and last is not None and letters:
@@ -350,5 +351,5 @@ def attempt(list rows not None, group, store, registry, stop, limits):
         group.handler = name_of(called)
         if succeeded:
             group.failures_in_row = 0
-        calls.switch("")
+        calls.tell()
     return place
