@@ -34,8 +34,8 @@ def test_consecutive_letters_of_a_type_come_in_one_batch(any_scene: Scene) -> No
 
 def test_a_batch_is_a_run_of_one_type_in_the_order_of_the_plan(any_scene: Scene) -> None:
     one, other = takes_batches(any_scene), takes_batches(any_scene, kind="other")
-    kinds = "batch batch ok other other batch other ok ok batch batch batch".split()
-    letters = [any_scene.letter(kind) for kind in kinds]
+    runs = [("batch", 2), ("ok", 1), ("other", 2), ("batch", 1), ("other", 1), ("ok", 2)]
+    letters = [any_scene.letter(kind) for kind, n in [*runs, ("batch", 3)] for _ in range(n)]
     report = any_scene.drain()
     assert one.batches == [letters[:2], [letters[5]], letters[9:]]
     assert other.batches == [letters[3:5], [letters[6]]]
@@ -352,8 +352,10 @@ def test_a_batch_handler_beside_others_is_one_among_types(any_scene: Scene) -> N
     assert (report.succeeded, report.failed) == (6, 2)
     assert handler.batches == [[letters[0]], [letters[2]], letters[4:6]]
     assert any_scene.calls == [letters[1], letters[3], letters[7]]
-    attempts = replayer.metrics.snapshot().attempts
-    assert {key: count for key, count in attempts.items() if count} == {
+    counted = replayer.metrics.snapshot()
+    counts = {kind: times.count for kind, times in counted.handler_seconds.items()}
+    assert counts == {"batch": 4, "ok": 2, "fails": 1}
+    assert {key: count for key, count in counted.attempts.items() if count} == {
         ("batch", "succeeded"): 4,
         ("ok", "succeeded"): 2,
         ("fails", "failed"): 1,

@@ -248,7 +248,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
     """
     cdef Calls calls = Calls(group)
     cdef Resolver resolver = Resolver(registry)
-    cdef Batch batch
+    cdef Batch batch = None, batch_before = None
     cdef list acked = group.acked, recorded = group.recorded
     cdef Py_ssize_t done = len(group), place = 0, behind, letters, count = len(rows), width
     cdef Py_ssize_t most = limits.most
@@ -257,7 +257,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
     cdef double before = monotonic(), now
     cdef bint succeeded = False
     connection, isolate, keep = store.connection, store.isolate, store.keep
-    called = last = None
+    called = last = called_before = last_before = None
     try:
         while place < count:
             row = rows[place]
@@ -269,10 +269,9 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                 event_bytes = event_bytes_of(row, group, store)
             if event_bytes is not None:
                 isolate(row[0])
-                last = row
-                called = None
+                last_before, called_before, batch_before = last, called, batch
+                last, called, batch = row, None, None
                 letters = 1
-                batch = None
                 try:
                     # Within the isolation: a route, too, may kill the process.
                     payload = resolver.resolve(event_bytes)
@@ -281,6 +280,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                         keep()
                         group.outside = called, payload
                         group.full = True
+                        last, called, batch = last_before, called_before, batch_before
                         break
                     if resolver.batch_call is not None:
                         batch = Batch(rows, store, resolver, limits, most - done)
@@ -288,7 +288,6 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                         letters = behind - place
                     if letters and batch is not None:
                         last = rows[behind - 1]
-                        group.in_batch = batch.ids
                         called.batch_call(connection, batch.events)
                     else:
                         if batch is not None:
@@ -303,10 +302,9 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                 except Exception as error:
                     now = monotonic()
                     if batch is not None and letters:
-                        group.in_batch = None
                         note_batch_failure(batch.ids, name_of(called), error, group, store)
                         limits.singly.update(batch.ids)
-                        behind, letters = place, 0
+                        behind = place
                     else:
                         if succeeded:
                             group.failures_in_row = 0
@@ -321,7 +319,6 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                         if row[width - 3]:
                             recorded.append(row[0])
                     else:
-                        group.in_batch = None
                         acked.extend(batch.ids)
                         recorded.extend([r[0] for r in rows[place:behind] if r[len(r) - 3]])
                     done += letters
@@ -333,6 +330,9 @@ def attempt(list rows not None, group, store, registry, stop, limits):
             if now - before > SLOW_CALL_SECONDS and last is not None and letters:
                 warn_slow(row[0], letters, name_of(called), now - before)
             before = now
+            if behind == place and letters:
+                # A batch that failed: of the letters behind the last one, none has an outcome.
+                last, called, batch = last_before, called_before, batch_before
             place = behind
             if done >= most or now + done * ack_seconds >= ends_at or stop.requested:
                 group.full = True
@@ -347,8 +347,10 @@ def attempt(list rows not None, group, store, registry, stop, limits):
         if letters and acked and acked[len(acked) - 1] == last[0]:
             place = behind
     finally:
-        group.last_called = last or group.last_called
-        group.handler = name_of(called)
+        if last is not None:
+            group.last_called = last
+            group.handler = name_of(called)
+            group.batch = None if batch is None else batch.ids
         if succeeded:
             group.failures_in_row = 0
         calls.tell()

@@ -128,7 +128,6 @@ class Groups:
             if verify:
                 rows = letters.unchanged(rows, self.place, self.place + len(ids))
             taken = attempt(rows, group, self._store, self._registry, self._stop, limits)
-            recovery.singly_until(self.place + len(ids))
             if group.outside is not None:
                 call = gather(rows[taken:], group.outside, self._registry, self._store, limits)
                 group.next_call = call
@@ -172,7 +171,7 @@ class Groups:
         if call.is_failed_batch:
             end = self.place
             self.place = self._place_of(call.ids[0])
-            self._recovery.separate(call.ids, end)
+            self._recovery.singly.update(call.ids)
             # Those between them that are gone were counted as skipped.
             between = set(self.letters.ids(self.place, end)).difference(call.ids)
             self._recovery.settled.update(between)
@@ -195,7 +194,7 @@ class Groups:
         self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
         if len(group) > _CHUNK:
             self._ack_seconds = (monotonic() - began) / len(group)
-        self._recovery.committed(self.place)
+        self._recovery.committed(group.settlement, self.place)
         self._around.failures_in_row = group.failures_in_row
         self._committed(group)
 
@@ -267,9 +266,9 @@ class Groups:
         self._store.end(commit=False)
         self._metrics.lost_group()
         known = lost.by_letter_in_hand and group.interrupt is None
-        if known and group.in_batch:
+        if known and group.batch:
             # One of these: to be told by calling them one by one.
-            self._recovery.separate(group.in_batch, self.place + self._largest_chunk)
+            self._recovery.singly.update(group.batch)
             known = False
         if lost.committed:
             self._settle_committed(group, lost if known else None)
