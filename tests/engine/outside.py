@@ -57,9 +57,7 @@ def outside(
 ) -> Outside:
     """Register a handler for calls outside transactions."""
     handler = Outside(acts)
-    scene.registry.register(
-        kind, handler, transactional=False, needs_connection=needs_connection
-    )
+    scene.registry.register(kind, handler, transactional=False, needs_connection=needs_connection)
     return handler
 
 
@@ -67,6 +65,11 @@ def outside_batches(scene: Scene, handler: OutsideBatches | None = None) -> Outs
     handler = OutsideBatches() if handler is None else handler
     scene.registry.register("outside", handler, transactional=False)
     return handler
+
+
+def amid_others(scene: Scene) -> list[int]:
+    """A letter that is called outside, between two that are not."""
+    return [scene.letter(kind) for kind in ("ok", "outside", "ok")]
 
 
 def raises(error: BaseException) -> Callable[..., object]:

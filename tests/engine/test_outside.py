@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 import threading
 import time
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from azoth_dlq import BatchConfig, DeadLetterQueue, InvalidStateError
+from azoth_dlq import DeadLetterQueue, InvalidStateError
 from tests.conftest import Scene
 from tests.engine.batching import Batching, takes_batches
 from tests.engine.outside import (
@@ -20,7 +19,6 @@ from tests.engine.outside import (
     claims,
     elsewhere,
     outside,
-    outside_batches,
     retry_counts,
 )
 
@@ -110,10 +108,9 @@ def test_a_queue_without_a_file_calls_handlers_outside_transactions() -> None:
         scene = Scene(queue, None)
         handler = outside(scene, lambda *_: open_.append(scene.conn.in_transaction))
         open_: list[bool] = []
-        for kind in ("ok", "outside", "ok", "outside"):
-            scene.letter(kind)
+        letters = [scene.letter(kind) for kind in ("ok", "outside", "ok", "outside")]
         assert scene.drain().succeeded == 4
-        assert (handler.called, open_) == ([2, 4], [False, False])
+        assert (handler.called, open_) == (letters[1::2], [False, False])
 
 
 @pytest.mark.parametrize("journal_mode", ["wal", "delete"])
@@ -146,7 +143,7 @@ def test_a_letter_is_claimed_before_its_call_and_freed_with_its_outcome(any_scen
     outside(any_scene, look)
     for kind in ("ok", "outside", "ok", "outside", "outside"):
         any_scene.letter(kind)
-    any_scene.drain(on_progress=None) if False else any_scene.drain()
+    any_scene.drain()
     # The letters before it are committed with its claim; its outcome with what follows.
     assert seen == [([2], [2, 3, 4, 5]), ([4], [4, 5]), ([5], [4, 5])]
     assert claims(any_scene) == []
@@ -226,45 +223,6 @@ def test_counters_tell_of_calls_outside(any_scene: Scene) -> None:
     assert attempt.duration.total_seconds() >= 0.01
 
 
-# Batches outside
-
-
-def test_batches_outside_are_runs_within_the_bounds(any_scene: Scene) -> None:
-    handler = outside_batches(any_scene)
-    any_scene.registry.batch = BatchConfig(3)
-    kinds = ["outside"] * 4 + ["ok"] + ["outside"] * 2
-    letters = [any_scene.letter(kind) for kind in kinds]
-    report = any_scene.drain()
-    assert handler.batches == [letters[:3], letters[3:4], letters[5:]]
-    assert handler.connections == [None] * 3
-    assert (report.succeeded, any_scene.left(), handler.called) == (7, [], [])
-
-
-def test_batches_outside_are_bounded_by_bytes(any_scene: Scene) -> None:
-    handler = outside_batches(any_scene)
-    letters = [any_scene.letter(event_bytes=b"outside:" + b"x" * 15_000) for _ in range(50)]
-    report = any_scene.drain(memory_limit=2**20)
-    assert report.succeeded == 50
-    assert list(itertools.chain(*handler.batches)) == letters
-    assert 1 < max(map(len, handler.batches)) <= 2**19 // 15_000
-
-
-def test_large_letters_come_in_batches_of_their_own(any_scene: Scene) -> None:
-    handler = outside_batches(any_scene)
-    sizes = [10, 100_000, 10, 10]
-    letters = [any_scene.letter(event_bytes=b"outside:" + b"x" * size) for size in sizes]
-    assert any_scene.drain().succeeded == 4
-    assert list(itertools.chain(*handler.batches)) == letters
-
-
-def test_all_letters_of_a_batch_are_claimed(any_scene: Scene) -> None:
-    seen: list[Any] = []
-    outside_batches(any_scene, OutsideBatches(lambda _events: seen.append(claims(any_scene))))
-    letters = [any_scene.letter("outside") for _ in range(3)]
-    any_scene.drain()
-    assert (seen, claims(any_scene)) == ([letters], [])
-
-
 # Among others
 
 KINDS = ["ok", "fails", "batch", "bad", "outside", "outside fails", "outside batch", "unknown"]
@@ -306,7 +264,7 @@ def test_in_every_order_of_kinds_each_letter_is_attempted_once_in_the_order_of_t
         scene.registry.register(
             "outside batch", OutsideBatches(note_batch, note), transactional=False
         )
-        within = takes_batches(scene, Batching(lambda _c, e: None))
+        within = takes_batches(scene, Batching())
         takes_batches(scene, Batching(acts_singly=fail), kind="bad")
         letters = [scene.letter(kind) for kind in kinds]
         report = scene.drain(max_transaction_time=group)
