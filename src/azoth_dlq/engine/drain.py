@@ -156,7 +156,7 @@ class Drain:
             group = self._groups.new_group()
             try:
                 while chunk := letters.unfit(place, place + _CHUNK):
-                    unfit.park(chunk, group, self._store, self._rules)
+                    unfit.park(chunk, self._groups.claimed, group, self._store, self._rules)
                     place += len(chunk)
                     if monotonic() - opened >= most_seconds:
                         break

@@ -61,7 +61,7 @@ class Group:
         self.last_called: tuple[Any, ...] | None = None  # the row whose handler ran last
         self.handler = ""  # the name of that handler, once it is in question
         self.error: BaseException | None = None  # what that handler raised
-        self.in_batch: list[int] | None = None  # the letters of the batch whose handler runs
+        self.batch: list[int] | None = None  # the letters of that call, where it was a batch's
         self.outside: tuple[Registration, bytes] | None = None  # of the letter behind the last
         self.next_call: OutsideCall | None = None  # to be claimed in this group
         self.interrupt: BaseException | None = None  # what ends the drain
