@@ -255,10 +255,10 @@ class MemoryStore(MemoryClaims):
         for parking in settlement.parked:
             self._park(parking)
         self._end_claims(settlement)
-        if settlement.stopped_at is not None:
-            tables.stopped_at = settlement.stopped_at
-        elif settlement.resumed:
+        if settlement.resumed:
             tables.stopped_at = None
+        if tables.stopped_at is None:
+            tables.stopped_at = settlement.stopped_at
 
     def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:
