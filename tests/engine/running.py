@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from azoth_dlq import DlqReplayConfig, DlqReplayer, ReplayReport
 from azoth_dlq.store.base import Suspects
 from tests.conftest import Scene
+
+PATIENCE = 10.0  # seconds
 
 
 class Sleeper:
@@ -65,3 +68,14 @@ def count_looks(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     monkeypatch.setattr(scene.queue.store, "candidates", look)
     return looks
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def sleeping_replayer(scene: Scene, **settings: Any) -> DlqReplayer:
+    """With the default sleep."""
+    return DlqReplayer(scene.queue, scene.registry, DlqReplayConfig(**settings), clock=scene.clock)
