@@ -267,6 +267,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
             event_id, event_bytes = row[width - 2], row[width - 1]
             if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
                 event_bytes = event_bytes_of(row, group, store)
+                before = monotonic()
             if event_bytes is not None:
                 isolate(row[0])
                 last = row
@@ -313,7 +314,8 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                             succeeded = False
                         note_failure(row, called, error, group, store, seconds=now - before)
                         done += 1
-                        calls.add(now - before, 1)
+                        if called is not None:
+                            calls.add(now - before, 1)
                 else:
                     if batch is None:
                         acked.append(row[0])

@@ -124,7 +124,7 @@ class Drain:
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined
             self._tally.add({"skipped": missing}, [])
-            self._metrics.record(skipped=missing)
+            self._metrics.record(skipped=missing, groups=0)
         if plan.waiting is not None and look.ids is None:
             self._metrics.looked(
                 at=self._started_at,
