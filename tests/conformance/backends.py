@@ -110,8 +110,8 @@ class Backend(ABC):
         """The same letters, as another program uses them at the same time."""
 
     @abstractmethod
-    def die_with_claims(self, ids: Sequence[int], *, batch: bool) -> None:
-        """A process that drains the same letters dies while it has claimed these."""
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
+        """A process that drains the same letters dies while it has claimed these, in that order."""
 
     @abstractmethod
     def effects_through(self, connection: Any) -> list[int]:
@@ -214,10 +214,11 @@ class MemoryBackend(Backend):
     def another_store(self) -> Iterator[MemoryStore]:
         yield MemoryStore(self.database)
 
-    def die_with_claims(self, ids: Sequence[int], *, batch: bool) -> None:
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
         another = MemoryStore(self.database)
         another.begin()
-        another.claim(ids, batch=batch)
+        another.claim(in_batch, batch=True)
+        another.claim(singly, batch=False)
         another.end(commit=True)
         self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
 
@@ -340,8 +341,13 @@ class SqliteBackend(Backend):
         with closing(open_connection(self.path)) as connection:
             yield SqliteStore(connection)
 
-    def die_with_claims(self, ids: Sequence[int], *, batch: bool) -> None:
-        self._die(f"store.claim(ids, batch={batch})\n    store.end(commit=True)\n", ids)
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
+        self._die(
+            f"store.claim(ids[:{len(in_batch)}], batch=True)\n"
+            f"    store.claim(ids[{len(in_batch)}:], batch=False)\n"
+            "    store.end(commit=True)\n",
+            [*in_batch, *singly],
+        )
 
     def effects_through(self, connection: Any) -> list[int]:
         rows = connection.execute("SELECT value FROM effects ORDER BY 1")

@@ -86,6 +86,11 @@ class MemoryFault(Exception):
     """The database itself failed."""
 
 
+def is_fault(error: BaseException | None) -> bool:
+    """Whether it is one of the database, or was raised from one."""
+    return isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault)
+
+
 class ReadOnly(Exception):
     """A connection for reading was written through."""
 

@@ -33,10 +33,10 @@ from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
     MemoryDatabase,
-    MemoryFault,
     ParkedRow,
     Row,
     Tables,
+    is_fault,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -176,6 +176,8 @@ class MemoryStore(MemoryClaims):
     ) -> Iterator[Iterator[tuple[object, ...]]]:
         self._foreign_commits = self._connection.foreign_commits
         self._connection.touched_queue = False
+        if suspects is not None:
+            suspects.next_due = None
         rows = self._connection.tables.letters.items()
         yield (
             (i, *_state(row), *([row.error_message] if with_error else []))
@@ -184,6 +186,9 @@ class MemoryStore(MemoryClaims):
         )
 
     def catch_up(self) -> bool:
+        """There is nothing to note: every look is at all letters."""
+        if self._connection.in_transaction:
+            raise InvalidStateError("a transaction is open")
         return True
 
     def begin(self) -> Opened:
@@ -233,7 +238,7 @@ class MemoryStore(MemoryClaims):
         return self._connection.tables.letters != self._before_letter.letters
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
-        if isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault):
+        if is_fault(error):
             self._connection.guarded = False
             raise StorageFault(str(error))
         self._leave_handler()
@@ -254,11 +259,7 @@ class MemoryStore(MemoryClaims):
             self._record(attempt)
         for parking in settlement.parked:
             self._park(parking)
-        self._end_claims(settlement)
-        if settlement.resumed:
-            tables.stopped_at = None
-        if tables.stopped_at is None:
-            tables.stopped_at = settlement.stopped_at
+        self._settle_drain(settlement)
 
     def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:
