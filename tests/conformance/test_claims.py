@@ -324,6 +324,7 @@ def test_a_stop_by_failures_is_remembered_until_a_letter_succeeds(store: Store) 
     assert stopped_after(resumed=True) is None
     assert stopped_after(stopped_at=NOW) == NOW
     assert stopped_after() == NOW
+    assert stopped_after(stopped_at=NOW + 1) == NOW
     assert stopped_after(resumed=True) is None
     assert stopped_after(resumed=True, stopped_at=NOW + 1) == NOW + 1
     with group(store, committed=False):

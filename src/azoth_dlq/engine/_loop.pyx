@@ -267,6 +267,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
             event_id, event_bytes = row[width - 2], row[width - 1]
             if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
                 event_bytes = event_bytes_of(row, group, store)
+                before = monotonic()
             if event_bytes is not None:
                 isolate(row[0])
                 last_before, called_before, batch_before = last, called, batch

@@ -278,6 +278,7 @@ def delete_history(ids: int | None, *, parked: bool) -> str:
 
 GET_STATE = "SELECT +value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
+ADD_STATE = "INSERT OR IGNORE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
 DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
 
 # Who drains, and which letters are in whose hands

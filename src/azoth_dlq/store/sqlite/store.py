@@ -93,7 +93,8 @@ class SqliteStore(SqliteOutside):
         marker = self._marker
         try:
             self.end(commit=False)
-            self._checkpoint(at_least=1)
+            if self._announcement is None:  # a group was committed
+                self._checkpoint(at_least=1)
         finally:
             self._use(Guard(strict=True), Marker(""))
             marker.close()
