@@ -90,4 +90,4 @@ def _check_order(
 ) -> None:
     """Refuse a range that no letter can be in."""
     if least is not None and most is not None and least > most:  # type: ignore[operator]  # both of one type
-        raise ConfigError.for_field(lower, least, f"at most {upper}, which is {most}")
+        raise ConfigError(f"{lower}={least}: must be at most {upper}, which is {most}")

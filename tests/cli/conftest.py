@@ -56,6 +56,11 @@ INSERT = (
     "(event_id, event_bytes, error_message, failed_at, retry_count, last_retry_at) VALUES "
     "(:event_id, :event_bytes, :error_message, :failed_at, :retry_count, :last_retry_at)"
 )
+PARK = (
+    "INSERT INTO permanent_failures (event_id, event_bytes, error_message, failed_at, "
+    "retry_count, azoth_dead_letter_id, azoth_reason) VALUES "
+    "(:event_id, :event_bytes, :error_message, :failed_at, :retry_count, 1, 'poison')"
+)
 
 
 class Workplace:
@@ -82,6 +87,12 @@ class Workplace:
     def add(self, **columns: Any) -> None:
         """Insert one letter as another program would."""
         self._insert([{"event_bytes": b"ok:x", **columns}])
+
+    def park(self, **columns: Any) -> int:
+        """Insert one permanent failure, as if of the dead letter 1; its id."""
+        row = {"event_bytes": b"ok:x", **DEFAULTS, **columns}
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            return connection.execute(PARK, row).lastrowid or 0
 
     def _insert(self, rows: list[dict[str, Any]]) -> None:
         with closing(sqlite3.connect(self.database)) as connection, connection:

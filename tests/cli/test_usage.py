@@ -13,8 +13,10 @@ import pytest
 
 from tests.cli.conftest import Workplace, error_line
 
+COMMANDS = ["demo", "discard", "drain", "list", "requeue", "show", "status"]
 
-@pytest.mark.parametrize("command", ["demo", "drain", "status"])
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself_with_examples(workplace: Workplace, command: str) -> None:
     done = workplace.run(command, "--help")
     assert done.returncode == 0
@@ -27,7 +29,7 @@ def test_help_lists_the_commands(workplace: Workplace) -> None:
     done = workplace.run("-h")
     assert done.returncode == 0
     commands = done.stdout.split("Commands:")[1]
-    assert re.findall(r"^  ([a-z]+) ", commands, re.MULTILINE) == ["demo", "drain", "status"]
+    assert re.findall(r"^  ([a-z]+) ", commands, re.MULTILINE) == COMMANDS
 
 
 def test_the_version_is_that_of_the_package(workplace: Workplace) -> None:

@@ -12,11 +12,11 @@ import click
 from azoth_dlq.cli.database import queue_of
 from azoth_dlq.cli.letters import ID, space_of
 from azoth_dlq.cli.output import json_option, print_json, print_lines, say, stdout_reserved
-from azoth_dlq.cli.signals import ending_in_order
+from azoth_dlq.cli.signals import Received, ending_in_order
 from azoth_dlq.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from azoth_dlq.filters import LetterFilter
     from azoth_dlq.queue import DeadLetterQueue
@@ -119,17 +119,10 @@ def _agreed() -> bool:
 def _carry_out(dlq: DeadLetterQueue, change: Change, ids: Sequence[int], *, given: bool) -> Outcome:
     """Change the letters, a transaction a chunk; what was committed stays, whatever comes."""
     outcome = Outcome()
-    one_chunk = _change_given if given else _change_found
-    began = monotonic()
+    work = _change_given if given else _change_found
     with ending_in_order(_go_on_to_the_chunks_end) as received:
         try:
-            for start in range(0, len(ids), _IDS_A_TRANSACTION):
-                if received.numbers:
-                    raise KeyboardInterrupt  # noqa: TRY301 -- as a second signal does
-                if monotonic() - began >= _WORK_SECONDS:
-                    sleep(_YIELD_SECONDS)
-                    began = monotonic()
-                one_chunk(dlq, change, ids[start : start + _IDS_A_TRANSACTION], outcome)
+            work(dlq, change, _in_turn(ids, received), outcome)
         except KeyboardInterrupt:
             outcome.trouble = "interrupted; what was done is committed"
             outcome.exit_code = received.exit_code
@@ -142,24 +135,41 @@ def _carry_out(dlq: DeadLetterQueue, change: Change, ids: Sequence[int], *, give
 
 
 def _go_on_to_the_chunks_end() -> None:
-    """The signal is looked at between two chunks."""
+    """A signal is looked at between two chunks."""
+
+
+def _in_turn(ids: Sequence[int], received: Received) -> Iterator[Sequence[int]]:
+    """The ids in chunks, with pauses in which other writers get their turn.
+
+    Errors: KeyboardInterrupt, where a signal came while a chunk was in hand.
+    """
+    began = monotonic()
+    for start in range(0, len(ids), _IDS_A_TRANSACTION):
+        if received.numbers:
+            raise KeyboardInterrupt
+        if monotonic() - began >= _WORK_SECONDS:
+            sleep(_YIELD_SECONDS)
+            began = monotonic()
+        yield ids[start : start + _IDS_A_TRANSACTION]
 
 
 def _change_found(
-    dlq: DeadLetterQueue, change: Change, ids: Sequence[int], outcome: Outcome
+    dlq: DeadLetterQueue, change: Change, chunks: Iterator[Sequence[int]], outcome: Outcome
 ) -> None:
-    """Letters that are gone meanwhile were not asked for by name."""
-    outcome.done += change.verb(dlq, ids)
+    """Nobody asked by name for those that are gone meanwhile."""
+    for ids in chunks:
+        outcome.done += change.verb(dlq, ids)
 
 
 def _change_given(
-    dlq: DeadLetterQueue, change: Change, ids: Sequence[int], outcome: Outcome
+    dlq: DeadLetterQueue, change: Change, chunks: Iterator[Sequence[int]], outcome: Outcome
 ) -> None:
-    with dlq.store.together():
-        missing = [row_id for row_id in ids if not change.verb(dlq, [row_id])]
-    outcome.done += len(ids) - len(missing)
-    outcome.missing += missing
-    outcome.exit_code = 1 if outcome.missing else 0
+    for ids in chunks:
+        with dlq.store.together():
+            missing = [row_id for row_id in ids if not change.verb(dlq, [row_id])]
+        outcome.done += len(ids) - len(missing)
+        outcome.missing += missing
+        outcome.exit_code = 1 if outcome.missing else 0
 
 
 def _print(outcome: Outcome, database: str, change: Change, *, as_json: bool) -> None:
