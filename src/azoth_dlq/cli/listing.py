@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from azoth_dlq import clock
-from azoth_dlq.cli.database import readable_store_of
+from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
 from azoth_dlq.cli.letters import age_of, as_dict, event_type_of, plain, space_of
 from azoth_dlq.cli.output import (
@@ -55,7 +55,7 @@ class Found(NamedTuple):
     and of permanent failures (--parked) are two spaces. The file is never written.
     """,
 )
-@click.argument("database", metavar="DB")
+@database_argument
 @parked_option
 @filter_options
 @click.option(
