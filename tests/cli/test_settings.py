@@ -75,12 +75,15 @@ def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> N
     assert "must be an int of 1 or more, or None (never stop; as text: never)" in line
 
 
-def test_help_tells_which_settings_are_not_used_yet(workplace: Workplace) -> None:
-    told = " ".join(workplace.run("drain", "--help").stdout.split())
-    unused = re.findall(
-        r"--([a-z-]+)(?: [A-Z]+)? Not used yet", told.replace(" / --no-enabled", "")
-    )
-    assert unused == ["enabled", "check-interval"]
+@pytest.mark.parametrize("command", ["drain", "run", "status"])
+def test_help_tells_every_setting_and_its_default(workplace: Workplace, command: str) -> None:
+    told = " ".join(workplace.run(command, "--help").stdout.split())
+    defaults = DlqReplayConfig().to_mapping()
+    assert re.findall(r"\[default: ([^\]]+)\]", told) == [
+        str(value).lower() if isinstance(value, bool) else str(value) for value in defaults.values()
+    ]
+    assert all(option(name) in told for name in defaults)
+    assert "Not used yet" not in told
 
 
 def test_options_win_over_the_file(workplace: Workplace) -> None:

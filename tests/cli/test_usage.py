@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import Workplace, error_line
 
-COMMANDS = ["demo", "discard", "drain", "list", "requeue", "show", "status"]
+COMMANDS = ["demo", "discard", "drain", "list", "requeue", "run", "show", "status"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -59,6 +59,8 @@ def test_the_installed_script_runs(workplace: Workplace) -> None:
         (["status", "a.db", "--min-aeg", "5"], "--min-age"),
         (["status", "a.db", "--min-age"], "requires an argument"),
         (["drain", "a.db"], "Missing option '--handlers'; see azoth-dlq drain --help"),
+        (["run", "a.db"], "Missing option '--handlers'; see azoth-dlq run --help"),
+        (["run", "a.db", "--now"], "No such option"),
         (["demo", "--output"], "requires an argument"),
     ],
 )
