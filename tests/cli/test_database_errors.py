@@ -15,7 +15,6 @@ from tests.cli.conftest import Workplace, error_line
 
 COMMANDS = {
     "drain": ("drain", "{}", "--handlers", "handlers:registry"),
-    "drain --id": ("drain", "{}", "--handlers", "handlers:registry", "--id", "1"),
     "status": ("status", "{}"),
     "list": ("list", "{}", "--error", "x"),
     "show": ("show", "{}", "1"),

@@ -67,6 +67,28 @@ def test_a_drain_that_leaves_nothing_suggests_nothing(workplace: Workplace) -> N
     assert workplace.drain().stdout.splitlines()[-1].split() == ["waiting", "0"]
 
 
+def test_a_drain_that_only_parks_leads_to_what_it_parked(workplace: Workplace) -> None:
+    workplace.make("ok", retry_count=5)
+    assert workplace.drain().stdout.splitlines()[-5:] == [
+        "",
+        "To look further:",
+        "  azoth-dlq status projection.db",
+        "  azoth-dlq list projection.db --parked",
+        "  azoth-dlq requeue projection.db ID",
+    ]
+
+
+def test_letters_in_hand_elsewhere_are_told_as_skipped(workplace: Workplace) -> None:
+    workplace.add_handler(
+        "@registry.handler('takes')\ndef takes(conn, event_id, payload):\n"
+        "    conn.execute('DELETE FROM dead_letter_queue WHERE id = 2')\n"
+    )
+    workplace.make("takes", "ok")
+    told = workplace.drain().stdout
+    assert table(told)["skipped"] == 1
+    assert "1   gone, changed, or in hand elsewhere meanwhile" in told
+
+
 def test_letters_whose_backoff_has_not_passed_wait_unless_told(workplace: Workplace) -> None:
     workplace.make("ok", last_retry_at="9000-01-01 00:00:00", retry_count=1)
     waiting = workplace.drain()

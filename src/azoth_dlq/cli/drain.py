@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from azoth_dlq.types import ReplayReport
 
 
+def _checked_id(context: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """An id: given as `type=`, its range would fill the help."""
+    return ID(text, option, context)
+
+
 @click.command(
     "drain",
     short_help="Attempt every letter that is due.",
@@ -46,7 +51,9 @@ if TYPE_CHECKING:
 @database_argument
 @handlers_option
 @click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
-@click.option("--id", "letter_id", type=ID, metavar="ID", help="This letter alone, due or not.")
+@click.option(
+    "--id", "letter_id", metavar="ID", callback=_checked_id, help="This letter alone, due or not."
+)
 @verbose_option
 @json_option
 @settings_options

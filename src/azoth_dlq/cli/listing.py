@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -140,6 +139,8 @@ def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _terminal_width() -> int:
+    import shutil  # noqa: PLC0415 -- it loads compression, which no other command needs
+
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return shutil.get_terminal_size().columns if is_terminal else sys.maxsize
 

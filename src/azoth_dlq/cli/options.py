@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -124,6 +123,8 @@ def _default_text(default: Any) -> str:
 
 
 def _read(file: str) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 -- most commands are given no file
+
     try:
         settings = tomllib.loads(Path(file).read_bytes().decode())
         DlqReplayConfig.from_mapping(settings)

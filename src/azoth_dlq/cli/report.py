@@ -52,7 +52,7 @@ def print_report(report: ReplayReport) -> None:
             ("failed", report.failed, ""),
             ("snoozed", report.snoozed, ""),
             ("parked", report.parked, _parked_unattempted(report)),
-            ("skipped", report.skipped, "gone or changed meanwhile" if report.skipped else ""),
+            ("skipped", report.skipped, _skipped(report)),
             ("remaining", report.remaining, "due, and not reached" if report.remaining else ""),
             _waiting(report),
         ]
@@ -110,12 +110,16 @@ def look_further(report: ReplayReport, database: str, *, dead: bool) -> list[str
     if not commands:
         return []
     lines = [f"  azoth-dlq {command}" for command in (f"status {database}", *commands)]
-    return ["", "To look further:", *lines]
+    return ["To look further:", *lines]
 
 
 def _after_signal(report: ReplayReport) -> list[str]:
     ended = report.stopped == "shutdown"
     return ["Ended by a signal: the letters that are left stay due."] if ended else []
+
+
+def _skipped(report: ReplayReport) -> str:
+    return "gone, changed, or in hand elsewhere meanwhile" if report.skipped else ""
 
 
 def _waiting(report: ReplayReport) -> tuple[str, int | str, str]:
