@@ -110,8 +110,8 @@ class Backend(ABC):
         """The same letters, as another program uses them at the same time."""
 
     @abstractmethod
-    def die_with_claims(self, ids: Sequence[int], *, batch: bool) -> None:
-        """A process that drains the same letters dies while it has claimed these."""
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
+        """A process that drains the same letters dies while it has claimed these, in that order."""
 
     @abstractmethod
     def effects_through(self, connection: Any) -> list[int]:
@@ -122,8 +122,9 @@ class Backend(ABC):
         """A handler outside a transaction begins one."""
 
     @abstractmethod
-    def die_in(self, letter_id: int) -> None:
-        """A process that drains the same letters dies while it has this one in hand."""
+    def die_in(self, letter_id: int, *batch: int) -> None:
+        """A process that drains the same letters dies while it has this one in hand, or a batch
+        that begins with it."""
 
 
 class MemoryBackend(Backend):
@@ -198,10 +199,12 @@ class MemoryBackend(Backend):
         yield
         self.database.readers -= 1
 
-    def die_in(self, letter_id: int) -> None:
+    def die_in(self, letter_id: int, *batch: int) -> None:
         another = MemoryStore(self.database)
         another.begin()
         another.isolate(letter_id)
+        for member in (letter_id, *batch) if batch else ():
+            another.join(member)
         another.connection.write(letter_id)
         # Its death frees the lock and nothing else.
         self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
@@ -211,10 +214,11 @@ class MemoryBackend(Backend):
     def another_store(self) -> Iterator[MemoryStore]:
         yield MemoryStore(self.database)
 
-    def die_with_claims(self, ids: Sequence[int], *, batch: bool) -> None:
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
         another = MemoryStore(self.database)
         another.begin()
-        another.claim(ids, batch=batch)
+        another.claim(in_batch, batch=True)
+        another.claim(singly, batch=False)
         another.end(commit=True)
         self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
 
@@ -324,11 +328,12 @@ class SqliteBackend(Backend):
             another.execute("SELECT count(*) FROM effects").fetchall()
             yield
 
-    def die_in(self, letter_id: int) -> None:
+    def die_in(self, letter_id: int, *batch: int) -> None:
         self._die(
             "store.isolate(ids[0])\n"
-            "    store.connection.execute('INSERT INTO effects VALUES (?)', ids)\n",
-            [letter_id],
+            "    all(map(store.join, ids if len(ids) > 1 else []))\n"
+            "    store.connection.execute('INSERT INTO effects VALUES (?)', ids[:1])\n",
+            [letter_id, *batch],
         )
 
     @contextmanager
@@ -336,8 +341,13 @@ class SqliteBackend(Backend):
         with closing(open_connection(self.path)) as connection:
             yield SqliteStore(connection)
 
-    def die_with_claims(self, ids: Sequence[int], *, batch: bool) -> None:
-        self._die(f"store.claim(ids, batch={batch})\n    store.end(commit=True)\n", ids)
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
+        self._die(
+            f"store.claim(ids[:{len(in_batch)}], batch=True)\n"
+            f"    store.claim(ids[{len(in_batch)}:], batch=False)\n"
+            "    store.end(commit=True)\n",
+            [*in_batch, *singly],
+        )
 
     def effects_through(self, connection: Any) -> list[int]:
         rows = connection.execute("SELECT value FROM effects ORDER BY 1")

@@ -10,7 +10,7 @@ from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.base import Abandoned, DrainSettings, Settlement, StorageFault
 from azoth_dlq.types import Drainer
-from tests.conformance.memory_database import Claim, MemoryConnection, MemoryFault
+from tests.conformance.memory_database import Claim, MemoryConnection, is_fault
 
 
 class MemoryClaims:
@@ -67,15 +67,18 @@ class MemoryClaims:
         return self._reader
 
     def tidy(self, error: BaseException | None = None) -> str | None:
-        is_open = self._connection.in_transaction
-        if is_open:
-            self._connection.rollback()
-        if isinstance(error, MemoryFault):
+        left_open = self._connection.in_transaction
+        self._connection.rollback()
+        if is_fault(error):
             raise StorageFault(str(error))
-        return "the handler left a transaction open" if is_open else None
+        return "the handler left a transaction open" if left_open else None
 
-    def _end_claims(self, settlement: Settlement) -> None:
+    def _settle_drain(self, settlement: Settlement) -> None:
         tables = self._connection.tables
+        if settlement.stopped_at is not None:
+            tables.stopped_at = settlement.stopped_at
+        elif settlement.resumed:
+            tables.stopped_at = None
         settled = {*settlement.ids(), *settlement.released}
         others = self._of_others()
         tables.claims = {

@@ -86,21 +86,27 @@ class MemoryFault(Exception):
     """The database itself failed."""
 
 
+def is_fault(error: BaseException | None) -> bool:
+    """Whether it is one of the database, or was raised from one."""
+    return isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault)
+
+
 class ReadOnly(Exception):
     """A connection for reading was written through."""
 
 
 class MemoryDatabase:
-    """The committed tables, a lock for one writer, and the letter in hand of its holder.
+    """The committed tables, a lock for one writer, and the letters in hand of its holder.
 
-    The letter outlives the death of the holder, the lock does not.
+    The letters outlive the death of the holder, the lock does not.
     """
 
     def __init__(self) -> None:
         self.committed = Tables()
         self.writer: object = None
         self.readers = 0  # no commit while there are any
-        self.in_hand = 0
+        self.in_hand: tuple[int, ...] = ()
+        self.in_batch = False
         self.commits = 0
         self.alive: set[object] = set()  # drains
         self.ended: set[object] = set()  # that did not die

@@ -33,10 +33,10 @@ from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
     MemoryDatabase,
-    MemoryFault,
     ParkedRow,
     Row,
     Tables,
+    is_fault,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -176,6 +176,8 @@ class MemoryStore(MemoryClaims):
     ) -> Iterator[Iterator[tuple[object, ...]]]:
         self._foreign_commits = self._connection.foreign_commits
         self._connection.touched_queue = False
+        if suspects is not None:
+            suspects.next_due = None
         rows = self._connection.tables.letters.items()
         yield (
             (i, *_state(row), *([row.error_message] if with_error else []))
@@ -184,6 +186,9 @@ class MemoryStore(MemoryClaims):
         )
 
     def catch_up(self) -> bool:
+        """There is nothing to note: every look is at all letters."""
+        if self._connection.in_transaction:
+            raise InvalidStateError("a transaction is open")
         return True
 
     def begin(self) -> Opened:
@@ -195,7 +200,7 @@ class MemoryStore(MemoryClaims):
         )
         self._charging = bool(self._database.in_hand)
         if self._charging:
-            return Opened(unchanged, (self._database.in_hand,))
+            return Opened(unchanged, self._database.in_hand, self._database.in_batch)
         self._group = self._connection.tables.group = object()
         self._before_letter = self._connection.tables.copy()
         return Opened(unchanged)
@@ -217,9 +222,14 @@ class MemoryStore(MemoryClaims):
 
     def isolate(self, letter_id: int) -> None:
         self._before_letter = self._connection.tables.copy()
-        self._database.in_hand = letter_id
+        self._database.in_hand, self._database.in_batch = (letter_id,), False
         self._connection.violation = None
         self._connection.guarded = True
+
+    def join(self, letter_id: int) -> bool:
+        before = self._database.in_hand if self._database.in_batch else ()
+        self._database.in_hand, self._database.in_batch = (*before, letter_id), True
+        return True
 
     def keep(self) -> bool:
         self._leave_handler()
@@ -228,14 +238,14 @@ class MemoryStore(MemoryClaims):
         return self._connection.tables.letters != self._before_letter.letters
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
-        if isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault):
+        if is_fault(error):
             self._connection.guarded = False
             raise StorageFault(str(error))
         self._leave_handler()
-        if self._database.in_hand in (0, unless):
+        if self._database.in_hand[-1:] in ((), (unless,)):
             return None
         self._connection.tables = self._before_letter
-        self._database.in_hand = 0
+        self._database.in_hand = ()
         return self._connection.violation
 
     def settle(self, settlement: Settlement) -> None:
@@ -249,11 +259,7 @@ class MemoryStore(MemoryClaims):
             self._record(attempt)
         for parking in settlement.parked:
             self._park(parking)
-        self._end_claims(settlement)
-        if settlement.stopped_at is not None:
-            tables.stopped_at = settlement.stopped_at
-        elif settlement.resumed:
-            tables.stopped_at = None
+        self._settle_drain(settlement)
 
     def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:
@@ -281,7 +287,7 @@ class MemoryStore(MemoryClaims):
         else:
             self._connection.rollback()
         if commit or not self._charging:
-            self._database.in_hand = 0
+            self._database.in_hand = ()
         self._charging = False
 
     # What the verbs share
@@ -296,7 +302,7 @@ class MemoryStore(MemoryClaims):
         self._connection.guarded = False
         if self._connection.in_transaction:
             return
-        self._database.in_hand = 0
+        self._database.in_hand = ()
         committed = self._database.committed.group is self._group
         raise TransactionLost("the handler's call ended the transaction", committed=committed)
 

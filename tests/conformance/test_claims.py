@@ -18,6 +18,7 @@ from azoth_dlq.store.base import (
     Retry,
     Settlement,
     Snoozed,
+    StorageFault,
     Store,
 )
 from azoth_dlq.types import Drainer
@@ -82,13 +83,9 @@ def test_a_letter_of_another_cannot_be_claimed(store: Store, another: Store) -> 
     assert seen(another) == (set(), NONE)
 
 
-def test_letters_claimed_for_a_batch_can_be_claimed_singly(backend: Backend) -> None:
-    with backend.another_store() as another:
-        with another.draining(SETTINGS):
-            claim(another, 1, 2, batch=True)
-            claim(another, 2)
-        with backend.store.draining(SETTINGS):
-            assert seen(backend.store) == ({1, 2}, Abandoned([2], [1]))
+def test_letters_claimed_for_a_batch_can_be_claimed_singly(backend: Backend, store: Store) -> None:
+    backend.die_with_claims(in_batch=[1, 2], singly=[2])
+    assert seen(store) == ({1, 2}, Abandoned([2], [1]))
 
 
 def test_claims_and_writes_of_one_group_are_committed_together(
@@ -163,13 +160,13 @@ def test_many_claims_end_together(store: Store, another: Store) -> None:
 
 
 def test_the_claims_of_a_dead_process_are_abandoned(backend: Backend, store: Store) -> None:
-    backend.die_with_claims([4, 2], batch=False)
-    backend.die_with_claims([3], batch=True)
+    backend.die_with_claims(singly=[4, 2])
+    backend.die_with_claims(in_batch=[3])
     assert seen(store) == ({2, 3, 4}, Abandoned([2, 4], [3]))
 
 
 def test_abandoned_claims_are_handed_out_once(backend: Backend, store: Store) -> None:
-    backend.die_with_claims([1, 2], batch=False)
+    backend.die_with_claims(singly=[1, 2])
     with group(store, committed=False):
         assert store.abandoned() == Abandoned([1, 2], [])
         assert store.abandoned() == NONE
@@ -182,7 +179,7 @@ def test_claims_of_the_dead_are_told_from_those_of_the_living(
     backend: Backend, store: Store, another: Store
 ) -> None:
     claim(another, 1)
-    backend.die_with_claims([2], batch=False)
+    backend.die_with_claims(singly=[2])
     claim(store, 3)
     with group(store):
         assert store.claimed() == {1, 2}
@@ -246,6 +243,16 @@ def test_a_transaction_that_a_handler_left_open_is_taken_back(
     assert backend.effects() == [2]
 
 
+def test_a_fault_of_the_database_is_told_and_what_was_left_open_taken_back(
+    backend: Backend, store: Store
+) -> None:
+    backend.begin_on(store.connection)
+    with pytest.raises(StorageFault, match="disk is full"):
+        store.tidy(backend.database_fault())
+    assert backend.others_can_write()
+    assert store.tidy(ValueError("of a letter")) is None
+
+
 # Figures
 
 
@@ -271,7 +278,7 @@ def test_figures_tell_of_drains_at_once(backend: Backend, another: Store) -> Non
 
 
 def test_the_dead_drain_no_more(backend: Backend) -> None:
-    backend.die_with_claims([1], batch=False)
+    backend.die_with_claims(singly=[1])
     assert backend.store.figures().draining == []
 
 

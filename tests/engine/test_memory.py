@@ -57,6 +57,16 @@ def test_letters_of_ten_megabytes_are_held_one_at_a_time(scene: Scene) -> None:
     assert 10 * MEBIBYTE < peak.bytes < 42 * MEBIBYTE
 
 
+def test_text_of_ten_megabytes_that_begins_with_nul_is_held_one_at_a_time(scene: Scene) -> None:
+    scene.registry.register("\0nothing", lambda _conn, _event_id, _payload: None)
+    for _ in range(12):
+        scene.letter(event_bytes="\0nothing:" + "x" * (10 * MEBIBYTE))
+    with _measured() as peak:
+        assert scene.drain().succeeded == 12
+    # As bytes, as the bytearray that they were, and the payload.
+    assert 10 * MEBIBYTE < peak.bytes < 62 * MEBIBYTE
+
+
 def test_payloads_held_at_once_keep_within_the_memory_limit(scene: Scene) -> None:
     _register_nothing(scene)
     _letters(scene, 500, 15_000)

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from azoth_dlq import DeadLetterQueue
 from tests.conftest import DATA
+from tests.store.polls import Polls, polling
 
 # Imports everything first: the folder of the interpreter may be closed to others.
 AS_NOBODY = """
@@ -49,6 +51,14 @@ def open_folder() -> Iterator[Path]:
     finally:
         folder.chmod(0o755)
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def polls(tmp_path: Path) -> Iterator[Polls]:
+    path = tmp_path / "letters.db"
+    DeadLetterQueue.open(path).close()
+    with polling(path) as polls:
+        yield polls
 
 
 def as_nobody(code: str, path: Path) -> str:

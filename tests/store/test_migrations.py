@@ -161,6 +161,21 @@ def test_a_file_that_says_it_is_incompatible_is_refused_unchanged(scene: Scene) 
     assert scene.calls == []
 
 
+def test_a_file_that_becomes_incompatible_while_it_is_open_is_not_drained(scene: Scene) -> None:
+    scene.letter()
+    assert scene.drain().succeeded == 1
+    scene.letter()
+    assert scene.path is not None
+    with closing(sqlite3.connect(scene.path, isolation_level=None)) as another:
+        later_step(another, needs=LATEST + 1)
+    with pytest.raises(StorageError, match="upgrade azoth-dlq") as caught:
+        scene.drain()
+    assert caught.value.report is not None
+    assert caught.value.report.attempted == 0
+    assert (scene.calls, scene.left()) == ([1], [2])
+    assert not scene.conn.in_transaction
+
+
 def test_a_file_that_is_incompatible_is_refused_for_looking_too(scene: Scene) -> None:
     later_step(scene.conn, needs=LATEST + 1)
     assert scene.path is not None

@@ -7,6 +7,7 @@ import inspect
 import json
 import pickle
 import tomllib
+from array import array
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.durations import MAX_US, Duration, from_microseconds
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.kernels.backoff import EXPONENTIAL
+from azoth_dlq.kernels.eligibility import due
 from azoth_dlq.priority import ReplayPriority
 
 NAN = float("nan")
@@ -215,3 +217,48 @@ def test_the_rules_carry_what_decides_which_letters_are_due() -> None:
     assert rules.jitter == 0.25
     assert not rules.waive_delay
     assert config.rules(0, waive_delay=True).waive_delay
+
+
+LONG_DURATIONS = st.integers(0, MAX_US).map(from_microseconds)
+BACKOFFS = st.one_of(
+    st.builds(BackoffStrategy.fixed, LONG_DURATIONS),
+    st.builds(BackoffStrategy.exponential, LONG_DURATIONS, LONG_DURATIONS),
+    st.builds(BackoffStrategy.fibonacci, LONG_DURATIONS, LONG_DURATIONS),
+)
+
+
+@given(MAPPINGS, BACKOFFS, st.integers(0, 80), st.integers(-(2**63), 2**63 - 1))
+def test_no_letter_waits_less_than_the_least_wait(
+    settings: dict[str, Any], backoff: BackoffStrategy, count: int, letter_id: int
+) -> None:
+    config = DlqReplayConfig(**settings | {"max_retries": 100, "backoff": backoff})
+    least = config.least_wait(count)
+    assert least is not None
+    assert least <= real_wait(config, count, letter_id)
+
+
+@given(st.integers(0, 40), st.sampled_from([0.0, 0.25, 1.0]), st.floats(0, 1))
+def test_the_least_wait_is_one_that_some_letter_nearly_has(
+    count: int, jitter: float, other_jitter: float
+) -> None:
+    for share in (jitter, other_jitter):
+        config = DlqReplayConfig(max_retries=50, min_age=0, jitter=share)
+        least = config.least_wait(count)
+        assert least is not None
+        shortest = min(real_wait(config, count, letter_id) for letter_id in range(200))
+        longest = real_wait(dataclasses.replace(config, jitter=0), count, 0)
+        assert shortest - least <= 0.1 * share * longest + 1
+
+
+def real_wait(config: DlqReplayConfig, retry_count: int, letter_id: int) -> int:
+    """By the kernels, in microseconds."""
+    columns = {"retry_count": [retry_count], "failed_at": [0], "id": [letter_id]}
+    buffers = {name: array("q", values) for name, values in columns.items()}
+    _, next_due = due(config.rules(-1), **buffers, out=array("q", [0]))
+    assert next_due is not None
+    return next_due
+
+
+@pytest.mark.parametrize("retry_count", [-(2**63), -1, 5, 2**31, 2**63 - 1])
+def test_a_letter_without_attempts_has_no_least_wait(retry_count: int) -> None:
+    assert DlqReplayConfig(max_retries=5).least_wait(retry_count) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +95,28 @@ def as_fault(error: BaseException, where: str, context: str = "") -> StorageFaul
     """The error as the engine is told of faults of the database; `context` goes with its text."""
     transient = _code(error) in _TRANSIENT_CODES
     return StorageFault(f"{explain(error, where)}{context}", transient=transient)
+
+
+def check_no_fault(error: BaseException | None, where: str, handler: str) -> None:
+    """Errors: StorageFault where what the handler raised is a fault of the database, or was raised
+    from one."""
+    fault = None if error is None else fault_within(error)
+    if fault is not None:
+        context = f"; met in {handler}: if it was of another database, catch it there"
+        raise as_fault(fault, where, context)
+
+
+def ids_used_up(error: BaseException, where: str, table: str) -> StorageError:
+    """The error of a full disk as what it is where an AUTOINCREMENT has reached its end."""
+    return StorageError(
+        f"{where} has no id left for another row of {table}: 2**63-1 is or was in use; delete the "
+        f"row that has it, and the row of {table} in sqlite_sequence (SQLite: {error})"
+    )
+
+
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """A path as it can be printed, whatever bytes it has."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 @contextmanager

@@ -75,18 +75,15 @@ DRAINERS = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_drainers (
     pid INTEGER NOT NULL,
     since INTEGER NOT NULL
 ) WITHOUT ROWID"""
-# Letters that were seen to be not due, by the instant from which they wait. Where another program
-# has changed the row since, or where that is to be said, the instant is -1: look at it.
-WAITING_SINCE = (
-    "CASE WHEN azoth_base_of IS coalesce(last_retry_at, failed_at) THEN azoth_base ELSE -1 END"
-)
+# Letters that were seen to be not due, by retry count and the instant from which they wait, or by
+# the instant until which they were put off. The expressions can fail for no value of any type: an
+# index whose expression does would refuse other programs' writes.
 WAITING = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_waiting
-    ON dead_letter_queue(retry_count, {WAITING_SINCE}) WHERE azoth_base IS NOT NULL"""
+    ON dead_letter_queue({sql.WAITING_COUNT}, azoth_base) WHERE {sql.IS_WAITING}"""
 NOT_BEFORE = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_not_before
-    ON dead_letter_queue(coalesce({sql.NOT_BEFORE.format(t="")}, -1))
-    WHERE azoth_not_before IS NOT NULL"""
+    ON dead_letter_queue({sql.WAITING_UNTIL}) WHERE {sql.IS_PUT_OFF}"""
 RECORD = "INSERT INTO main.azoth_dlq_migrations (number, name, needs) VALUES (?, ?, ?)"
-APPLIED = "SELECT number, name, needs FROM main.azoth_dlq_migrations"
+APPLIED = "SELECT +number, +name, +needs FROM main.azoth_dlq_migrations"
 
 
 class Migration(NamedTuple):

@@ -64,8 +64,11 @@ class Presence:
     def leave(self) -> None:
         lock = _held.pop(self.name, None)
         if lock is not None:
+            # Before the lock is freed, so that nobody finds the file of a drain that died; Windows
+            # removes no file that is open.
+            _remove(path := _file_of(self._database, self.name))
             lock.close()
-            _remove(_file_of(self._database, self.name))
+            _remove(path)
 
     def _lock(self) -> sqlite3.Connection:
         path = _file_of(self._database, self.name)

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, overload
 
 from azoth_dlq.clock import to_datetime
@@ -16,7 +16,13 @@ from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
 from azoth_dlq.store.sqlite import finding, history
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.faults import (
+    explain,
+    explained,
+    ids_used_up,
+    primary_code,
+    shown_path,
+)
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
 from azoth_dlq.store.sqlite.presence import drainers
 from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, text_of
@@ -25,6 +31,7 @@ from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
 SETTINGS = "settings"
 STOPPED = "stopped"
+_NUMBERED_TABLES = ("dead_letter_queue", "permanent_failures")
 
 
 def second_text(instant: int) -> str:
@@ -59,7 +66,7 @@ class SqliteQueue:
         self._cursor = own_cursor(connection)
         self._schema: Schema | None = None
         self.where = "the connection"
-        self.where = self._database_file() or "the in-memory database"
+        self.where = shown_path(self._database_file()) or "the in-memory database"
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -236,7 +243,7 @@ class SqliteQueue:
             if joined
             else (sql.BEGIN, sql.COMMIT, sql.ROLLBACK)
         )
-        with explained(self.where):
+        try:
             self._execute(begin)
             try:
                 if not migrated:
@@ -249,10 +256,21 @@ class SqliteQueue:
                     if joined:
                         self._execute(commit)
                 raise
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: BaseException) -> StorageError | InvalidStateError:
+        """As `explain`; a table that has no more ids is told from a full disk."""
+        if primary_code(error) == sqlite3.SQLITE_FULL:
+            with suppress(StorageError):  # it may be damaged, too, or without such tables
+                for (table,) in self._query(sql.WITHOUT_FREE_IDS, _NUMBERED_TABLES):
+                    return ids_used_up(error, self.where, text_of(table))
+        return explain(error, self.where)
 
     def _database_file(self) -> str:
         rows = self._query(sql.DATABASES)
-        return next((text_of(file) for _, name, file in rows if text_of(name) == "main"), "")
+        files = (bytes(file or b"") for _, name, file in rows if text_of(name) == "main")
+        return os.fsdecode(next(files, b""))
 
 
 def _failed_at_or(now: int, failed_at: object) -> str | None:

@@ -27,6 +27,9 @@ class ReaderConnection(sqlite3.Connection):
         self._cursors.add(cursor)
         return cursor
 
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)
+
     def rest(self) -> None:
         """End whatever is being read."""
         if is_closed(self):

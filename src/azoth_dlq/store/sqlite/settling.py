@@ -53,8 +53,11 @@ def _check_updated(cursor: sqlite3.Cursor, ids: Sequence[int]) -> None:
 
 def _retry_values(retry: Retry) -> tuple[object, ...]:
     last = format_timestamp(retry.last_retry_at)
-    valid_for = (None, None) if retry.not_before is None else (retry.retry_count, last)
-    return (retry.retry_count, last, retry.error, retry.not_before, *valid_for, retry.id)
+    # A letter waits from its last try, or until the instant that its handler asked for.
+    waits: tuple[object, ...] = (None, None, None, retry.last_retry_at, last)
+    if retry.not_before is not None:
+        waits = (retry.not_before, retry.retry_count, last, None, None)
+    return (retry.retry_count, last, retry.error, *waits, retry.id)
 
 
 def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> None:

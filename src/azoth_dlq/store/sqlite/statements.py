@@ -2,7 +2,8 @@
 
 Tables are named with their schema, so that a TEMP table of the same name hides nothing. Texts that
 end or nest a transaction carry a comment: the statement cache goes by text, and no handler's own
-COMMIT may be taken for ours.
+COMMIT may be taken for ours. A column that is read stands there as `+column`: an expression has no
+declared type, so that converters of the connection's owner (`detect_types`) leave it alone.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ BUSY_TIMEOUT = "PRAGMA busy_timeout"
 WAL_AUTOCHECKPOINT = "PRAGMA main.wal_autocheckpoint"
 CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
 
-TABLES = "SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view')"
-COLUMNS = "SELECT name FROM pragma_table_info(?, 'main')"
+TABLES = "SELECT +name FROM main.sqlite_master WHERE type IN ('table', 'view')"
+COLUMNS = "SELECT +name FROM pragma_table_info(?, 'main')"
 
 # A handler's "not before" counts only while count and time of the last try are as it left them.
 NOT_BEFORE = (
-    "CASE WHEN {t}azoth_not_before IS NOT NULL AND {t}retry_count IS {t}azoth_not_before_count "
+    "CASE WHEN {t}retry_count = {t}azoth_not_before_count "
     "AND {t}last_retry_at IS {t}azoth_not_before_retry_at THEN {t}azoth_not_before END"
 )
 
@@ -79,26 +80,26 @@ BY_ERROR = (
 
 def read_letters(ids: int | None, *, migrated: bool) -> str:
     """Columns of `FailedEvent`; newest first, or those of `ids` ids by id; then a limit."""
-    last_error = "azoth_last_error" if migrated else "NULL"
+    last_error = "+azoth_last_error" if migrated else "NULL"
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
-        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, last_retry_at, "
-        f"{last_error}, {_not_before(migrated=migrated)} FROM main.dead_letter_queue {where}"
-        "ORDER BY id DESC LIMIT ?"
+        "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
+        f"+last_retry_at, {last_error}, {_not_before(migrated=migrated)} "
+        f"FROM main.dead_letter_queue {where}ORDER BY id DESC LIMIT ?"
     )
 
 
 def read_parked(ids: int | None, *, migrated: bool) -> str:
     """Columns of `PermanentFailure`; newest first, or those of `ids` ids by id; then a limit."""
     extra = (
-        "azoth_dead_letter_id, azoth_last_retry_at, azoth_last_error, azoth_reason"
+        "+azoth_dead_letter_id, +azoth_last_retry_at, +azoth_last_error, +azoth_reason"
         if migrated
         else "NULL, NULL, NULL, NULL"
     )
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
-        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, "
-        f"marked_permanent_at, {extra} FROM main.permanent_failures {where}"
+        "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
+        f"+marked_permanent_at, {extra} FROM main.permanent_failures {where}"
         "ORDER BY id DESC LIMIT ?"
     )
 
@@ -107,14 +108,16 @@ def delete(ids: int, *, parked: bool) -> str:
     return f"{CLEAR[parked]} WHERE id IN ({_places(ids)})"
 
 
-PARKED_ORIGIN = "SELECT azoth_dead_letter_id, failed_at FROM main.permanent_failures WHERE id = ?"
-# The old id again where it is free: NULL lets SQLite choose a new one.
+PARKED_ORIGIN = "SELECT +azoth_dead_letter_id, +failed_at FROM main.permanent_failures WHERE id = ?"
+# The old id again where it is free: NULL lets SQLite choose a new one. That id may be one that
+# polls have passed, so the letter is put among those that they look at in any case.
 REQUEUE = (
     "INSERT INTO main.dead_letter_queue "
-    "(id, event_id, event_bytes, error_message, failed_at, retry_count, azoth_last_error) "
+    "(id, event_id, event_bytes, error_message, failed_at, retry_count, azoth_last_error, "
+    "azoth_base) "
     "SELECT CASE WHEN EXISTS (SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ?) "
     "THEN NULL ELSE ? END, event_id, event_bytes, error_message, coalesce(?, failed_at), 0, "
-    "azoth_last_error FROM main.permanent_failures WHERE id = ?"
+    "azoth_last_error, -1 FROM main.permanent_failures WHERE id = ?"
 )
 MARK_RETRY = (
     "UPDATE main.dead_letter_queue SET retry_count = retry_count + 1, last_retry_at = ? "
@@ -141,7 +144,7 @@ _FITS = {
 def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
     """Ids ascending, and `failed_at` on demand, of rows that fit each of `fields`, in order."""
     table = "permanent_failures" if parked else "dead_letter_queue"
-    columns = "id, failed_at" if with_failed_at else "id"
+    columns = "+id, +failed_at" if with_failed_at else "+id"
     where = f"WHERE {' AND '.join(_FITS[field] for field in fields)} " if fields else ""
     return f"SELECT {columns} FROM main.{table} {where}ORDER BY id"
 
@@ -149,9 +152,17 @@ def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
 # A drain
 
 
-def candidates(*, migrated: bool, with_error: bool) -> str:
-    last = f"{_not_before(migrated=migrated)}{', error_message' if with_error else ''}"
-    return f"SELECT id, retry_count, failed_at, last_retry_at, {last} FROM main.dead_letter_queue"
+def candidates(*, migrated: bool, with_error: bool, among: str = "") -> str:
+    """`among`: one of the `AMONG_…` clauses, or `among_ids`."""
+    last = f"{_not_before(migrated=migrated)}{', +error_message' if with_error else ''}"
+    return (
+        f"SELECT +id, +retry_count, +failed_at, +last_retry_at, {last} "
+        f"FROM main.dead_letter_queue {among}"
+    )
+
+
+def among_ids(ids: int) -> str:
+    return f"WHERE id IN ({_places(ids)})"
 
 
 # RECORDED and ALONE of the port, as bits.
@@ -160,35 +171,44 @@ _NOTES = (
     "+ 2 * (d.azoth_alone IS NOT NULL)"
 )
 
+# Of TEXT, which sorts before every BLOB, length() counts the characters before the first NUL; a
+# BLOB's reads none of it.
+_LONGER = (
+    "length(d.event_bytes) > {size} "
+    "OR d.event_bytes < x'' AND length(CAST(d.event_bytes AS BLOB)) > {size}"
+)
+
 
 def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     """Rows of `ids` ids in the order given. The CTE drives the join (CROSS JOIN fixes that), so the
     order is the callers', and 500 letters cost one statement."""
     verified = (
-        f"d.failed_at, d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
+        f"+d.failed_at, +d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
         if verify
         else ""
     )
     event = (
-        "d.event_bytes"
+        "+d.event_bytes"
         if inline is None
-        else f"iif(length(d.event_bytes) > {int(inline)}, NULL, d.event_bytes)"
+        else f"iif({_LONGER.format(size=int(inline))}, NULL, d.event_bytes)"
     )
     values = ",".join(["(?)"] * ids)
     return (
         f"WITH wanted(id) AS (VALUES {values}) "
-        f"SELECT d.id, d.retry_count, {verified}{_NOTES}, d.event_id, {event} "
+        f"SELECT +d.id, +d.retry_count, {verified}{_NOTES}, +d.event_id, {event} "
         "FROM wanted CROSS JOIN main.dead_letter_queue AS d ON d.id = wanted.id"
     )
 
 
 RETRY = (
     "UPDATE main.dead_letter_queue SET retry_count = ?, last_retry_at = ?, azoth_last_error = ?, "
-    "azoth_not_before = ?, azoth_not_before_count = ?, azoth_not_before_retry_at = ? WHERE id = ?"
+    "azoth_not_before = ?, azoth_not_before_count = ?, azoth_not_before_retry_at = ?, "
+    "azoth_base = ?, azoth_base_of = ? WHERE id = ?"
 )
 SNOOZE = (
     "UPDATE main.dead_letter_queue SET azoth_not_before = ?, "
-    "azoth_not_before_count = retry_count, azoth_not_before_retry_at = last_retry_at WHERE id = ?"
+    "azoth_not_before_count = retry_count, azoth_not_before_retry_at = last_retry_at, "
+    "azoth_base = NULL, azoth_base_of = NULL WHERE id = ?"
 )
 # The tables that other programs make may lack NOT NULL; a letter is parked all the same.
 PARK = (
@@ -204,6 +224,11 @@ PARK = (
 def count_of(ids: int) -> str:
     return f"{COUNT[False]} WHERE id IN ({_places(ids)})"
 
+
+# SQLite tells an AUTOINCREMENT that has no more numbers as a full disk.
+WITHOUT_FREE_IDS = (
+    "SELECT +name FROM main.sqlite_sequence WHERE seq = 9223372036854775807 AND name IN (?, ?)"
+)
 
 KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
 
@@ -241,7 +266,7 @@ SWEEP = (
 def read_history(*, parked: bool) -> str:
     """Columns of `AttemptRecord` of one letter, oldest first."""
     return (
-        "SELECT at, outcome, error_type, message, traceback, duration "
+        "SELECT +at, +outcome, +error_type, +message, +traceback, +duration "
         f"FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} = ? ORDER BY id"
     )
 
@@ -251,7 +276,7 @@ def delete_history(ids: int | None, *, parked: bool) -> str:
     return f"DELETE FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} {which}"
 
 
-GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
+GET_STATE = "SELECT +value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
 DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
 
@@ -260,7 +285,7 @@ DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
 JOURNAL_IN_MEMORY = "PRAGMA journal_mode = MEMORY"
 BEGIN_EXCLUSIVE = "BEGIN EXCLUSIVE"
 QUERY_ONLY = "PRAGMA query_only = ON"
-DRAINERS = "SELECT name, host, pid, since FROM main.azoth_dlq_drainers ORDER BY since, name"
+DRAINERS = "SELECT +name, +host, +pid, +since FROM main.azoth_dlq_drainers ORDER BY since, name"
 SET_DRAINER = (
     "INSERT OR REPLACE INTO main.azoth_dlq_drainers (name, host, pid, since) VALUES (?, ?, ?, ?)"
 )
@@ -271,9 +296,9 @@ CLAIM = (
     "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch "
     "WHERE c.drainer = excluded.drainer"
 )
-CLAIMING = "SELECT DISTINCT drainer FROM main.azoth_dlq_claims"
+CLAIMING = "SELECT DISTINCT +drainer FROM main.azoth_dlq_claims"
 CLAIMED_BY_OTHERS = (
-    "SELECT letter_id, batch, drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
+    "SELECT +letter_id, +batch, +drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
 )
 
 
@@ -281,3 +306,70 @@ def delete_claims(ids: int, *, of_drainer: bool) -> str:
     """Of `ids` letters; `of_drainer`: where it is the one whose name comes after them."""
     drainer = " AND drainer = ?" if of_drainer else ""
     return f"DELETE FROM main.azoth_dlq_claims WHERE letter_id IN ({_places(ids)}){drainer}"
+
+
+# Letters seen waiting: a row is in the one index or in the other. What stands behind `+` is kept
+# from being searched by, where an index narrows more.
+
+# The text from which a letter's waiting is counted: `azoth_base` is its instant, and holds as long
+# as it is the text of `azoth_base_of`.
+_BASE_TEXT = "coalesce(last_retry_at, failed_at)"
+# The keys of the index `azoth_dlq_waiting` are this and `azoth_base`; negative: look at the row.
+WAITING_COUNT = (
+    f"CASE WHEN typeof(retry_count) = 'integer' AND azoth_base_of IS {_BASE_TEXT} "
+    "THEN retry_count ELSE -1 END"
+)
+IS_WAITING = "azoth_base IS NOT NULL"
+# The key of the index `azoth_dlq_not_before`; -1: look at the row.
+WAITING_UNTIL = f"coalesce({_not_before(migrated=True)}, -1)"
+IS_PUT_OFF = "azoth_not_before_count IS NOT NULL"
+
+_WAITING = f"{IS_WAITING} AND azoth_not_before_count IS NULL"
+AMONG_NEWER = "WHERE id > ?"
+AMONG_CHANGED = f"WHERE {_WAITING} AND {WAITING_COUNT} < 0 AND +id <= ?"
+AMONG_COUNT = f"WHERE {_WAITING} AND {WAITING_COUNT} = ? AND azoth_base <= ? AND +id <= ?"
+AMONG_PUT_OFF = f"WHERE {IS_PUT_OFF} AND {WAITING_UNTIL} <= ? AND +id <= ?"
+NEXT_COUNT = (
+    f"SELECT {WAITING_COUNT} FROM main.dead_letter_queue "
+    f"WHERE {IS_WAITING} AND {WAITING_COUNT} > ? ORDER BY {WAITING_COUNT} LIMIT 1"
+)
+NEXT_BASE = (
+    "SELECT +azoth_base FROM main.dead_letter_queue "
+    f"WHERE {_WAITING} AND {WAITING_COUNT} = ? AND azoth_base > ? ORDER BY azoth_base LIMIT 1"
+)
+NEXT_PUT_OFF = (
+    f"SELECT {WAITING_UNTIL} FROM main.dead_letter_queue "
+    f"WHERE {IS_PUT_OFF} AND {WAITING_UNTIL} > ? ORDER BY {WAITING_UNTIL} LIMIT 1"
+)
+HIGHEST_ID = "SELECT max(id) FROM main.dead_letter_queue"
+# Ids up to the sequence are never given again by AUTOINCREMENT, which alone keeps one.
+HAS_SEQUENCES = "SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'"
+SEQUENCE = "SELECT +seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
+
+# Rows that are in no index, or stand at -1 though they can be read.
+_NOT_NOTED = (
+    f"({_not_before(migrated=True)}) IS NULL "
+    f"AND (azoth_base IS NULL OR {IS_PUT_OFF} OR azoth_base_of IS NOT {_BASE_TEXT})"
+)
+
+
+def _not_noted_where(among: str, order: str = "") -> str:
+    return (
+        "SELECT +id, +failed_at, +last_retry_at FROM main.dead_letter_queue "
+        f"WHERE {among} AND {_NOT_NOTED} {order} LIMIT ?"
+    )
+
+
+NOT_NOTED_PUT_OFF = _not_noted_where(f"{IS_PUT_OFF} AND {WAITING_UNTIL} = -1")
+NOT_NOTED_CHANGED = _not_noted_where(f"{IS_WAITING} AND {WAITING_COUNT} < 0")
+NOT_NOTED_NEWER = _not_noted_where("id > ? AND id <= ?", "ORDER BY id")
+# Without a text (it cannot be read) the letter is looked at as long as it stays as it is.
+NOTE = (
+    "UPDATE main.dead_letter_queue SET azoth_base = ?, "
+    f"azoth_base_of = coalesce(?, {_BASE_TEXT}), azoth_not_before_count = NULL "
+    f"WHERE id = ? AND ({_not_before(migrated=True)}) IS NULL"
+)
+
+
+def not_noted(ids: int) -> str:
+    return f"{COUNT[False]} WHERE id IN ({_places(ids)}) AND {_NOT_NOTED}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.store.base import (
     Abandoned,
     Busy,
@@ -17,6 +17,7 @@ from azoth_dlq.store.base import (
     Forked,
     Opened,
     Settlement,
+    StorageFault,
     Suspects,
     TransactionLost,
 )
@@ -27,21 +28,21 @@ from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
 from azoth_dlq.store.sqlite.claims import DrainClaims
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
-    as_fault,
+    check_no_fault,
     explain,
     explained,
-    fault_within,
     is_fault,
     primary_code,
     told_to_engine,
 )
 from azoth_dlq.store.sqlite.marker import Marker
-from azoth_dlq.store.sqlite.migrations import migrate
+from azoth_dlq.store.sqlite.migrations import inspect, migrate
 from azoth_dlq.store.sqlite.presence import Presence
 from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
 from azoth_dlq.store.sqlite.reader import Reader
 from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, drain_session
+from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
 _CHARGED = "charged"  # the nonce of the last death that was charged
 _IDENTITY = "identity"  # of the database, among others that had its name
@@ -55,6 +56,7 @@ class SqliteStore(SqliteQueue):
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
         self._enter("", 0)
+        self._waiting = Waiting(connection, self._cursor, self._lock)
         self._announcement: DrainSettings | None = None  # until it is committed
         self._history_limit = 0
         self._handlers_wait_ms = SHORT_WAIT_MS
@@ -140,13 +142,19 @@ class SqliteStore(SqliteQueue):
                 self._guard.touched_queue = False
                 self._unchanged = True
                 self._changes_at_rest = self._connection.total_changes
-                yield (
-                    r
-                    for r in self._execute(
-                        sql.candidates(migrated=schema.migrated, with_error=with_error)
-                    )
-                    if ids is None or r[0] in ids
-                )
+                if ids is not None:
+                    yield rows_of(self._cursor, schema, ids, with_error=with_error)
+                else:
+                    look = self._waiting.look
+                    yield look(schema, with_error=with_error, suspects=suspects)
+
+    def catch_up(self) -> bool:
+        self._check_process()
+        self._check_at_rest()
+        with told_to_engine(self.where), raw_text(self._connection):
+            done = self._waiting.catch_up(self._schema_now())
+            self._checkpoint(at_least=CHECKPOINT_BYTES)
+            return done
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -161,16 +169,10 @@ class SqliteStore(SqliteQueue):
                 self._execute(sql.ROLLBACK)
 
     # A group
-    def catch_up(self) -> bool:
-        return True
 
     def begin(self) -> Opened:
         self._check_process()
-        if self._connection.in_transaction:
-            raise InvalidStateError(
-                "a transaction was left open on the queue's connection between two groups (by "
-                "on_progress, or a handler of the log); commit it there"
-            )
+        self._check_at_rest()
         with told_to_engine(self.where):
             self._lock()
             if not self._is_prepared:
@@ -185,6 +187,13 @@ class SqliteStore(SqliteQueue):
                 self._rest()
                 raise
 
+    def _check_at_rest(self) -> None:
+        if self._connection.in_transaction:
+            raise InvalidStateError(
+                "a transaction was left open on the queue's connection between two groups (by "
+                "on_progress, or a handler of the log); commit it there"
+            )
+
     def _lock(self) -> None:
         try:
             self._execute(sql.BEGIN)
@@ -195,7 +204,8 @@ class SqliteStore(SqliteQueue):
 
     def _prepare_file(self) -> None:
         try:
-            if not self._schema_now().migrated:
+            # Looked up anew, and under the lock: another program may have migrated the file since.
+            if not inspect(self._connection).migrated:
                 # In a transaction of its own: it must outlive a group that is lost.
                 migrate(self._connection)
                 self._execute(sql.COMMIT)
@@ -257,15 +267,9 @@ class SqliteStore(SqliteQueue):
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         self._guard.active = False
-        if error is not None and (fault := fault_within(error)) is not None:
-            context = (
-                f"; met in the handler of letter {self._isolation.letter}: if it was of another "
-                "database, catch it there"
-            )
-            raise as_fault(fault, self.where, context)
-        left_open.check_not_closed(
-            self._connection, f"the handler of letter {self._isolation.letter}"
-        )
+        handler = f"the handler of letter {self._isolation.letter}"
+        check_no_fault(error, self.where, handler)
+        left_open.check_not_closed(self._connection, handler)
         if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
         if not self._isolation.holds(unless):
@@ -360,8 +364,7 @@ class SqliteStore(SqliteQueue):
         self._reader.rest()
         with told_to_engine(self.where):
             complaint = left_open.end_open_transaction(self._connection)
-        if error is not None and (fault := fault_within(error)) is not None:
-            raise as_fault(fault, self.where, "; met in a handler outside a transaction")
+        check_no_fault(error, self.where, "the handler")
         return complaint
 
     # What a group is made of
@@ -376,7 +379,9 @@ class SqliteStore(SqliteQueue):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            return as_fault(error, self.where)
+            explained = self._explain(error)
+            transient = isinstance(explained, StorageError) and explained.transient
+            return StorageFault(str(explained), transient=transient)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:

@@ -1,0 +1,198 @@
+"""Letters seen waiting: what a poll reads, and what is noted of them."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from azoth_dlq.store.base import Busy, DrainSettings, Retry, Settlement, Suspects
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite import waiting
+from tests.store.conftest import execute
+from tests.store.polls import ANOTHERS_TABLE, HOUR, NOON, SECOND, Polls, polling
+
+# What a poll reads
+
+
+def test_a_poll_reads_no_letter_that_is_known_to_wait(polls: Polls) -> None:
+    polls.insert(50)
+    assert len(polls.ids_read(NOON)) == 50
+    polls.catch_up()
+    assert polls.ids_read(NOON) == []
+    assert polls.ids_read(NOON + 60 * SECOND) == list(range(1, 51))
+
+
+def test_a_poll_reads_the_letters_that_came_since(polls: Polls) -> None:
+    polls.insert(50)
+    polls.note_all()
+    polls.insert(2)
+    assert polls.ids_read(NOON) == [51, 52]
+
+
+@pytest.mark.parametrize("retry_count", [5, 2**40, -1])
+def test_a_poll_reads_letters_that_are_to_be_parked(polls: Polls, retry_count: int) -> None:
+    polls.insert(2)
+    polls.insert(retry_count=retry_count)
+    polls.note_all()
+    assert polls.ids_read(NOON) == [3]
+    assert polls.catch_up() == 1
+
+
+def test_a_poll_by_other_settings_reads_what_they_make_due(polls: Polls) -> None:
+    polls.insert(3)
+    polls.note_all()
+    shorter = Suspects(NOON + 10 * SECOND, lambda _: 10 * SECOND)
+    with polls.store.candidates(with_error=False, suspects=shorter) as rows:
+        assert len(list(rows)) == 3
+
+
+def test_what_the_poll_of_one_store_notes_costs_another_one_look(polls: Polls) -> None:
+    polls.insert(10)
+    polls.note_all()
+    another = Polls(polls.connection)
+    assert len(another.ids_read(NOON)) == 10
+    changes = polls.connection.total_changes
+    assert another.catch_up() == 1
+    assert polls.connection.total_changes == changes
+    assert another.ids_read(NOON) == []
+
+
+def test_a_letter_tried_again_waits_without_being_noted(polls: Polls) -> None:
+    polls.insert(2)
+    polls.note_all()
+    with polls.store.draining(DrainSettings(1, "{}")):
+        polls.store.begin()
+        polls.store.settle(
+            Settlement(retries=[Retry(1, 1, NOON + HOUR, "x"), Retry(2, 1, NOON, "x", 7)])
+        )
+        polls.store.end(commit=True)
+    assert polls.ids_read(NOON + HOUR) == [2]
+    assert polls.catch_up() == 1
+
+
+def test_another_programs_change_costs_a_read_until_it_is_caught_up(polls: Polls) -> None:
+    polls.insert(3)
+    polls.note_all()
+    polls.connection.execute(
+        "UPDATE dead_letter_queue SET last_retry_at = '2026-11-24 12:00:01' WHERE id = 2"
+    )
+    assert polls.ids_read(NOON) == [2]
+    assert polls.catch_up() == 2
+    assert polls.ids_read(NOON) == []
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_every_question_of_a_poll_is_answered_from_an_index(
+    polls: Polls, *, analyzed: bool
+) -> None:
+    polls.insert(2000)
+    polls.note_all()
+    if analyzed:
+        polls.connection.execute("ANALYZE")
+    texts = [
+        sql.candidates(migrated=True, with_error=True, among=among)
+        for among in (sql.AMONG_NEWER, sql.AMONG_CHANGED, sql.AMONG_COUNT, sql.AMONG_PUT_OFF)
+    ]
+    texts += [sql.NEXT_COUNT, sql.NEXT_BASE, sql.NEXT_PUT_OFF]
+    texts += [sql.NOT_NOTED_CHANGED, sql.NOT_NOTED_PUT_OFF, sql.NOT_NOTED_NEWER]
+    for text in texts:
+        plan = polls.connection.execute(
+            f"EXPLAIN QUERY PLAN {text}", [1] * text.count("?")
+        ).fetchall()
+        assert [step[3].split()[0] for step in plan] == ["SEARCH"], text
+
+
+# What is noted
+
+
+def test_letters_are_noted_some_at_once(polls: Polls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "NOTED_AT_ONCE", 10)
+    polls.insert(25)
+    polls.ids_read(NOON)
+    for noted in (10, 20, 25):
+        assert not polls.store.catch_up()
+        assert len(polls.ids_where("azoth_base IS NOT NULL")) == noted
+        assert polls.ids_read(NOON) == list(range(noted + 1, 26))
+    assert polls.store.catch_up()
+
+
+def test_a_transaction_ends_when_it_has_held_the_lock_long_enough(
+    polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LONGEST_HOLD", 0.0)
+    polls.insert(3)
+    polls.ids_read(NOON)
+    assert not polls.store.catch_up()
+    assert polls.ids_read(NOON) == [2, 3]
+    assert polls.catch_up() == 3
+
+
+def test_noting_many_letters_leaves_the_lock_free_in_between(polls: Polls) -> None:
+    polls.insert(20_000)
+    polls.ids_read(NOON)
+    longest, done = 0.0, False
+    while not done:
+        start = time.perf_counter()
+        done = polls.store.catch_up()
+        longest = max(longest, time.perf_counter() - start)
+    assert polls.ids_read(NOON) == []
+    assert longest < 1  # a tenth, and what a busy machine adds
+
+
+def test_letters_that_came_after_the_look_are_not_noted(polls: Polls) -> None:
+    polls.insert(2)
+    polls.ids_read(NOON)
+    polls.insert(2)
+    polls.catch_up()
+    assert polls.ids_where("azoth_base IS NULL") == [3, 4]
+    assert polls.ids_read(NOON) == [3, 4]
+
+
+def test_where_all_is_noted_no_lock_is_taken(polls: Polls, tmp_path: Path) -> None:
+    polls.insert(5)
+    polls.note_all()
+    polls.ids_read(NOON)
+    with closing(sqlite3.connect(tmp_path / "letters.db", isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        assert polls.store.catch_up()
+
+
+def test_a_locked_file_is_busy_and_caught_up_with_later(polls: Polls, tmp_path: Path) -> None:
+    polls.insert(5)
+    polls.ids_read(NOON)
+    with closing(sqlite3.connect(tmp_path / "letters.db", isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Busy):
+            polls.store.catch_up()
+        assert not polls.connection.in_transaction
+        assert len(polls.ids_read(NOON)) == 5
+    polls.catch_up()
+    assert polls.ids_read(NOON) == []
+
+
+def test_a_file_gets_what_it_needs_when_letters_are_first_noted(tmp_path: Path) -> None:
+    path = tmp_path / "anothers.db"
+    execute(path, ANOTHERS_TABLE)
+    with polling(path) as polls:
+        polls.note_all()
+        assert not execute(path, "SELECT 1 FROM sqlite_master WHERE name LIKE 'azoth_dlq_%'")
+        polls.insert(3)
+        polls.note_all()
+        assert polls.ids_read(NOON) == []
+
+
+def test_a_letter_that_cannot_be_read_is_read_at_every_poll(polls: Polls) -> None:
+    polls.insert(4)
+    for row_id, text in ((2, "now"), (3, b"2026-11-24 12:00:00")):
+        polls.connection.execute(
+            "UPDATE dead_letter_queue SET failed_at = ?, last_retry_at = '2026-11-24 12:00:00' "
+            "WHERE id = ?",
+            (text, row_id),
+        )
+    polls.note_all()
+    assert polls.ids_read(NOON) == [2, 3]
+    assert polls.catch_up() == 1
