@@ -18,8 +18,7 @@ import pytest
 from azoth_dlq import ReplayReport
 from tests.cli.conftest import Workplace, error_line, until
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
-
+signals = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
 RUN = ("run", "projection.db", "--handlers", "handlers:registry")
 SOON = ("--check-interval", "0.2")
 
@@ -58,6 +57,8 @@ class Runner:
 
 @pytest.fixture
 def runner(workplace: Workplace) -> Iterator[Runner]:
+    if os.name == "nt":
+        pytest.skip("Windows delivers no SIGTERM to handlers")
     runner = Runner(workplace)
     yield runner
     runner.process.kill()
@@ -134,6 +135,7 @@ def test_a_signal_ends_a_sleep_at_once(runner: Runner, number: signal.Signals) -
     assert time.monotonic() - began < 5
 
 
+@signals
 def test_the_first_signal_lets_the_letter_in_hand_finish(workplace: Workplace) -> None:
     workplace.make("ok", "slow:1", "ok")
     with workplace.start_slow("run") as process:
@@ -145,6 +147,7 @@ def test_the_first_signal_lets_the_letter_in_hand_finish(workplace: Workplace) -
     assert workplace.count("effects") == 2
 
 
+@signals
 @pytest.mark.parametrize(("second", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_second_signal_interrupts_the_handler_and_keeps_what_was_done(
     workplace: Workplace, second: signal.Signals, code: int

@@ -30,6 +30,20 @@ EXAMPLES: dict[str, tuple[str, Any, str]] = {
 }
 
 
+OPTIONS = [
+    text
+    for name, (good, _, _) in EXAMPLES.items()
+    for text in (f"--{name.replace('_', '-')}", good)
+]
+
+
+def write_file(workplace: Workplace, *, enabled: bool) -> None:
+    mapping = {name: value for name, (_, value, _) in EXAMPLES.items()}
+    mapping.update(enabled=enabled, stop_on_consecutive_failures="never")
+    lines = [f"{name} = {json.dumps(value)}" for name, value in mapping.items()]
+    (workplace.folder / "dlq.toml").write_text("\n".join(lines))
+
+
 def settings(workplace: Workplace, *arguments: str) -> dict[str, Any]:
     done = workplace.run("status", "projection.db", "--json", *arguments)
     assert done.returncode == 0, done.stderr
@@ -45,19 +59,29 @@ def test_every_setting_has_an_option(workplace: Workplace) -> None:
     names = {field.name for field in fields(DlqReplayConfig)}
     assert names == {*EXAMPLES, "enabled"}
     workplace.make()
-    arguments = [text for name, (good, _, _) in EXAMPLES.items() for text in (option(name), good)]
     expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
-    assert settings(workplace, *arguments, "--no-enabled") == {**expected, "enabled": False}
+    assert settings(workplace, *OPTIONS, "--no-enabled") == {**expected, "enabled": False}
 
 
 def test_every_setting_is_a_key_of_the_file(workplace: Workplace) -> None:
     workplace.make()
-    mapping = {name: value for name, (_, value, _) in EXAMPLES.items()}
-    mapping.update(enabled=False, stop_on_consecutive_failures="never")
-    lines = [f"{name} = {json.dumps(value)}" for name, value in mapping.items()]
-    (workplace.folder / "dlq.toml").write_text("\n".join(lines))
-    shown = settings(workplace, "--config", "dlq.toml")
-    assert shown == {**mapping, "stop_on_consecutive_failures": None}
+    write_file(workplace, enabled=False)
+    expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
+    assert settings(workplace, "--config", "dlq.toml") == {**expected, "enabled": False}
+
+
+@pytest.mark.parametrize("given", [OPTIONS, ["--config", "dlq.toml"]], ids=["options", "file"])
+@pytest.mark.parametrize("command", ["drain", "run"])
+def test_every_setting_reaches_what_drains(
+    workplace: Workplace, command: str, given: list[str]
+) -> None:
+    write_file(workplace, enabled=True)
+    workplace.make("ends")
+    workplace.add_handler("@registry.handler('ends')\ndef ends(*_):\n    raise SystemExit\n")
+    done = workplace.run(command, "projection.db", "--handlers", "handlers:registry", *given)
+    assert done.returncode == 1
+    expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
+    assert settings(workplace) == {**expected, "enabled": True}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
