@@ -137,6 +137,7 @@ class DlqFile:
     def start(
         self,
         *pauses: str,
+        rest: float = 0.0,
         shutdown_after: float | None = None,
         largest_file: int | None = None,
         **settings: Any,
@@ -146,6 +147,7 @@ class DlqFile:
         order = {
             "settings": {**defaults, **settings},
             "pauses": pauses,
+            "rest": rest,
             "shutdown_after": shutdown_after,
             "largest_file": largest_file,
         }

@@ -34,10 +34,12 @@ LETTERS_A_FETCH = 500
 @dataclass
 class Order:
     """Settings of the drain; points to pause at (opened, committed, yielding, settling, fetching);
-    seconds after which a thread asks for a shutdown; bytes beyond which no file may grow."""
+    seconds to leave the file alone after each commit; seconds after which a thread asks for a
+    shutdown; bytes beyond which no file may grow."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     pauses: list[str] = field(default_factory=list)
+    rest: float = 0.0
     shutdown_after: float | None = None
     largest_file: int | None = None
 
@@ -78,6 +80,10 @@ def drain(path: Path, order: Order) -> ReplayReport:
         pauses.at("yielding")
         time.sleep(seconds)
 
+    def progress(_report: ReplayReport) -> None:
+        pauses.at("committed")
+        time.sleep(order.rest)
+
     with DeadLetterQueue.open(path) as queue:
         if "settling" in pauses:
             _pause_while_settling(queue.connection, pauses)
@@ -91,7 +97,7 @@ def drain(path: Path, order: Order) -> ReplayReport:
         if order.largest_file is not None:
             _limit_file_size(order.largest_file)
         say("draining")
-        return replayer.drain(on_progress=lambda _: pauses.at("committed"))
+        return replayer.drain(on_progress=progress)
 
 
 def _kind(error: BaseException) -> str:
