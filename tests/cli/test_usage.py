@@ -70,6 +70,26 @@ def test_wrong_usage_is_told_in_one_line(
     assert told in error_line(workplace.run(*arguments), 2)
 
 
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("ZeroDivisionError('no')", "unexpected ZeroDivisionError: no ("),
+        ("azoth_dlq.InvalidStateError('a transaction is open')", "a transaction is open"),
+    ],
+)
+def test_what_nobody_expected_is_told_in_one_line(
+    workplace: Workplace, raised: str, told: str
+) -> None:
+    workplace.make("ok")
+    workplace.add_handler(
+        f"import azoth_dlq\ndef drain(*_, **__):\n    raise {raised}\n"
+        "azoth_dlq.DlqReplayer.drain = drain\n"
+    )
+    line = error_line(workplace.drain("--json"), 1)
+    assert line.startswith(f"azoth-dlq: {told}")
+    assert line.endswith("please report it as a defect") == ("unexpected" in told)
+
+
 def test_control_characters_of_arguments_are_shown_not_obeyed(workplace: Workplace) -> None:
     line = error_line(workplace.run("status", "a\x1b[31m\nb.db"), 1)
     assert "\x1b" not in line

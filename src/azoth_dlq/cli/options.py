@@ -117,8 +117,6 @@ def _plain(text: str, kind: str) -> int | float | str:
 
 
 def _default_text(default: Any) -> str:
-    if default is None:
-        return "never"
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

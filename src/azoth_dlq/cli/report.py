@@ -87,9 +87,11 @@ def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> 
     retried = to_be_retried(report)
     if retried:
         steps.append(f"{retried:,} failed and wait for their next attempt.")
-    if report.waiting:
+    if report.waiting and report.next_due is not None:
+        wait = duration_text(report.next_due - datetime.now(UTC))
         steps.append(
-            f"{report.waiting:,} not due yet when it began{_next(report)}; --now takes them, too."
+            f"{report.waiting:,} not due yet when it began, the next is in {wait} "
+            f"({instant_text(report.next_due)}); --now takes them, too."
         )
     return steps + look_further(report, database, dead=bool(steps))
 
@@ -131,10 +133,3 @@ def _waiting(report: ReplayReport) -> tuple[str, int | str, str]:
 def _parked_unattempted(report: ReplayReport) -> str:
     counts = {"unreadable": report.unreadable, "already exhausted": report.exhausted}
     return ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
-
-
-def _next(report: ReplayReport) -> str:
-    if report.next_due is None:
-        return ""
-    wait = duration_text(report.next_due - datetime.now(UTC))
-    return f", the next is in {wait} ({instant_text(report.next_due)})"
