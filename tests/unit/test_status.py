@@ -169,6 +169,8 @@ def recount(path: Path, config: DlqReplayConfig) -> Status:
         by_retry_count=dict(sorted(retries.items())),
         by_error=[(error or "", number) for error, number in ranking[:COMMONEST_ERRORS]],
         permanent_failures=parked,
+        draining=[],
+        stopped_at=None,
         **counts,
     )
 
