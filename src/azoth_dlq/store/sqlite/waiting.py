@@ -110,8 +110,7 @@ class Waiting:
         top = min(self._seen, self._last_given_id())
         if top == _BELOW_ALL_IDS:
             return True
-        if not self._has_indexes:
-            self._make_index(inspect(self._connection).version)
+        if self._makes_index():
             return False
         mark = _BELOW_ALL_IDS if self._mark is None else self._mark
         changed = self._read(sql.NOT_NOTED_CHANGED) or self._read(sql.NOT_NOTED_PUT_OFF)
@@ -128,13 +127,15 @@ class Waiting:
             self._mark = notes[noted - 1].id
         return False
 
-    def _make_index(self, version: int) -> None:
-        """The next one that the file lacks."""
-        if version < LATEST:
-            with self._transaction():
-                migrate(self._connection, max(version + 1, REQUIRED))
-        else:
-            self._has_indexes = True
+    def _makes_index(self) -> bool:
+        """Make the next index that the file lacks; whether it lacked one."""
+        version = LATEST if self._has_indexes else inspect(self._connection).version
+        self._has_indexes = version >= LATEST
+        if self._has_indexes:
+            return False
+        with self._transaction():
+            migrate(self._connection, max(version + 1, REQUIRED))
+        return True
 
     def _read(self, statement: str, *values: int) -> list[_Note]:
         rows = self._cursor.execute(statement, (*values, NOTED_AT_ONCE)).fetchall()
