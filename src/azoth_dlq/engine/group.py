@@ -28,7 +28,8 @@ from azoth_dlq.types import AttemptOutcome
 if TYPE_CHECKING:
     from azoth_dlq.engine.outside import OutsideCall
 
-logger = logging.getLogger("azoth_dlq")
+# A logger of their own, so that lines a letter can be left out.
+logger = logging.getLogger("azoth_dlq.letters")
 _MOST_RETRIES = 2**63 - 1
 _ROGUE = error_type_name(InvalidStateError())
 _MOST_TEXT = 8 * 1024 * 1024  # characters of errors in a group: held until they are written
