@@ -21,7 +21,9 @@ from azoth_dlq import (
     DlqReplayConfig,
     EventDecodeError,
     FailedEvent,
+    Histogram,
     InvalidStateError,
+    LetterFilter,
     NonRetryable,
     PermanentFailure,
     ReplayPriority,
@@ -34,10 +36,10 @@ from azoth_dlq import (
 NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
     "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry", "FailedEvent",
-    "InvalidStateError", "NonRetryable", "ReplayPriority", "ReplayReport", "RetryAfter", "Snooze",
-    "StorageError",
+    "InvalidStateError", "LetterFilter", "NonRetryable", "ReplayPriority", "ReplayReport",
+    "RetryAfter", "Snooze", "StorageError",
 }  # fmt: skip
-HANDED_OUT = {"DlqMetricsSnapshot", "PermanentFailure"}
+HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "Event", "Histogram", "PermanentFailure"}
 
 PROGRAM = """
 from azoth_dlq import (BackoffStrategy, DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry,
@@ -136,6 +138,8 @@ _REPORT = ReplayReport(started_at=_AT, succeeded=2, next_due=_AT)
         BatchConfig(7),
         DlqReplayConfig(priority=ReplayPriority.by_error_type(["timeout"]), jitter=0.5),
         DlqMetricsSnapshot(successes=3),
+        Histogram(sum=0.5),
+        LetterFilter(error="timeout", max_age=60),
         ReplayPriority.LIFO,
         FailedEvent(*_LETTER),
         PermanentFailure(*_LETTER, "2026-11-24 10:00:00"),
@@ -151,7 +155,7 @@ def test_configs_letters_and_reports_pickle(value: object) -> None:
     "error",
     [
         ConfigError.for_field("max_retries", 0, "an int from 1"),
-        StorageError("it is full", report=_REPORT),
+        StorageError("it is full", report=_REPORT, transient=True),
         EventDecodeError("no colon"),
         InvalidStateError("not now"),
         NonRetryable("gone"),

@@ -54,9 +54,9 @@ class DlqReplayConfig:
 
     Each setting with its default (durations in seconds) and what is allowed:
 
-    - enabled = True: not used yet: a drain does not ask.
-    - check_interval = 60 (more than 0): not used yet: the longest sleep between two looks for
-      due letters.
+    - enabled = True: whether a run replays at all; cycles and drains do not ask.
+    - check_interval = 60 (more than 0): the longest that a run sleeps between two looks for due
+      letters, and how long it rests after a stop or a failing database.
     - max_retries = 5 (1 to 2**31-1): attempts before a letter is parked.
     - backoff = exponential=10,3600 (a BackoffStrategy): the delay after each failed attempt.
     - min_age = 5 (0 or more): the least time since the failure or the last attempt.
@@ -69,7 +69,7 @@ class DlqReplayConfig:
     - yield_time = 0.11 (0 or more): how long the file is left to other writers after each second
       of held lock.
     - busy_timeout = 30 (0 or more): how long a locked file is waited for.
-    - history_limit = 20 (0 or more; 0: none): not used yet: failed attempts that are kept for each
+    - history_limit = 20 (0 or more; 0: none): failed and snoozed attempts that are kept for each
       letter.
     - memory_limit = 67108864 (1 MiB or more): bytes of payloads held at once, where one letter
       does not need more.

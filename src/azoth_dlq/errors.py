@@ -25,12 +25,16 @@ class ConfigError(AzothError, ValueError):
 class StorageError(AzothError):
     """The database failed: busy, full, damaged, read-only, or not one that can be drained.
 
-    `report` counts what was done before the failure, where a drain was under way.
+    `report` counts what was done before the failure, where a drain was under way. `transient`:
+    waiting may mend it (busy, full, I/O, out of memory, cannot be opened).
     """
 
-    def __init__(self, message: str = "", *, report: ReplayReport | None = None) -> None:
+    def __init__(
+        self, message: str = "", *, report: ReplayReport | None = None, transient: bool = False
+    ) -> None:
         super().__init__(message)
         self.report = report
+        self.transient = transient
 
 
 class EventDecodeError(AzothError):

@@ -11,10 +11,11 @@ from typing import Self
 from azoth_dlq import clock
 from azoth_dlq.engine.failure import describe, readable
 from azoth_dlq.errors import ConfigError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.store.base import NewLetter
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.store.sqlite.faults import explained
-from azoth_dlq.types import FailedEvent, PermanentFailure
+from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 _INT64 = range(-(2**63), 2**63)
 _LIMITS = range(2**63)
@@ -66,6 +67,11 @@ class DeadLetterQueue:
         return self._store.connection
 
     @property
+    def file(self) -> str | None:
+        """The path of the database file; None for one without a file."""
+        return self._store.file
+
+    @property
     def store(self) -> SqliteStore:
         """What the engine works on."""
         return self._store
@@ -103,7 +109,7 @@ class DeadLetterQueue:
 
     def get(self, letter_id: int) -> FailedEvent | None:
         """The dead letter of an id, or None."""
-        return next(iter(self._store.read(ids=[_checked_id(letter_id)])), None)
+        return next(iter(self._store.read(ids=[checked_id(letter_id)])), None)
 
     def letters(self, limit: int = 100) -> list[FailedEvent]:
         """The newest dead letters."""
@@ -115,7 +121,7 @@ class DeadLetterQueue:
 
     def mark_retry(self, letter_id: int) -> bool:
         """Count a failed attempt that was made elsewhere, now; whether there is such a letter."""
-        return self._store.mark_retry(_checked_id(letter_id), clock.now())
+        return self._store.mark_retry(checked_id(letter_id), clock.now())
 
     def remove(self, letter_id: int) -> bool:
         """Delete a letter that was handled elsewhere; whether there was one."""
@@ -124,6 +130,18 @@ class DeadLetterQueue:
     def clear(self) -> int:
         """Delete every dead letter; how many there were."""
         return self._store.delete(None)
+
+    def find(self, wanted: LetterFilter, *, parked: bool = False) -> list[int]:
+        """The ids, ascending, of the dead letters, or (`parked`) permanent failures, that fit
+        `wanted` now."""
+        if not isinstance(wanted, LetterFilter):
+            raise ConfigError.for_field("wanted", wanted, "a LetterFilter")
+        return list(self._store.find(wanted, clock.now(), parked=parked))
+
+    def history(self, letter_id: int, *, parked: bool = False) -> list[AttemptRecord]:
+        """The attempts kept of a dead letter, or (`parked`) of a permanent failure by its own id,
+        oldest first."""
+        return self._store.history(checked_id(letter_id), parked=parked)
 
     # Permanent failures
 
@@ -177,7 +195,8 @@ def _new_letter(letter: tuple[int, bytes, BaseException | str], place: str, now:
     return NewLetter(event_id, bytes(event_bytes), text, now)
 
 
-def _checked_id(letter_id: int) -> int:
+def checked_id(letter_id: int) -> int:
+    """Errors: ConfigError."""
     if type(letter_id) is not int or letter_id not in _INT64:
         raise ConfigError.for_field("id", letter_id, "an int from -2**63 to 2**63-1")
     return letter_id
@@ -187,7 +206,7 @@ def _checked_ids(ids: Iterable[int]) -> list[int]:
     # The characters of "12" and the bytes of b"12" would pass for two ids.
     if isinstance(ids, (str, bytes, bytearray)) or not isinstance(ids, Iterable):
         raise ConfigError.for_field("ids", ids, "a collection of ids, such as [1, 2]")
-    return [_checked_id(letter_id) for letter_id in ids]
+    return [checked_id(letter_id) for letter_id in ids]
 
 
 def _checked_limit(limit: int) -> int:

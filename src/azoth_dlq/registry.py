@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
+from azoth_dlq._event import Event
 from azoth_dlq.errors import ConfigError, EventDecodeError, InvalidStateError
 
 # A handler says itself of what kind its connection is, so the first argument is Any.
@@ -27,7 +30,10 @@ _NEVER_FIRST_IN_UTF8: Final = frozenset([*range(0x80, 0xC2), *range(0xF5, 0x100)
 
 @dataclass(frozen=True, slots=True)
 class BatchConfig:
-    """Not used yet: the most letters that a `handle_batch` gets at once, 1 or more."""
+    """The most letters that a `handle_batch` gets at once, 1 or more.
+
+    A drain may give it fewer: at most about 2,000 for the default `memory_limit` of 64 MiB.
+    """
 
     max_batch_size: int = 1000
 
@@ -42,7 +48,9 @@ class Registration:
     """A handler as a drain calls it.
 
     `call(conn, event_id, payload)` validates first where the handler does; `name` is the
-    handler's module and qualified name, for messages; `handler` is what was registered.
+    handler's module and qualified name, for messages; `handler` is what was registered. Where
+    `transactional` is False it is called outside any transaction, and `conn` is None, or with
+    `needs_connection` one that only reads.
     """
 
     event_type: str
@@ -51,13 +59,24 @@ class Registration:
     batch_call: BatchCall | None
     name: str
     handler: object
+    transactional: bool = True
+    needs_connection: bool = False
+
+    def call_batch(self, conn: Any, events: list[Event]) -> None:
+        """Validate every payload where the handler does, then call its `handle_batch`."""
+        if self.batch_call is None:
+            raise InvalidStateError(f"{self.name} has no handle_batch")
+        if self.validate is not None:
+            for event in events:
+                self.validate(event.payload)
+        self.batch_call(conn, events)
 
 
 class EventHandlerRegistry:
     """Handlers by event type.
 
     Events are `type:payload` in UTF-8, split at the first colon, unless `route` takes their bytes
-    apart. `batch` is not used yet.
+    apart. `batch` bounds what a `handle_batch` gets at once.
     """
 
     __slots__ = ("_by_key", "_by_type", "_route", "batch")
@@ -83,15 +102,27 @@ class EventHandlerRegistry:
         """Let `handler` replay the events of a type.
 
         `handler` is a callable `(conn, event_id, payload)`, or an object with such a `handle` and,
-        where it has it, `validate(payload)`, called before it. A `handle_batch(conn, events)` is
-        checked and not called yet: letters go to `handle` one by one.
+        where it has them, `validate(payload)`, called before it, and `handle_batch(conn, events)`,
+        which gets runs of consecutive letters (each an `Event`); where it raises, its letters go to
+        `handle` one by one.
+
+        What a handler writes through `conn` is committed together with its letter. One that calls
+        other systems is registered with `transactional=False`: it runs outside any transaction, at
+        least once, and gets None for `conn`, or with `needs_connection=True` a connection of its
+        own that only reads.
         Errors: `ConfigError`; `InvalidStateError` where the type has a handler already.
         """
         _check_event_type(event_type, routed=self._route is not None)
-        _check_transaction(
-            event_type, transactional=transactional, needs_connection=needs_connection
+        if needs_connection and transactional:
+            raise ConfigError(
+                f"event type {event_type!r}: needs_connection=True goes with transactional=False; "
+                "other handlers get the queue's own connection"
+            )
+        registration = replace(
+            _registration(event_type, handler),
+            transactional=bool(transactional),
+            needs_connection=bool(needs_connection),
         )
-        registration = _registration(event_type, handler)
         known = self._by_type.get(event_type)
         if known is not None:
             message = f"event type {event_type!r} is handled by {known.name} already"
@@ -152,6 +183,32 @@ class EventHandlerRegistry:
         registration, payload = self.resolve(event_bytes)
         registration.call(conn, event_id, payload)
 
+    def process_batched(self, conn: Any, events: Iterable[tuple[int, bytes]]) -> None:
+        """Call the handlers of `(event_id, event_bytes)` events, in order: contiguous runs of a
+        type go to its `handle_batch`, where it has one, at most `batch.max_batch_size` at once.
+
+        What a handler raises ends it and is passed on. Errors: `EventDecodeError`.
+        """
+        resolved = ((event_id, *self.resolve(event_bytes)) for event_id, event_bytes in events)
+        for registration, run in groupby(resolved, key=itemgetter(1)):
+            payloads = ((event_id, payload) for event_id, _, payload in run)
+            if registration.batch_call is None:
+                for event_id, payload in payloads:
+                    registration.call(conn, event_id, payload)
+                continue
+            while some := list(islice(payloads, self.batch.max_batch_size)):
+                registration.call_batch(conn, [Event(*pair) for pair in some])
+
+    @property
+    def has_batches(self) -> bool:
+        """Whether any handler takes batches."""
+        return any(one.batch_call is not None for one in self._by_type.values())
+
+    @property
+    def needs_connection(self) -> bool:
+        """Whether any handler wants a connection that only reads."""
+        return any(one.needs_connection for one in self._by_type.values())
+
     def validate(self, event_bytes: bytes) -> None:
         """Let the handler of an event check its payload, where it does. Errors as `process`."""
         registration, payload = self.resolve(event_bytes)
@@ -208,15 +265,6 @@ def _check_event_type(event_type: object, *, routed: bool) -> None:
         raise ConfigError.for_field("event_type", event_type, allowed) from None
 
 
-def _check_transaction(event_type: str, *, transactional: bool, needs_connection: bool) -> None:
-    if not transactional:
-        message = "transactional=False is not supported yet; register a transactional handler"
-        raise ConfigError(f"event type {event_type!r}: {message}")
-    if needs_connection:
-        message = "needs_connection=True goes with transactional=False"
-        raise ConfigError(f"event type {event_type!r}: {message}; others get conn always")
-
-
 def _registration(event_type: str, handler: object) -> Registration:
     if inspect.isclass(handler):
         allowed = "a function or an object, not a class: register an instance of it"
@@ -256,7 +304,7 @@ def _check_callable(function: object, name: str, *parameters: str) -> None:
     if not inspect.isroutine(code):
         code = type(code).__call__
     if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
-        reason = "a transaction would stay open, and the file locked, while it waits"
+        reason = "calling it runs nothing, and nobody would await it"
         raise ConfigError(f"{name} is async: {reason}; register a plain function")
     if inspect.isgeneratorfunction(code):
         raise ConfigError(f"{name} is a generator: calling it runs nothing; remove its yield")

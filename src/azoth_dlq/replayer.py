@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from azoth_dlq import clock as wall_clock
 from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.engine.drain import Drain, Surroundings
+from azoth_dlq.engine.drain import Drain
+from azoth_dlq.engine.plan import LOOK_AT_ALL, Look
+from azoth_dlq.engine.run import Run
 from azoth_dlq.engine.stop import Stop
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.engine.surroundings import Surroundings
+from azoth_dlq.errors import ConfigError, InvalidStateError
 from azoth_dlq.metrics import DlqMetrics
-from azoth_dlq.queue import DeadLetterQueue
+from azoth_dlq.queue import DeadLetterQueue, checked_id
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.types import ReplayReport
 
 Progress = Callable[[ReplayReport], None]
+logger = logging.getLogger("azoth_dlq")
 
 
 class DlqReplayer:
@@ -44,8 +53,10 @@ class DlqReplayer:
         self._config = DlqReplayConfig() if config is None else config
         self._clock = clock
         self._stop = Stop()
-        self._sleep = self._stop.wait if sleep is None else sleep
         self._metrics = DlqMetrics()
+        self._surroundings = Surroundings(
+            clock, self._stop.wait if sleep is None else sleep, self._stop, self._metrics
+        )
 
     @property
     def config(self) -> DlqReplayConfig:
@@ -68,15 +79,57 @@ class DlqReplayer:
         thread), ConfigError (the connection is of a kind that cannot drain, the clock gives no
         int, or `on_progress` is not callable).
         """
-        return self._drain(now=now, limit=None, on_progress=on_progress)
+        return self._drain(LOOK_AT_ALL, now=now, on_progress=on_progress)
 
     def run_replay_cycle(self) -> ReplayReport:
         """Attempt up to `batch_size` due letters. Errors as of `drain`."""
-        return self._drain(now=False, limit=self._config.batch_size, on_progress=None)
+        return self._drain(LOOK_AT_ALL, limit=self._config.batch_size)
+
+    def replay(self, letter_id: int) -> ReplayReport:
+        """Attempt one letter, due or not; `skipped` is 1 where there is none of that id. One that
+        has no attempts left is parked. Errors as of `drain`; ConfigError."""
+        return self._drain(Look(ids=(checked_id(letter_id),)), now=True)
+
+    def run(self, *, on_progress: Progress | None = None) -> ReplayReport:
+        """Drain, and sleep until the next letter is due or `check_interval` has passed, until
+        `shutdown()`; what was done in all. With `enabled=False` it returns at once.
+
+        It survives a busy, full or failing disk: it is logged, and tried again after
+        `check_interval`, as after a stop by failures. A file that is damaged, read-only or no
+        database ends it, as does what a handler raises beyond `Exception`. `on_progress` gets the
+        report so far after each commit. Letters inserted under an id below the highest are seen
+        within an hour. Errors as of `drain`.
+        """
+        return self._run(self._dlq, on_progress)
+
+    async def run_async(
+        self,
+        *,
+        connect: Callable[[], sqlite3.Connection] | None = None,
+        on_progress: Progress | None = None,
+    ) -> ReplayReport:
+        """Do the same in a worker thread, on a connection of its own: opened from the path of the
+        queue's file, or by `connect()` (called there, closed at the end).
+
+        Handlers and `on_progress` are called in that thread. Cancelling it is a `shutdown()`: it
+        ends once the letter in hand is finished. Errors as of `run`; InvalidStateError where the
+        queue has no file and there is no `connect`.
+        """
+        from azoth_dlq.engine.worker import in_thread  # noqa: PLC0415 -- asyncio costs its import
+
+        _check("connect", connect, Callable | None, "a callable that returns a connection, or None")
+        file = self._dlq.file
+        if connect is None and file is None:
+            raise InvalidStateError(
+                "the queue has no file that could be opened in another thread; give connect="
+            )
+        run = partial(self._run_elsewhere, connect, file, on_progress)
+        return await in_thread(run, end=self.shutdown)
 
     def shutdown(self) -> None:
-        """End a drain after the letter in hand, and a sleep at once, for good: each later drain
-        of this replayer ends before its first letter. From any thread, and from signal handlers."""
+        """End a drain or run after the letter in hand, and a sleep at once, for good: each later
+        drain of this replayer ends before its first letter. From any thread, and from signal
+        handlers."""
         self._stop.request()
 
     def permanent_failure_count(self) -> int:
@@ -87,14 +140,48 @@ class DlqReplayer:
         """Delete every permanent failure; how many there were."""
         return self._dlq.clear_permanent_failures()
 
-    def _drain(self, *, now: bool, limit: int | None, on_progress: Progress | None) -> ReplayReport:
+    def _drain(
+        self,
+        look: Look,
+        *,
+        now: bool = False,
+        limit: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> ReplayReport:
+        drain = Drain(
+            self._dlq.store, self._registry, self._config, self._with_progress(on_progress)
+        )
+        return drain.run(look, now=now, limit=limit)
+
+    def _run(self, dlq: DeadLetterQueue, on_progress: Progress | None) -> ReplayReport:
+        run = Run(dlq.store, self._registry, self._config, self._with_progress(on_progress))
+        if not self._config.enabled:
+            logger.info("enabled=False: nothing is replayed")
+            return run.report()
+        return run.run()
+
+    def _run_elsewhere(
+        self,
+        connect: Callable[[], sqlite3.Connection] | None,
+        file: str | None,
+        on_progress: Progress | None,
+    ) -> ReplayReport:
+        if connect is None:
+            with DeadLetterQueue.open(file or "") as dlq:
+                return self._run(dlq, on_progress)
+        connection = connect()
+        _check("connect()", connection, sqlite3.Connection, "a sqlite3.Connection")
+        try:
+            return self._run(DeadLetterQueue(connection), on_progress)
+        finally:
+            # One that was made in another thread cannot be closed here, nor used: that is told.
+            with suppress(sqlite3.ProgrammingError):
+                connection.close()
+
+    def _with_progress(self, on_progress: Progress | None) -> Surroundings:
         _check("on_progress", on_progress, Callable | None, "a callable that takes a report")
         self._metrics.checked(self._read_clock() // 1_000_000)
-        surroundings = Surroundings(
-            self._clock, self._sleep, self._stop, self._metrics, on_progress
-        )
-        drain = Drain(self._dlq.store, self._registry, self._config, surroundings)
-        return drain.run(now=now, limit=limit)
+        return replace(self._surroundings, on_progress=on_progress)
 
     def _read_clock(self) -> int:
         instant = self._clock()

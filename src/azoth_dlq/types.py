@@ -90,8 +90,9 @@ class ReplayReport:
 
     `parked` counts every parked letter: failed ones, and those parked unattempted as `unreadable`
     or `exhausted`. `skipped` were gone, changed or claimed by others since they were selected.
-    `remaining` are due and were not reached. `waiting` were not due when it began, the first of
-    them at `next_due` (UTC). `errors` are the commonest error texts of the failed attempts with
+    `remaining` are due and were not reached. `waiting` were not due when it began (None: not
+    counted, by a look at those alone that may be due), the first of them at `next_due` (UTC).
+    `errors` are the commonest error texts of the failed attempts with
     how many letters met each, and the others together.
     """
 
@@ -106,7 +107,7 @@ class ReplayReport:
     skipped: int = 0
     remaining: int = 0
     stopped: StopCause | None = None
-    waiting: int = 0
+    waiting: int | None = 0
     next_due: datetime | None = None
     errors: tuple[tuple[str, int], ...] = ()
 

@@ -16,6 +16,11 @@ from tests.cli.conftest import Workplace, error_line
 COMMANDS = {
     "drain": ("drain", "{}", "--handlers", "handlers:registry"),
     "status": ("status", "{}"),
+    "list": ("list", "{}", "--error", "x"),
+    "show": ("show", "{}", "1"),
+    "requeue": ("requeue", "{}", "1"),
+    "discard": ("discard", "{}", "1"),
+    "discard --all": ("discard", "{}", "--all", "--yes"),
 }
 
 

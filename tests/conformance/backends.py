@@ -6,14 +6,14 @@ import sqlite3
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from azoth_dlq.store.base import DrainSettings, Store
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
-from tests.conformance.memory_database import MemoryDatabase, MemoryFault, Row
+from tests.conformance.memory_database import MemoryDatabase, MemoryFault, ReadOnly, Row
 from tests.conformance.memory_store import MemoryStore
 
 SETTINGS = DrainSettings(busy_timeout=0.2, settings='{"batch_size": 7}')
@@ -31,6 +31,7 @@ class Backend(ABC):
     """One store. Where a method has a `connection`, it does what a handler may do through it."""
 
     store: Store
+    read_only_error: type[Exception]  # of writing through a connection that only reads
 
     @abstractmethod
     def __init__(self, folder: Path) -> None:
@@ -105,12 +106,30 @@ class Backend(ABC):
         """A context in which another program reads, so that nothing can be committed."""
 
     @abstractmethod
-    def die_in(self, letter_id: int) -> None:
-        """A process that drains the same letters dies while it has this one in hand."""
+    def another_store(self) -> AbstractContextManager[Store]:
+        """The same letters, as another program uses them at the same time."""
+
+    @abstractmethod
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
+        """A process that drains the same letters dies while it has claimed these, in that order."""
+
+    @abstractmethod
+    def effects_through(self, connection: Any) -> list[int]:
+        """What a handler reads."""
+
+    @abstractmethod
+    def begin_on(self, connection: Any) -> None:
+        """A handler outside a transaction begins one."""
+
+    @abstractmethod
+    def die_in(self, letter_id: int, *batch: int) -> None:
+        """A process that drains the same letters dies while it has this one in hand, or a batch
+        that begins with it."""
 
 
 class MemoryBackend(Backend):
     store: MemoryStore
+    read_only_error = ReadOnly
 
     def __init__(self, _folder: Path) -> None:
         self.database = MemoryDatabase()
@@ -180,13 +199,34 @@ class MemoryBackend(Backend):
         yield
         self.database.readers -= 1
 
-    def die_in(self, letter_id: int) -> None:
+    def die_in(self, letter_id: int, *batch: int) -> None:
         another = MemoryStore(self.database)
         another.begin()
         another.isolate(letter_id)
+        for member in (letter_id, *batch) if batch else ():
+            another.join(member)
         another.connection.write(letter_id)
         # Its death frees the lock and nothing else.
+        self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
         self.database.writer = None
+
+    @contextmanager
+    def another_store(self) -> Iterator[MemoryStore]:
+        yield MemoryStore(self.database)
+
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
+        another = MemoryStore(self.database)
+        another.begin()
+        another.claim(in_batch, batch=True)
+        another.claim(singly, batch=False)
+        another.end(commit=True)
+        self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
+
+    def effects_through(self, connection: Any) -> list[int]:
+        return sorted(connection.tables.effects)
+
+    def begin_on(self, connection: Any) -> None:
+        connection.begin()
 
     def _another(self) -> Any:
         return MemoryStore(self.database).connection
@@ -194,6 +234,7 @@ class MemoryBackend(Backend):
 
 class SqliteBackend(Backend):
     store: SqliteStore
+    read_only_error = sqlite3.OperationalError
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "letters.db"
@@ -287,19 +328,48 @@ class SqliteBackend(Backend):
             another.execute("SELECT count(*) FROM effects").fetchall()
             yield
 
-    def die_in(self, letter_id: int) -> None:
+    def die_in(self, letter_id: int, *batch: int) -> None:
+        self._die(
+            "store.isolate(ids[0])\n"
+            "    all(map(store.join, ids if len(ids) > 1 else []))\n"
+            "    store.connection.execute('INSERT INTO effects VALUES (?)', ids[:1])\n",
+            [letter_id, *batch],
+        )
+
+    @contextmanager
+    def another_store(self) -> Iterator[SqliteStore]:
+        with closing(open_connection(self.path)) as connection:
+            yield SqliteStore(connection)
+
+    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
+        self._die(
+            f"store.claim(ids[:{len(in_batch)}], batch=True)\n"
+            f"    store.claim(ids[{len(in_batch)}:], batch=False)\n"
+            "    store.end(commit=True)\n",
+            [*in_batch, *singly],
+        )
+
+    def effects_through(self, connection: Any) -> list[int]:
+        rows = connection.execute("SELECT value FROM effects ORDER BY 1")
+        return [int(value) for (value,) in rows]
+
+    def begin_on(self, connection: Any) -> None:
+        connection.execute("BEGIN")
+
+    def _die(self, deeds: str, ids: Sequence[int]) -> None:
+        """In a group of its own, after these deeds."""
         code = (
             "import os, sys\n"
             "from azoth_dlq.store.base import DrainSettings\n"
             "from azoth_dlq.store.sqlite import SqliteStore, open_connection\n"
             "store = SqliteStore(open_connection(sys.argv[1]))\n"
+            "ids = [int(argument) for argument in sys.argv[2:]]\n"
             "with store.draining(DrainSettings(1.0, '{}')):\n"
             "    store.begin()\n"
-            "    store.isolate(int(sys.argv[2]))\n"
-            "    store.connection.execute('INSERT INTO effects VALUES (?)', sys.argv[2:])\n"
+            f"    {deeds}"
             "    os._exit(9)\n"
         )
-        command = [sys.executable, "-c", code, str(self.path), str(letter_id)]
+        command = [sys.executable, "-c", code, str(self.path), *map(str, ids)]
         done = subprocess.run(command, check=False, timeout=30)
         assert done.returncode == 9
 

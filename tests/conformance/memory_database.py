@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from azoth_dlq.errors import InvalidStateError, StorageError
-from azoth_dlq.store.base import Busy, CommitRefused
+from azoth_dlq.store.base import Attempted, Busy, CommitRefused
+from azoth_dlq.types import Drainer
 
 
 class Row(NamedTuple):
@@ -26,6 +27,8 @@ class Row(NamedTuple):
     last_error: str | None = None
     not_before: int | None = None
     not_before_of: tuple[Any, Any] | None = None
+    history: tuple[Attempted, ...] = ()
+    alone: bool = False
 
     @property
     def valid_not_before(self) -> int | None:
@@ -42,6 +45,13 @@ class ParkedRow(NamedTuple):
     reason: str
 
 
+class Claim(NamedTuple):
+    """A letter in the hands of a handler outside a transaction."""
+
+    drainer: object
+    batch: bool
+
+
 @dataclass
 class Tables:
     """All that is committed together; rows are never changed in place."""
@@ -50,6 +60,9 @@ class Tables:
     parked: dict[int, ParkedRow] = field(default_factory=dict)
     effects: list[int] = field(default_factory=list)
     settings: str | None = None
+    stopped_at: int | None = None
+    claims: dict[int, Claim] = field(default_factory=dict)
+    drainers: dict[object, Drainer] = field(default_factory=dict)
     group: object = None  # the token of the last group
     last_id: int = 0
     last_parked_id: int = 0
@@ -60,6 +73,8 @@ class Tables:
             letters=dict(self.letters),
             parked=dict(self.parked),
             effects=list(self.effects),
+            claims=dict(self.claims),
+            drainers=dict(self.drainers),
         )
 
     def next_id(self) -> int:
@@ -71,25 +86,38 @@ class MemoryFault(Exception):
     """The database itself failed."""
 
 
-class MemoryDatabase:
-    """The committed tables, a lock for one writer, and the letter in hand of its holder.
+def is_fault(error: BaseException | None) -> bool:
+    """Whether it is one of the database, or was raised from one."""
+    return isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault)
 
-    The letter outlives the death of the holder, the lock does not.
+
+class ReadOnly(Exception):
+    """A connection for reading was written through."""
+
+
+class MemoryDatabase:
+    """The committed tables, a lock for one writer, and the letters in hand of its holder.
+
+    The letters outlive the death of the holder, the lock does not.
     """
 
     def __init__(self) -> None:
         self.committed = Tables()
         self.writer: object = None
         self.readers = 0  # no commit while there are any
-        self.in_hand = 0
+        self.in_hand: tuple[int, ...] = ()
+        self.in_batch = False
         self.commits = 0
+        self.alive: set[object] = set()  # drains
+        self.ended: set[object] = set()  # that did not die
 
 
 class MemoryConnection:
     """What handlers write through; `guarded` while one runs."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, *, reads_only: bool = False) -> None:
         self.database = database
+        self.reads_only = reads_only
         self.guarded = False
         self.violation: str | None = None
         self.touched_queue = False
@@ -116,6 +144,8 @@ class MemoryConnection:
 
     def begin(self) -> None:
         self._refuse_handlers("begin a transaction")
+        if self.reads_only:
+            raise ReadOnly("this connection only reads")
         if self.database.writer not in (None, self):
             raise Busy("the database is locked by another program")
         self.database.writer = self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import (
+    ALONE,
     RECORDED,
+    Attempted,
     DrainSettings,
     Figures,
     NewLetter,
@@ -23,27 +27,29 @@ from azoth_dlq.store.base import (
     Suspects,
     TransactionLost,
 )
-from azoth_dlq.types import FailedEvent, PermanentFailure
+from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+from tests.conformance.fitting import fits
+from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import (
     MemoryConnection,
     MemoryDatabase,
-    MemoryFault,
     ParkedRow,
     Row,
     Tables,
+    is_fault,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class MemoryStore:
+class MemoryStore(MemoryClaims):
     """Dead letters of a database in memory; several stores may share one."""
 
     def __init__(self, database: MemoryDatabase | None = None) -> None:
-        self._connection = MemoryConnection(MemoryDatabase() if database is None else database)
+        super().__init__(MemoryConnection(MemoryDatabase() if database is None else database))
         self._database = self._connection.database
         self._draining = False
-        self._settings: str | None = None
+        self._history_limit = 0
         self._foreign_commits = -1
         self._charging = False
         self._before_letter = Tables()
@@ -84,6 +90,16 @@ class MemoryStore:
             return [_permanent_failure(i, tables.parked[i]) for i in shown]
         return [_failed_event(i, tables.letters[i]) for i in shown]
 
+    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+        tables = self._connection.tables
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
+        return array("q", sorted(i for i, row in rows.items() if fits(row, wanted, now)))
+
+    def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
+        tables = self._connection.tables
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
+        return [_attempt_record(a) for a in rows[row_id].history] if row_id in rows else []
+
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         with self._writing() as tables:
             rows: dict[int, Any] = tables.parked if parked else tables.letters
@@ -105,6 +121,7 @@ class MemoryStore:
                     retry_count=0,
                     last_retry_at=None,
                     not_before=None,
+                    alone=False,
                 )
             return len(found)
 
@@ -122,7 +139,14 @@ class MemoryStore:
         tables = self._connection.tables
         texts = Counter(_text(row.error_message)[:200] for row in tables.letters.values())
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
-        return Figures(len(tables.letters), len(tables.parked), commonest[:errors], tables.settings)
+        return Figures(
+            len(tables.letters),
+            len(tables.parked),
+            commonest[:errors],
+            tables.settings,
+            [who for name, who in tables.drainers.items() if name in self._database.alive],
+            tables.stopped_at,
+        )
 
     # A drain
 
@@ -133,11 +157,13 @@ class MemoryStore:
         if self._connection.in_transaction:
             raise InvalidStateError("a transaction is open")
         self._draining = True
-        self._settings = settings.settings
+        self._history_limit = settings.history_limit
+        self._enter(settings)
         try:
             yield
         finally:
             self.end(commit=False)
+            self._leave()
             self._draining = False
 
     @contextmanager
@@ -167,15 +193,15 @@ class MemoryStore:
 
     def begin(self) -> Opened:
         self._connection.begin()
+        self._announce()
         unchanged = (
             self._foreign_commits == self._connection.foreign_commits
             and not self._connection.touched_queue
         )
         self._charging = bool(self._database.in_hand)
         if self._charging:
-            return Opened(unchanged, (self._database.in_hand,))
+            return Opened(unchanged, self._database.in_hand, self._database.in_batch)
         self._group = self._connection.tables.group = object()
-        self._connection.tables.settings = self._settings
         self._before_letter = self._connection.tables.copy()
         return Opened(unchanged)
 
@@ -196,9 +222,14 @@ class MemoryStore:
 
     def isolate(self, letter_id: int) -> None:
         self._before_letter = self._connection.tables.copy()
-        self._database.in_hand = letter_id
+        self._database.in_hand, self._database.in_batch = (letter_id,), False
         self._connection.violation = None
         self._connection.guarded = True
+
+    def join(self, letter_id: int) -> bool:
+        before = self._database.in_hand if self._database.in_batch else ()
+        self._database.in_hand, self._database.in_batch = (*before, letter_id), True
+        return True
 
     def keep(self) -> bool:
         self._leave_handler()
@@ -207,20 +238,30 @@ class MemoryStore:
         return self._connection.tables.letters != self._before_letter.letters
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
-        if isinstance(error, MemoryFault) or isinstance(error and error.__cause__, MemoryFault):
+        if is_fault(error):
             self._connection.guarded = False
             raise StorageFault(str(error))
         self._leave_handler()
-        if self._database.in_hand in (0, unless):
+        if self._database.in_hand[-1:] in ((), (unless,)):
             return None
         self._connection.tables = self._before_letter
-        self._database.in_hand = 0
+        self._database.in_hand = ()
         return self._connection.violation
 
     def settle(self, settlement: Settlement) -> None:
-        letters = self._connection.tables.letters
+        tables = self._connection.tables
         for letter_id in settlement.acked:
-            letters.pop(letter_id, None)
+            tables.letters.pop(letter_id, None)
+        self._put_off(tables.letters, settlement)
+        for letter_id in tables.letters.keys() & settlement.alone:
+            tables.letters[letter_id] = tables.letters[letter_id]._replace(alone=True)
+        for attempt in settlement.history:
+            self._record(attempt)
+        for parking in settlement.parked:
+            self._park(parking)
+        self._settle_drain(settlement)
+
+    def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:
             state = (retry.retry_count, _microsecond_text(retry.last_retry_at))
             if retry.id in letters:
@@ -238,8 +279,6 @@ class MemoryStore:
                 letters[snoozed.id] = row._replace(
                     not_before=snoozed.not_before, not_before_of=state
                 )
-        for parking in settlement.parked:
-            self._park(parking)
 
     def end(self, *, commit: bool) -> None:
         self._connection.guarded = False
@@ -248,7 +287,7 @@ class MemoryStore:
         else:
             self._connection.rollback()
         if commit or not self._charging:
-            self._database.in_hand = 0
+            self._database.in_hand = ()
         self._charging = False
 
     # What the verbs share
@@ -263,9 +302,17 @@ class MemoryStore:
         self._connection.guarded = False
         if self._connection.in_transaction:
             return
-        self._database.in_hand = 0
+        self._database.in_hand = ()
         committed = self._database.committed.group is self._group
         raise TransactionLost("the handler's call ended the transaction", committed=committed)
+
+    def _record(self, attempt: Attempted) -> None:
+        letters = self._connection.tables.letters
+        row = letters.get(attempt.letter_id)
+        if row is not None:
+            attempts = (*row.history, attempt)
+            kept = attempts[max(0, len(attempts) - self._history_limit) :]
+            letters[attempt.letter_id] = row._replace(history=kept)
 
     def _park(self, parking: Parking) -> None:
         tables = self._connection.tables
@@ -284,9 +331,9 @@ class MemoryStore:
         )
 
 
-def _notes(row: Row) -> int:
+def _notes(row: Row) -> int | None:
     recorded = row.last_error is not None or row.not_before is not None
-    return RECORDED * recorded
+    return RECORDED + ALONE * row.alone if recorded or row.alone else None
 
 
 def _state(row: Row) -> tuple[object, ...]:
@@ -325,6 +372,18 @@ def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
+def _attempt_record(attempt: Attempted) -> AttemptRecord:
+    duration = attempt.duration
+    return AttemptRecord(
+        at=_instant(attempt.at),
+        outcome=attempt.outcome,
+        error_type=attempt.error_type,
+        message=attempt.message,
+        traceback=attempt.traceback,
+        duration=None if duration is None else timedelta(microseconds=duration),
+    )
+
+
 def _failed_event(letter_id: int, row: Row) -> FailedEvent:
     not_before = row.valid_not_before
     return FailedEvent(
@@ -356,4 +415,4 @@ def _permanent_failure(parked_id: int, parked: ParkedRow) -> PermanentFailure:
     )
 
 
-_: Groups = MemoryStore()  # type: ignore[assignment]
+_: Store = MemoryStore()

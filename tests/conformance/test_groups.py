@@ -9,6 +9,7 @@ import pytest
 
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.base import (
+    ALONE,
     Busy,
     Opened,
     Retry,
@@ -114,7 +115,7 @@ def test_rows_are_fetched_in_the_order_of_the_ids(backend: Backend, store: Store
     store.begin()
     wanted = [ids[2], ids[0], ids[1], ids[3]]
     assert store.fetch(wanted, inline=100, verify=False) == [
-        (ids[n], n, 0, n, b"ok:payload") for n in (2, 0, 3)
+        (ids[n], n, None, n, b"ok:payload") for n in (2, 0, 3)
     ]
 
 
@@ -135,7 +136,7 @@ def test_rows_to_verify_carry_the_columns_of_the_candidates(backend: Backend, st
     store.begin()
     fetched = store.fetch([row[0] for row in planned], inline=0, verify=True)
     assert [tuple(text_of(value) for value in row[:5]) for row in fetched] == planned
-    assert [row[5:] for row in fetched] == [(0, 42, None), (0, 42, None)]
+    assert [row[5:] for row in fetched] == [(None, 42, None), (None, 42, None)]
 
 
 # One letter after the other
@@ -283,6 +284,41 @@ def test_a_second_death_in_the_same_letter_is_charged_too(backend: Backend, stor
         backend.die_in(ids[0])
         assert store.begin().died_in == (ids[0],)
         commit(store, retries=[Retry(ids[0], count, NOW, "died")])
+
+
+def test_a_death_in_a_batch_is_told_with_all_its_letters(backend: Backend, store: Store) -> None:
+    ids = store.add([NEW] * 4)
+    backend.die_in(*ids[1:])
+    opened = store.begin()
+    assert (opened.died_in, opened.in_batch) == (tuple(ids[1:]), True)
+    commit(store, alone=ids[1:])
+    assert store.begin().died_in == ()
+    rows = store.fetch(ids, inline=0, verify=False)
+    assert [(row[2] or 0) & ALONE for row in rows] == [0, ALONE, ALONE, ALONE]
+    assert backend.effects() == []
+
+
+def test_undo_takes_back_what_a_batch_wrote(backend: Backend, store: Store) -> None:
+    store.begin()
+    call(backend, 1)
+    store.isolate(2)
+    assert all(map(store.join, (2, 3, 4)))
+    backend.write(store.connection, 2)
+    backend.write(store.connection, 3)
+    assert store.undo(ValueError("bad")) is None
+    commit(store)
+    assert backend.effects() == [1]
+
+
+def test_a_batch_is_done_once_its_last_letter_is(backend: Backend, store: Store) -> None:
+    store.begin()
+    store.isolate(2)
+    assert all(map(store.join, (2, 3, 4)))
+    backend.write(store.connection, 2)
+    assert store.keep() is False
+    store.undo(unless=4)
+    commit(store)
+    assert backend.effects() == [2]
 
 
 # The whole drain

@@ -13,8 +13,9 @@ from azoth_dlq import (
     RetryAfter,
     Snooze,
 )
-from azoth_dlq.engine.drain import Drain, Surroundings
+from azoth_dlq.engine.drain import Drain
 from azoth_dlq.engine.stop import Stop
+from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.metrics import DlqMetrics
 from tests.conformance.backends import Backend
 from tests.conftest import Clock
@@ -75,7 +76,13 @@ class Work:
             self.store,
             self.registry,
             DlqReplayConfig(**config),
-            Surroundings(self.clock, lambda _seconds: None, self.stop, DlqMetrics(), on_progress),
+            Surroundings(
+                self.clock,
+                lambda _seconds: None,
+                self.stop,
+                DlqMetrics(),
+                on_progress=on_progress,
+            ),
         )
         return drain.run(now=now, limit=limit)
 

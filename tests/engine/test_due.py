@@ -21,7 +21,7 @@ def _seconds_ago(seconds: float) -> str:
 def _is_due(scene: Scene, *, now: bool = False, **settings: Any) -> bool:
     """Whether the scene's one letter is attempted; its handler leaves it where it is."""
     report = scene.drain(now=now, **settings)
-    assert report.attempted + report.waiting == 1
+    assert report.attempted + (report.waiting or 0) == 1
     return report.attempted == 1
 
 

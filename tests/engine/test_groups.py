@@ -39,7 +39,7 @@ def test_many_letters_are_committed_together(scene: Scene) -> None:
     assert counted["BEGIN"] == 2  # the plan is read in one, too
     # Neither are they read or deleted one by one, nor has each a savepoint.
     assert counted["WITH"] == 4
-    assert counted["DELETE"] == 4
+    assert counted["DELETE"] == 4 + 1  # and of histories whose letters are gone, once a drain
     assert counted["SAVEPOINT"] < 5
 
 
@@ -125,7 +125,7 @@ def test_the_lock_is_free_while_others_have_their_turn(scene: Scene) -> None:
         wrote.append(seconds)
 
     replayer = scene.replay(max_transaction_time=0.01)
-    replayer._sleep = write  # noqa: SLF001 -- scene.replay() gives its own
+    replayer._surroundings.sleep = write  # noqa: SLF001 -- scene.replay() gives its own
     assert replayer.drain().succeeded == 5
     assert wrote == [0.11]
 
@@ -164,13 +164,23 @@ def test_many_short_calls_are_not_logged_as_one_long_one(
     assert _warnings(caplog) == []
 
 
-def test_a_group_holds_the_errors_of_5000_letters_at_most(scene: Scene) -> None:
+def test_the_texts_of_errors_in_a_group_are_bounded(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "azoth_dlq")
+    text = "x" * 4000
+
+    def fail(_conn: object, _event_id: int, _payload: bytes) -> None:
+        raise ValueError(text)
+
+    scene.registry.register("long", fail)
     scene.conn.execute(
-        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5001) "
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
         "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message, failed_at) "
-        "SELECT i, CAST('fails:' AS BLOB), 'boom', '2026-11-24 10:00:00' FROM n"
+        "SELECT i, CAST('long:' AS BLOB), 'boom', '2026-11-24 10:00:00' FROM n"
     )
     failed: list[int] = []
-    replayer = scene.replay(max_transaction_time=60)
+    replayer = scene.replay(max_transaction_time=60, history_limit=0)
     replayer.drain(on_progress=lambda report: failed.append(report.failed))
-    assert failed == [5000, 5001]
+    held = len("ValueError: ") + len(text)
+    assert failed == [-(-8 * 2**20 // held), 3000]

@@ -94,8 +94,9 @@ def test_frames_of_a_failure_are_logged_at_debug(
     letter = scene.letter("debits")
     scene.drain()
     [told] = log(logging.DEBUG)
-    first, *frames = told.splitlines()
-    assert first == f"letter {letter} (event {letter}): traceback (most recent call last)"
+    first, *frames, last = told.splitlines()
+    assert first == f"letter {letter} (event {letter}): Traceback (most recent call last):"
+    assert last == "ValueError: no such account"
     line = debits.__code__.co_firstlineno + 1
     assert frames[-1] == f'  File "{__file__}", line {line}, in {debits.__qualname__}'
 
@@ -110,7 +111,7 @@ def test_frames_of_a_failing_route_are_logged_at_debug(
     scene.letter()
     scene.drain()
     [told] = log(logging.DEBUG)
-    assert told.endswith("<locals>.lost")
+    assert told.endswith("<locals>.lost\nKeyError")
 
 
 def test_a_deep_failure_is_logged_by_its_innermost_frames(
@@ -125,8 +126,9 @@ def test_a_deep_failure_is_logged_by_its_innermost_frames(
     scene.letter("deep")
     scene.drain()
     [told] = log(logging.DEBUG)
-    assert len(told.splitlines()) == 1 + 20
-    assert f"line {descend.__code__.co_firstlineno + 2}, in" in told.splitlines()[-1]
+    _, left_out, *frames, _ = told.splitlines()
+    assert int(left_out.strip(" ()").split()[0]) + len(frames) > 300
+    assert f"line {descend.__code__.co_firstlineno + 2}, in" in frames[-1]
 
 
 def test_names_in_a_failures_frames_cannot_forge_lines_of_the_log(
@@ -139,10 +141,13 @@ def test_names_in_a_failures_frames_cannot_forge_lines_of_the_log(
     scene.letter("evil")
     scene.drain()
     [told] = log(logging.DEBUG)
-    assert told.endswith(r'File "x\x0aERROR forged\x1b[2J", line 1, in evil')
+    assert told.splitlines()[-2:] == [
+        r'  File "x\x0aERROR forged\x1b[2J", line 1, in evil',
+        "ValueError",
+    ]
 
 
-def test_frames_are_not_looked_at_where_debug_is_off(
+def test_frames_are_not_looked_at_where_nobody_wants_them(
     scene: Scene, log: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look(_error: BaseException) -> str:
@@ -151,7 +156,7 @@ def test_frames_are_not_looked_at_where_debug_is_off(
     monkeypatch.setattr("azoth_dlq.engine.group.traceback_text", look)
     logging.getLogger("azoth_dlq").setLevel(logging.INFO)
     scene.letter("fails")
-    assert scene.drain().failed == 1
+    assert scene.drain(history_limit=0).failed == 1
     assert len(log(logging.WARNING)) == 1
 
 

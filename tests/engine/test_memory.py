@@ -57,6 +57,16 @@ def test_letters_of_ten_megabytes_are_held_one_at_a_time(scene: Scene) -> None:
     assert 10 * MEBIBYTE < peak.bytes < 42 * MEBIBYTE
 
 
+def test_text_of_ten_megabytes_that_begins_with_nul_is_held_one_at_a_time(scene: Scene) -> None:
+    scene.registry.register("\0nothing", lambda _conn, _event_id, _payload: None)
+    for _ in range(12):
+        scene.letter(event_bytes="\0nothing:" + "x" * (10 * MEBIBYTE))
+    with _measured() as peak:
+        assert scene.drain().succeeded == 12
+    # As bytes, as the bytearray that they were, and the payload.
+    assert 10 * MEBIBYTE < peak.bytes < 62 * MEBIBYTE
+
+
 def test_payloads_held_at_once_keep_within_the_memory_limit(scene: Scene) -> None:
     _register_nothing(scene)
     _letters(scene, 500, 15_000)
@@ -69,7 +79,7 @@ def test_a_plan_takes_at_most_32_bytes_a_due_letter(scene: Scene) -> None:
     _letters(scene, 20_000)
     config = DlqReplayConfig()
     with _measured() as peak:
-        plan = make_plan(scene.queue.store, config, config.rules(scene.clock()))
+        plan = make_plan(scene.queue.store, config, config.rules(scene.clock())).letters
     assert len(plan) == 20_000
     assert plan.nbytes <= 32 * 20_000
     # Also while it grew.
@@ -81,7 +91,7 @@ def test_a_plan_by_error_text_holds_no_text(scene: Scene) -> None:
     scene.conn.execute("UPDATE dead_letter_queue SET error_message = hex(zeroblob(5000))")
     config = DlqReplayConfig(priority=ReplayPriority.by_error_type(["timeout"]))
     with _measured() as peak:
-        plan = make_plan(scene.queue.store, config, config.rules(scene.clock()))
+        plan = make_plan(scene.queue.store, config, config.rules(scene.clock())).letters
     assert len(plan) == 2000
     assert peak.bytes < 32 * 2000 + 100_000
 

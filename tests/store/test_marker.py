@@ -63,10 +63,9 @@ def test_a_letter_in_hand_is_left_behind_until_it_is_charged(
     with closing(Marker(str(database))) as next_holder:
         left = next_holder.left_behind(None)
         assert left is not None
-        nonce, letter = left
-        assert letter == 7
-        assert next_holder.left_behind(nonce + 1) == left
-        assert next_holder.left_behind(nonce) is None
+        assert (left.letters, left.in_batch) == ((7,), False)
+        assert next_holder.left_behind(left.nonce + 1) == left
+        assert next_holder.left_behind(left.nonce) is None
 
 
 @pytest.mark.parametrize("letter", [0, 1, -1, 2**63 - 1, -(2**63)])

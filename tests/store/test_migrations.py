@@ -67,13 +67,14 @@ def test_a_new_file_has_the_columns_that_the_crate_knows(path: Path, table: str)
     assert all(name.startswith("azoth_") for name, *_ in columns[len(COLUMNS[table]) :])
 
 
-def test_a_new_file_has_the_crates_index_and_no_other(path: Path) -> None:
+def test_a_new_file_has_the_crates_tables_and_index_and_ours_by_their_names(path: Path) -> None:
     DeadLetterQueue.open(path).close()
-    indices = execute(path, "SELECT name, sql FROM sqlite_master WHERE type = 'index'")
-    explicit = [(name, sql) for name, sql in indices if sql is not None]
-    assert explicit == [
-        ("idx_dlq_event_id", "CREATE INDEX idx_dlq_event_id ON dead_letter_queue(event_id)")
-    ]
+    made = execute(path, "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    crates = {name: sql for name, sql in made if not name.startswith("azoth_dlq_")}
+    assert crates.keys() == {*COLUMNS, "idx_dlq_event_id"}
+    assert crates["idx_dlq_event_id"] == (
+        "CREATE INDEX idx_dlq_event_id ON dead_letter_queue(event_id)"
+    )
 
 
 def test_ids_are_never_given_twice(path: Path) -> None:
@@ -108,8 +109,9 @@ def test_the_first_write_migrates_and_no_other_does(connection: sqlite3.Connecti
 def test_a_failed_step_leaves_the_file_as_it_was(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = STEPS[-1]._replace(number=LATEST + 1, statements=("CREATE TABLE",), columns=())
-    monkeypatch.setattr(migrations, "STEPS", (*STEPS, bad))
+    required = STEPS[migrations.REQUIRED - 1]
+    bad = required._replace(statements=(*required.statements, "CREATE TABLE"))
+    monkeypatch.setattr(migrations, "STEPS", (*STEPS[: migrations.REQUIRED - 1], bad))
     with pytest.raises(StorageError, match="incomplete input"):
         DeadLetterQueue(connection).add(1, b"ok:x", "boom")
     assert not connection.in_transaction
@@ -158,6 +160,21 @@ def test_a_file_that_says_it_is_incompatible_is_refused_unchanged(scene: Scene) 
                 verb()
         assert scene.left() == [1]
     assert scene.calls == []
+
+
+def test_a_file_that_becomes_incompatible_while_it_is_open_is_not_drained(scene: Scene) -> None:
+    scene.letter()
+    assert scene.drain().succeeded == 1
+    scene.letter()
+    assert scene.path is not None
+    with closing(sqlite3.connect(scene.path, isolation_level=None)) as another:
+        later_step(another, needs=LATEST + 1)
+    with pytest.raises(StorageError, match="upgrade azoth-dlq") as caught:
+        scene.drain()
+    assert caught.value.report is not None
+    assert caught.value.report.attempted == 0
+    assert (scene.calls, scene.left()) == ([1], [2])
+    assert not scene.conn.in_transaction
 
 
 def test_a_file_that_is_incompatible_is_refused_for_looking_too(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from azoth_dlq import DeadLetterQueue, StorageError
+from azoth_dlq.store.base import Figures
 from azoth_dlq.store.sqlite import SqliteStore, connection, open_for_looking
 from tests.store.conftest import as_nobody, execute
 
@@ -253,4 +254,4 @@ def test_a_file_without_dead_letters_has_none(path: Path) -> None:
     with closing(open_for_looking(path)) as looking:
         store = SqliteStore(looking)
         assert (store.figures().dead, store.figures().parked, store.read()) == (0, 0, [])
-        assert store.figures(5) == (0, 0, [], None)
+        assert store.figures(5) == Figures(dead=0, parked=0, by_error=[], settings=None)

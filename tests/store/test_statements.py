@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +13,15 @@ import pytest
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.migrations import migrate
 
-TABLES = ("dead_letter_queue", "permanent_failures", "azoth_dlq_state", "sqlite_master")
+TABLES = (
+    "dead_letter_queue",
+    "permanent_failures",
+    "azoth_dlq_history",
+    "azoth_dlq_state",
+    "azoth_dlq_drainers",
+    "azoth_dlq_claims",
+    "sqlite_master",
+)
 VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ")
 
 
@@ -25,6 +33,13 @@ def made(ids: int) -> dict[str, str]:
         "read_parked": sql.read_parked(ids, migrated=migrated),
         "delete": sql.delete(ids, parked=False),
         "delete parked": sql.delete(ids, parked=True),
+        "read_history": sql.read_history(parked=False),
+        "read_history parked": sql.read_history(parked=True),
+        "delete_history": sql.delete_history(ids, parked=False),
+        "delete_history parked": sql.delete_history(ids, parked=True),
+        "delete_history of all": sql.delete_history(None, parked=False),
+        "delete_claims": sql.delete_claims(ids, of_drainer=False),
+        "delete_claims of one": sql.delete_claims(ids, of_drainer=True),
         "fetch": sql.fetch(ids, inline=None, verify=False),
         "fetch inline": sql.fetch(ids, inline=100, verify=True),
         "candidates": sql.candidates(migrated=migrated, with_error=False),
@@ -78,6 +93,38 @@ def test_a_statement_numbers_no_variable(name: str) -> None:
     assert not re.search(r"[?:@$]\w", STATEMENTS[name])
 
 
+@pytest.mark.parametrize("name", [n for n, text in STATEMENTS.items() if "SELECT" in text])
+def test_no_converter_of_the_user_sees_a_column(name: str) -> None:
+    """Python finds a converter by the declared type of a result's column."""
+    kinds = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made_by:
+        migrate(made_by)
+        tables = made_by.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            columns = made_by.execute("SELECT * FROM pragma_table_info(?)", (table,)).fetchall()
+            values = ",".join(["1"] * len(columns))
+            made_by.execute(f"REPLACE INTO {table} VALUES ({values})")  # noqa: S608 -- of the schema
+        content = made_by.serialize()
+    seen: list[bytes] = []
+    with _converters(seen), closing(sqlite3.connect(":memory:", detect_types=kinds)) as connection:
+        connection.deserialize(content)
+        text = STATEMENTS[name]
+        connection.execute(text, [1] * text.count("?")).fetchall()
+    assert seen == []
+
+
+@contextmanager
+def _converters(seen: list[bytes]) -> Iterator[None]:
+    before = dict(sqlite3.converters)
+    for kind in ("TEXT", "BLOB", "INTEGER"):
+        sqlite3.register_converter(kind, seen.append)
+    try:
+        yield
+    finally:
+        sqlite3.converters.clear()
+        sqlite3.converters.update(before)
+
+
 def test_no_statement_of_a_handler_is_taken_for_one_that_ends_a_group() -> None:
     for text in (sql.BEGIN, sql.COMMIT, sql.ROLLBACK):
         assert text.endswith("/* azoth-dlq */")
@@ -100,6 +147,18 @@ def test_only_integers_become_a_part_of_a_statement(make: Callable[[Any], str]) 
     assert "17" in make(17)
     with pytest.raises(ValueError, match="invalid literal"):
         make("1; DROP TABLE dead_letter_queue")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TRIM_HISTORY", "PARK_HISTORY", "REQUEUE_HISTORY", "read_history", "delete_history, many"],
+)
+def test_a_history_is_found_by_an_index(connection: sqlite3.Connection, name: str) -> None:
+    text = STATEMENTS[name]
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", [1] * text.count("?")).fetchall()
+    steps = [row[3] for row in plan]
+    assert any("INDEX azoth_dlq_history_" in step for step in steps)
+    assert not any("SCAN" in step or "ORDER BY" in step for step in steps)
 
 
 def test_a_fetch_finds_each_letter_by_its_key_in_the_order_given(

@@ -71,6 +71,8 @@ def test_a_limit_is_a_number_of_letters(queue: DeadLetterQueue, listing: str, li
 
 BY_ID: dict[str, Callable[[DeadLetterQueue, Any], object]] = {
     "get": lambda queue, bad: queue.get(bad),
+    "history": lambda queue, bad: queue.history(bad),
+    "history parked": lambda queue, bad: queue.history(bad, parked=True),
     "mark_retry": lambda queue, bad: queue.mark_retry(bad),
     "remove": lambda queue, bad: queue.remove(bad),
     "requeue": lambda queue, bad: queue.requeue([bad]),

@@ -185,7 +185,7 @@ class _AsyncBatch(Withdraw):
     ],
 )
 def test_an_async_handler_is_refused_with_the_reason(handler: object) -> None:
-    with pytest.raises(ConfigError, match="is async: a transaction would stay open"):
+    with pytest.raises(ConfigError, match="is async: calling it runs nothing"):
         EventHandlerRegistry().register("deposit", handler)
 
 
@@ -241,11 +241,15 @@ def test_a_handler_that_takes_the_three_arguments_somehow_is_accepted(
     assert registry.get("deposit") is handler
 
 
-def test_a_handler_outside_transactions_is_refused() -> None:
-    with pytest.raises(ConfigError, match="not supported yet; register a transactional handler"):
-        EventHandlerRegistry().register("deposit", deposit, transactional=False)
-    with pytest.raises(ConfigError, match="not supported yet"):
-        EventHandlerRegistry().handler("deposit", transactional=False)(deposit)
+def test_a_handler_outside_transactions_is_registered_as_such() -> None:
+    registry = EventHandlerRegistry()
+    registry.register("deposit", deposit, transactional=False, needs_connection=True)
+    registry.register("withdraw", deposit)
+    outside, _ = registry.resolve(b"deposit:1")
+    within, _ = registry.resolve(b"withdraw:1")
+    assert (outside.transactional, outside.needs_connection) == (False, True)
+    assert (within.transactional, within.needs_connection) == (True, False)
+    assert registry.needs_connection
 
 
 def test_a_transactional_handler_needs_no_connection_of_its_own() -> None:

@@ -1,13 +1,29 @@
 from typing import Any, Self, final
 
 from azoth_dlq.engine.group import Group
+from azoth_dlq.engine.letters import Limits
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.store.base import Store
 
 @final
+class Calls:
+    def __new__(cls, group: Group) -> Self: ...
+
+@final
 class Resolver:
-    def __new__(cls, registry: EventHandlerRegistry) -> Self: ...
+    def __new__(cls, registry: EventHandlerRegistry, calls: Calls) -> Self: ...
+
+@final
+class Batch:
+    def __new__(
+        cls,
+        rows: list[tuple[Any, ...]],
+        store: Store,
+        resolver: Resolver,
+        limits: Limits,
+        most: int,
+    ) -> Self: ...
 
 def attempt(
     rows: list[tuple[Any, ...]],
@@ -15,9 +31,5 @@ def attempt(
     store: Store,
     registry: EventHandlerRegistry,
     stop: Stop,
-    *,
-    ends_at: float,
-    ack_seconds: float,
-    most: int,
-    most_failures_in_row: int | None,
+    limits: Limits,
 ) -> int: ...

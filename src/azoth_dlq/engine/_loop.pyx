@@ -13,22 +13,89 @@ from cpython.bytes cimport (
 )
 from cpython.long cimport PyLong_CheckExact
 from cpython.time cimport monotonic
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memset
 
-from azoth_dlq.engine.letters import event_bytes_of, note_failure, warn_slow
+from azoth_dlq._event cimport Event
+from azoth_dlq.engine.letters import (
+    event_bytes_of,
+    note_batch_failure,
+    note_failure,
+    warn_slow,
+)
 from azoth_dlq.kernels.csrc cimport azdlq_utf8_valid
-from azoth_dlq.store.base import Forked, TransactionLost
+from azoth_dlq.metrics import BUCKET_BOUNDS
+from azoth_dlq.store.base import ALONE, Forked, TransactionLost
 
 cdef double SLOW_CALL_SECONDS = 1.0
+cdef long KEPT_ALONE = ALONE
+
+cdef enum:
+    MOST_BUCKETS = 16
+
+cdef double[MOST_BUCKETS] BOUNDS
+cdef Py_ssize_t BUCKETS = len(BUCKET_BOUNDS) + 1
+
+
+cdef int take_bounds() except -1:
+    cdef Py_ssize_t place
+    for place in range(BUCKETS - 1):
+        BOUNDS[place] = BUCKET_BOUNDS[place]
+    return 0
+
+
+take_bounds()
+
+
+@cython.final
+cdef class Calls:
+    """The calls of one event type's handler: how many succeeded, and how long each took."""
+
+    cdef object group, registration
+    cdef Py_ssize_t succeeded
+    cdef Py_ssize_t[MOST_BUCKETS] counts
+    cdef double seconds
+
+    def __cinit__(self, group):
+        self.group = group
+        self.clear()
+
+    cdef void clear(self) noexcept:
+        self.succeeded = 0
+        self.seconds = 0
+        memset(self.counts, 0, sizeof(self.counts))
+
+    cdef int add(self, registration, double seconds, Py_ssize_t letters) except -1:
+        """The handler was called for so many letters at once."""
+        cdef Py_ssize_t bucket = 0
+        cdef double each = seconds / letters
+        if registration is not self.registration:
+            self.tell()
+            self.registration = registration
+        while bucket < BUCKETS - 1 and each > BOUNDS[bucket]:
+            bucket += 1
+        self.counts[bucket] += letters
+        self.seconds += seconds
+        return 0
+
+    cdef int tell(self) except -1:
+        """Have the group know of the calls so far."""
+        cdef Py_ssize_t bucket
+        if self.registration is not None:
+            counts = [self.counts[bucket] for bucket in range(BUCKETS)]
+            event_type = self.registration.event_type
+            self.group.called(event_type, self.succeeded, counts, self.seconds)
+            self.clear()
+        return 0
 
 
 @cython.final
 cdef class Resolver:
     """Finds registration and payload of an event; most events have the type of the one before."""
 
-    cdef object registry, registration
+    cdef object registry, registration, call, batch_call, validate
     cdef dict by_key
     cdef bytes key
+    cdef bint transactional
 
     def __cinit__(self, registry):
         self.registry = registry
@@ -36,7 +103,7 @@ cdef class Resolver:
         self.key = None
 
     cdef bytes resolve(self, bytes event_bytes):
-        """The payload; the registration is left in `self.registration`.
+        """The payload; what is called for it is left in the attributes.
 
         Errors: EventDecodeError.
         """
@@ -49,10 +116,20 @@ cdef class Resolver:
             length = colon - text if colon != NULL else -1
             if length >= 0 and self.is_same_key(text, length):
                 return PyBytes_FromStringAndSize(colon + 1, size - length - 1)
-        self.registration, payload = self.registry.resolve(event_bytes)
-        if self.by_key is not None:
-            self.key = self.registration.event_type.encode()
+        registration, payload = self.registry.resolve(event_bytes)
+        if registration is not self.registration:
+            self.use(registration)
         return payload
+
+    cdef int use(self, registration) except -1:
+        self.registration = registration
+        self.call = registration.call
+        self.batch_call = registration.batch_call
+        self.validate = registration.validate
+        self.transactional = registration.transactional
+        if self.by_key is not None:
+            self.key = registration.event_type.encode()
+        return 0
 
     cdef bint is_same_key(self, const char *text, Py_ssize_t length):
         return (
@@ -62,69 +139,202 @@ cdef class Resolver:
         )
 
 
+@cython.final
+cdef class Batch:
+    """A run of letters that one `handle_batch` gets, each joined to those in hand."""
+
+    cdef list rows, ids, events
+    cdef set singly
+    cdef object store, isolate, join
+    cdef Resolver resolver
+    cdef Py_ssize_t room, bytes_left
+
+    def __cinit__(self, list rows, store, Resolver resolver, limits, Py_ssize_t most):
+        self.rows = rows
+        self.store = store
+        self.resolver = resolver
+        self.singly = limits.singly
+        self.isolate, self.join = store.isolate, store.join
+        self.room = min(most, <Py_ssize_t> limits.batch_size)
+        self.bytes_left = limits.batch_bytes
+        self.ids, self.events = [], []
+
+    cdef Py_ssize_t gather(self, Py_ssize_t start, bytes payload) except -1:
+        """Take the letters from place `start` on, the first with its payload, as far as they are of
+        its type; the place behind them, `start` where not even the first is for a batch."""
+        cdef Py_ssize_t place = start
+        cdef object registration = self.resolver.registration
+        row = self.rows[place]
+        if not self.fits(row) or not self.add(row, row[len(row) - 2], payload):
+            return place
+        place += 1
+        while place < len(self.rows) and self.room and self.bytes_left > 0:
+            row = self.rows[place]
+            if not self.fits(row) or not self.take(row, registration):
+                break
+            place += 1
+        return place
+
+    cdef bint fits(self, row) except -1:
+        notes = row[len(row) - 3]
+        return (notes is None or not notes & KEPT_ALONE) and row[0] not in self.singly
+
+    cdef bint take(self, row, registration) except -1:
+        """Whether the letter belongs to the run; its bytes may have to be fetched."""
+        cdef bint routed = self.resolver.by_key is None
+        event_id, event_bytes = row[len(row) - 2], row[len(row) - 1]
+        if event_bytes is None:
+            event_bytes = self.late(row)
+        if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
+            return False
+        try:
+            if routed and not self.join(row[0]):
+                return False
+            payload = self.resolver.resolve(event_bytes)
+        except Exception:  # It fails on its own, when its turn comes.
+            payload = None
+        if payload is not None and self.resolver.registration is registration:
+            if self.add(row, event_id, payload):
+                return True
+        self.again()
+        return False
+
+    cdef object late(self, row):
+        """Event bytes that were too long to be fetched with the others."""
+        fetched = self.store.fetch([row[0]], inline=None, verify=False)
+        # No letter counts as in hand while letters are fetched.
+        self.again()
+        return fetched[0][len(fetched[0]) - 1] if fetched else None
+
+    cdef bint add(self, row, event_id, bytes payload) except -1:
+        if self.ids and PyBytes_GET_SIZE(payload) > self.bytes_left or not self.join(row[0]):
+            return False
+        if self.resolver.validate is not None:
+            try:
+                self.resolver.validate(payload)
+            except Exception:  # It fails on its own, when its turn comes.
+                return False
+        self.ids.append(row[0])
+        self.events.append(Event(event_id, payload))
+        self.room -= 1
+        self.bytes_left -= PyBytes_GET_SIZE(payload)
+        return True
+
+    cdef int again(self) except -1:
+        """Have those of the run in hand, and no other."""
+        if self.ids:
+            self.isolate(self.ids[0])
+            for letter_id in self.ids:
+                self.join(letter_id)
+        return 0
+
+
 cdef object name_of(registration):
     return "the registry's route" if registration is None else registration.name
 
 
-def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
-            double ack_seconds, Py_ssize_t most, most_failures_in_row):
+def attempt(list rows not None, group, store, registry, stop, limits):
     """Attempt letters in the order of `rows`; how many were taken.
 
     A row is one of `Store.fetch`; where its event bytes are None they are fetched now. The loop
-    ends early when writing what it has would last beyond `ends_at` (monotonic seconds, with
-    `ack_seconds` a letter), at `most` letters in the group, at `most_failures_in_row` (None:
-    never), and when `stop.requested`: the group is then `full`. It also ends where a handler may
-    have changed the rows: they are then `stale`. An interrupt (a `BaseException` that is no
-    `Exception`) ends it, too, and is left in `group.interrupt`.
+    ends early when writing what it has would last beyond `limits.ends_at`, at `limits.most` letters
+    in the group, and when `stop.requested`: the group is then `full`. It also ends where a handler
+    may have changed the rows: they are then `stale`. Letters of a batch that failed are added to
+    `limits.singly`. It ends before a letter whose handler runs
+    outside the transaction, which is then `group.outside`. An interrupt (a `BaseException` that is
+    no `Exception`) ends it, too, and is left in `group.interrupt`.
 
     Errors: TransactionLost and StorageFault, with `group.last_called` telling in whose hands.
     """
+    cdef Calls calls = Calls(group)
     cdef Resolver resolver = Resolver(registry)
-    cdef list acked = group.acked
-    cdef Py_ssize_t done = len(group), taken = 0, width
+    cdef Batch batch = None, batch_before = None
+    cdef list acked = group.acked, recorded = group.recorded
+    cdef Py_ssize_t done = len(group), place = 0, behind, letters, count = len(rows), width
+    cdef Py_ssize_t most = limits.most
+    cdef double ends_at = limits.ends_at, ack_seconds = limits.ack_seconds
     cdef tuple row
     cdef double before = monotonic(), now
     cdef bint succeeded = False
     connection, isolate, keep = store.connection, store.isolate, store.keep
-    called = last = None
+    called = last = called_before = last_before = None
     try:
-        for row in rows:
-            taken += 1
+        while place < count:
+            row = rows[place]
             width = len(row)
+            behind = place + 1
+            letters = 0
             event_id, event_bytes = row[width - 2], row[width - 1]
             if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
                 event_bytes = event_bytes_of(row, group, store)
+                before = monotonic()
             if event_bytes is not None:
                 isolate(row[0])
-                last = row
-                called = None
+                last_before, called_before, batch_before = last, called, batch
+                last, called, batch = row, None, None
+                letters = 1
                 try:
                     # Within the isolation: a route, too, may kill the process.
                     payload = resolver.resolve(event_bytes)
                     called = resolver.registration
-                    called.call(connection, event_id, payload)
+                    if not resolver.transactional:
+                        keep()
+                        group.outside = called, payload
+                        group.full = True
+                        last, called, batch = last_before, called_before, batch_before
+                        break
+                    if resolver.batch_call is not None:
+                        batch = Batch(rows, store, resolver, limits, most - done)
+                        behind = batch.gather(place, payload)
+                        letters = behind - place
+                    if letters and batch is not None:
+                        last = rows[behind - 1]
+                        called.batch_call(connection, batch.events)
+                    else:
+                        if batch is not None:
+                            # Not to be called in a batch; what is in hand is it alone.
+                            batch, letters, behind = None, 1, place + 1
+                            isolate(row[0])
+                        called.call(connection, event_id, payload)
                     if keep():
                         group.stale = True
                 except (TransactionLost, Forked):
                     raise
                 except Exception as error:
-                    if succeeded:
-                        group.failures_in_row = 0
-                        succeeded = False
-                    note_failure(row, name_of(called), error, group, store)
-                    done += 1
+                    now = monotonic()
+                    if batch is not None and letters:
+                        note_batch_failure(batch.ids, name_of(called), error, group, store)
+                        limits.singly.update(batch.ids)
+                        behind = place
+                    else:
+                        if succeeded:
+                            group.failures_in_row = 0
+                            succeeded = False
+                        note_failure(row, called, error, group, store, seconds=now - before)
+                        done += 1
+                        if called is not None:
+                            calls.add(called, now - before, 1)
                 else:
-                    acked.append(row[0])
-                    done += 1
+                    if batch is None:
+                        acked.append(row[0])
+                        if row[width - 3]:
+                            recorded.append(row[0])
+                    else:
+                        acked.extend(batch.ids)
+                        recorded.extend([r[0] for r in rows[place:behind] if r[len(r) - 3]])
+                    done += letters
                     succeeded = True
+                    now = monotonic()
+                    calls.add(called, now - before, letters)
+                    calls.succeeded += letters
             now = monotonic()
-            if now - before > SLOW_CALL_SECONDS and last is row:
-                warn_slow(row[0], name_of(called), now - before)
+            if now - before > SLOW_CALL_SECONDS and last is not None and letters:
+                warn_slow(row[0], letters, name_of(called), now - before)
             before = now
-            if not succeeded and most_failures_in_row is not None:
-                if group.failures_in_row >= most_failures_in_row:
-                    group.stopped = "failures"
-                    group.full = True
+            if behind == place and letters:
+                # A batch that failed: of the letters behind the last one, none has an outcome.
+                last, called, batch = last_before, called_before, batch_before
+            place = behind
             if done >= most or now + done * ack_seconds >= ends_at or stop.requested:
                 group.full = True
             if group.full or group.stale:
@@ -135,9 +345,14 @@ def attempt(list rows not None, group, store, registry, stop, *, double ends_at,
         group.interrupt = interrupt
         group.full = True
         store.undo(unless=acked[len(acked) - 1] if acked else None)
+        if letters and acked and acked[len(acked) - 1] == last[0]:
+            place = behind
     finally:
-        group.last_called = last or group.last_called
-        group.handler = name_of(called)
+        if last is not None:
+            group.last_called = last
+            group.handler = name_of(called)
+            group.batch = None if batch is None else batch.ids
         if succeeded:
             group.failures_in_row = 0
-    return taken
+        calls.tell()
+    return place

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections import deque
-from traceback import walk_tb
+from functools import lru_cache
+from types import TracebackType
 from typing import Any
 
 ERROR_LIMIT = 4096  # characters
+TRACEBACK_LIMIT = 16_384
+_MESSAGE_LIMIT = 500  # within a traceback
+_TYPE_LIMIT = 200
+_LONGEST_CHAIN = 16  # of errors raised from others
 _CUT = " … (cut)"
-_SHOWN_FRAMES = 20
+_HEAD = "Traceback (most recent call last):"
+_CAUSE = "\n\nThe above exception was the direct cause of the following exception:\n"
+_CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n"
+_EARLIER_LEFT_OUT = "(the errors before these are left out)"
+_NOTICE = 50  # characters kept free for how many frames are left out
 
 
 def readable(text: str, limit: int = ERROR_LIMIT) -> str:
     """The text, bounded and without what SQLite cannot take: NUL, lone surrogates."""
-    if len(text) > limit:
-        text = text[: limit - len(_CUT)] + _CUT
-    text = text.replace("\0", "\N{SYMBOL FOR NULL}")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    # Cut before it is escaped, for it may be megabytes, and after, for that makes it longer.
+    plain = text[: limit + 1].replace("\0", "\N{SYMBOL FOR NULL}")
+    plain = plain.encode("utf-8", "backslashreplace").decode("utf-8")
+    return plain if len(plain) <= limit else plain[: limit - len(_CUT)] + _CUT
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
@@ -27,14 +35,28 @@ def one_line(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def message_of(error: BaseException) -> str:
+    """The error's own text, of any length; where that raises, what it raised."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 -- whatever it raises, the letter's error is told
+        return f"(its __str__ raised {type(broken).__qualname__})"
+
+
 def describe(error: BaseException) -> str:
     """`Type: message`, bounded and storable; an error whose own text raises is named so."""
     kind = type(error).__qualname__
-    try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001 -- whatever it raises, the letter's error is told
-        message = f"(its __str__ raised {type(broken).__qualname__})"
+    message = message_of(error)
     return readable(f"{kind}: {message}" if message else kind)
+
+
+def error_type_name(error: BaseException) -> str:
+    """The error's type with its module, unless that is `builtins`; bounded and storable."""
+    kind = type(error)
+    try:
+        return _type_name(kind.__module__, kind.__qualname__)
+    except Exception:  # noqa: BLE001 -- a metaclass may raise anything
+        return "(a type without a name)"
 
 
 def letter_text(row: tuple[Any, ...]) -> str:
@@ -45,11 +67,93 @@ def letter_text(row: tuple[Any, ...]) -> str:
 
 
 def traceback_text(error: BaseException) -> str:
-    """The innermost frames of an error, a line each, without its message. Without their source,
-    too: that would be read from files."""
-    frames = deque(walk_tb(error.__traceback__), maxlen=_SHOWN_FRAMES)
-    places = [
-        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_qualname}'
-        for frame, line in frames
-    ]
-    return "\n".join(["traceback (most recent call last)", *map(one_line, places)])
+    """The error with its frames, behind those that it was raised from, as Python shows them.
+
+    At most `TRACEBACK_LIMIT` characters, storable; of each error the innermost frames are kept.
+    There are no source lines: they would be read from files.
+    """
+    try:
+        chain, complete = _chain(error)
+        parts: list[str] = []
+        room = TRACEBACK_LIMIT - len(_EARLIER_LEFT_OUT) - 1
+        for place, (link, leads_to) in enumerate(chain):
+            part = _with_frames(link, room // (len(chain) - place) - len(leads_to)) + leads_to
+            room -= len(part) + 1
+            parts.append(part)
+    except Exception as broken:  # noqa: BLE001 -- properties of a handler's own errors
+        return f"(its traceback cannot be told: {error_type_name(broken)})"
+    return "\n".join(reversed(parts if complete else [*parts, _EARLIER_LEFT_OUT]))
+
+
+def _chain(error: BaseException) -> tuple[list[tuple[BaseException, str]], bool]:
+    """The error and those it was raised from, the latest first, each with the words that lead to
+    the one after it; whether these are all. A circle ends where it would begin again."""
+    chain, seen = [(error, "")], {id(error)}
+    while True:
+        origin, leads_to = error.__cause__, _CAUSE
+        if origin is None and not error.__suppress_context__:
+            origin, leads_to = error.__context__, _CONTEXT
+        if origin is None or id(origin) in seen:
+            return chain, True
+        if len(chain) == _LONGEST_CHAIN:
+            return chain, False
+        chain.append((origin, leads_to))
+        seen.add(id(origin))
+        error = origin
+
+
+def _with_frames(error: BaseException, room: int) -> str:
+    """One error, in `room` characters or, without any frame, a few more."""
+    message = _shown(message_of(error), _MESSAGE_LIMIT)
+    name = error_type_name(error)
+    last = f"{name}: {message}" if message else name
+    traceback = error.__traceback__
+    if traceback is None:
+        return last
+    frames = _innermost(traceback, room - len(last) - len(_HEAD) - _NOTICE)
+    return "\n".join([_HEAD, *frames, last])
+
+
+def _innermost(traceback: TracebackType, room: int) -> list[str]:
+    """The frames, a line each, or as many of the innermost ones as fit."""
+    link: TracebackType | None = traceback
+    links: list[TracebackType] = []
+    while link is not None:
+        links.append(link)
+        link = link.tb_next
+    lines: list[str] = []
+    for link in reversed(links):
+        code = link.tb_frame.f_code
+        line = _frame_line(code.co_filename, link.tb_lineno, code.co_qualname)
+        room -= len(line) + 1
+        if room < 0:
+            lines.append(f"  ({len(links) - len(lines)} outer frames left out)")
+            break
+        lines.append(line)
+    lines.reverse()
+    return lines
+
+
+# The same places and types fail again and again.
+
+
+@lru_cache(maxsize=1024)
+def _frame_line(filename: str, line: int, name: str) -> str:
+    return _plain(f'  File "{filename}", line {line}, in {name}')
+
+
+@lru_cache(maxsize=256)
+def _type_name(module: str, name: str) -> str:
+    return _shown(name if module == "builtins" else f"{module}.{name}", _TYPE_LIMIT)
+
+
+def _shown(text: str, limit: int) -> str:
+    """A part of a traceback, bounded."""
+    return readable(_plain(text[: limit + 1]), limit)
+
+
+def _plain(text: str) -> str:
+    """The text on one line, and storable."""
+    if text.isprintable():
+        return text
+    return one_line(text).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from azoth_dlq.clock import writable
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.durations import format_seconds, to_microseconds
-from azoth_dlq.engine.failure import describe, letter_text, one_line, readable, traceback_text
-from azoth_dlq.errors import EventDecodeError
+from azoth_dlq.engine.failure import (
+    describe,
+    error_type_name,
+    letter_text,
+    message_of,
+    one_line,
+    readable,
+    traceback_text,
+)
+from azoth_dlq.errors import EventDecodeError, InvalidStateError
 from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
-from azoth_dlq.store.base import Parking, Retry, Settlement, Snoozed
+from azoth_dlq.registry import Registration
+from azoth_dlq.store.base import Attempted, Parking, Retry, Settlement, Snoozed
+from azoth_dlq.types import AttemptOutcome
 
-logger = logging.getLogger("azoth_dlq")
+if TYPE_CHECKING:
+    from azoth_dlq.engine.outside import OutsideCall
+
+# A logger of their own, so that lines a letter can be left out.
+logger = logging.getLogger("azoth_dlq.letters")
 _MOST_RETRIES = 2**63 - 1
-_MOST_FAILURES = 5000  # in a group: their texts are held until they are written
+_ROGUE = error_type_name(InvalidStateError())
+_MOST_TEXT = 8 * 1024 * 1024  # characters of errors in a group: held until they are written
 
 
 class Group:
@@ -29,10 +45,16 @@ class Group:
         self, config: DlqReplayConfig, clock: Callable[[], int], failures_in_row: int = 0
     ) -> None:
         self._max_retries = config.max_retries
+        self._most_in_row = config.stop_on_consecutive_failures
+        self._keeps_history = config.history_limit > 0
         self._clock = clock
         self.settlement = Settlement()
         self.acked = self.settlement.acked
+        self.recorded = self.settlement.recorded
         self.failures_in_row = failures_in_row
+        most = config.stop_on_consecutive_failures
+        # The drain before was stopped: one letter at a time, until an outcome counts.
+        self.is_probe = most is not None and failures_in_row >= most
         self.failed = 0
         self.snoozed = 0
         self.skipped = 0
@@ -41,24 +63,58 @@ class Group:
         self.last_called: tuple[Any, ...] | None = None  # the row whose handler ran last
         self.handler = ""  # the name of that handler, once it is in question
         self.error: BaseException | None = None  # what that handler raised
+        self.batch: list[int] | None = None  # the letters of that call, where it was a batch's
+        self.outside: tuple[Registration, bytes] | None = None  # of the letter behind the last
+        self.next_call: OutsideCall | None = None  # to be claimed in this group
         self.interrupt: BaseException | None = None  # what ends the drain
         self.full = False  # it is to be committed now
         self.stale = False  # a handler changed letters: those fetched must be fetched anew
         self.stopped: Literal["failures"] | None = None
         self.errors: list[str] = []  # of failed attempts
+        self.attempts: Counter[tuple[str, str]] = Counter()  # by event type and outcome
+        self.seconds: dict[str, tuple[list[int], float]] = {}  # of calls by event type
+        self._text = 0  # characters of errors
         self._log: list[tuple[int, str, tuple[object, ...]]] = []
 
     def __len__(self) -> int:
         """Letters attempted."""
         return len(self.acked) + self.failed + self.snoozed
 
-    def raised(self, row: tuple[Any, ...], handler: str, error: Exception) -> None:
-        """The letter's handler, of that name, raised `error`."""
+    def called(self, event_type: str, succeeded: int, counts: list[int], seconds: float) -> None:
+        """Handlers of a type were called: how many letters succeeded, how many calls took how long
+        (by bucket), and how long all of them together."""
+        self.attempts[event_type, "succeeded"] += succeeded
+        known, sum_before = self.seconds.get(event_type, ([0] * len(counts), 0.0))
+        self.seconds[event_type] = (
+            [a + b for a, b in zip(known, counts, strict=True)],
+            sum_before + seconds,
+        )
+
+    def succeeded(self, row: tuple[Any, ...]) -> None:
+        """The letter's handler, outside the transaction, returned."""
+        self.acked.append(row[0])
+        if row[-3]:
+            self.recorded.append(row[0])
+        self.failures_in_row = 0
+
+    def raised(
+        self,
+        row: tuple[Any, ...],
+        registration: Registration | None,
+        error: Exception,
+        seconds: float,
+    ) -> None:
+        """The letter's handler (None: the event led to none) raised `error` after `seconds`."""
+        handler = "" if registration is None else registration.name
+        event_type = "" if registration is None else registration.event_type
         delay = _asked_delay(error)
         if delay is not None and isinstance(error, Snooze):
+            self.attempts[event_type, "snoozed"] += 1
             self._snooze(row, handler, error, delay)
+            self._record(row, "snoozed", error, error, seconds)
             return
         self.failed += 1
+        self.attempts[event_type, "failed"] += 1
         text = describe(error)
         origin: BaseException | None = error
         if isinstance(error, EventDecodeError):
@@ -68,20 +124,31 @@ class Group:
         elif isinstance(error, NonRetryable):
             self._charge(row, text, handler, reason=f"not retryable: {text}")
         else:
-            self.failures_in_row += 1
+            self._count_failure()
             self._charge(row, text, handler, delay=delay)
+        self._record(row, "failed", error, origin, seconds)
         if origin is not None and logger.isEnabledFor(logging.DEBUG):
             self._note(logging.DEBUG, "%s: %s", letter_text(row), traceback_text(origin))
 
-    def failed_with(self, row: tuple[Any, ...], text: str) -> None:
+    def failed_with(self, row: tuple[Any, ...], text: str, event_type: str = "") -> None:
         """The letter's attempt failed with what `text` says."""
         self.failed += 1
-        self.failures_in_row += 1
+        self.attempts[event_type, "failed"] += 1
+        self._count_failure()
         self._charge(row, readable(text))
+        self._keep("failed", row, _ROGUE, readable(text))
+
+    def _count_failure(self) -> None:
+        self.failures_in_row += 1
+        if self._most_in_row is not None and self.failures_in_row >= self._most_in_row:
+            self.stopped = "failures"
+            self.settlement.stopped_at = self._now()
+            self.full = True
 
     def charge_death(self, row: tuple[Any, ...], text: str) -> None:
         """The letter lost an attempt that another process made."""
         self._charge(row, text)
+        self._keep("died", row, "", text)
 
     def park_unattempted(self, letter_id: int, reason: str, *, unreadable: bool) -> None:
         if unreadable:
@@ -99,6 +166,41 @@ class Group:
                 logger.debug("letter %d: replayed", letter_id)
         for level, message, values in self._log:
             logger.log(level, message, *values)
+
+    def _record(
+        self,
+        row: tuple[Any, ...],
+        outcome: AttemptOutcome,
+        error: Exception,
+        origin: BaseException | None,
+        seconds: float,
+    ) -> None:
+        if self._keeps_history:
+            kind, message = error_type_name(error), readable(message_of(error))
+            traceback = "" if origin is None else traceback_text(origin)
+            self._keep(outcome, row, kind, message, traceback=traceback, seconds=seconds)
+
+    def _keep(  # noqa: PLR0913 -- a column each
+        self,
+        outcome: AttemptOutcome,
+        row: tuple[Any, ...],
+        error_type: str,
+        message: str,
+        *,
+        traceback: str = "",
+        seconds: float | None = None,
+    ) -> None:
+        if not self._keeps_history:
+            return
+        duration = None if seconds is None else round(seconds * 1_000_000)
+        self.settlement.history.append(
+            Attempted(row[0], self._now(), outcome, error_type, message, traceback, duration)
+        )
+        self._hold(message, traceback)
+
+    def _hold(self, *texts: str) -> None:
+        self._text += sum(map(len, texts))
+        self.full = self.full or self._text >= _MOST_TEXT
 
     def _snooze(self, row: tuple[Any, ...], handler: str, snooze: Snooze, delay: int) -> None:
         self.snoozed += 1
@@ -122,7 +224,7 @@ class Group:
         delay: int | None = None,
     ) -> None:
         self.errors.append(error)
-        self.full = self.full or len(self.errors) >= _MOST_FAILURES
+        self._hold(error)
         now = self._now()
         count = min(row[1] + 1, _MOST_RETRIES)
         if not reason and count >= self._max_retries:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
+from azoth_dlq.engine.failure import describe, one_line
 from azoth_dlq.engine.group import Group
+from azoth_dlq.registry import Registration
 from azoth_dlq.store.base import Store
 
 logger = logging.getLogger("azoth_dlq")
@@ -18,17 +20,65 @@ _SQL_TYPES = {
 }
 
 
-def note_failure(
-    row: tuple[Any, ...], name: str, error: Exception, group: Group, store: Store
+class Limits(NamedTuple):
+    """What bounds the letters of a group, and of a batch.
+
+    ends_at: monotonic seconds, with `ack_seconds` a letter for what is still to be written. most:
+    letters of the group. batch_size, batch_bytes: letters and payload bytes of one batch. singly:
+    letters, by id, that are to be called one by one.
+    """
+
+    ends_at: float
+    ack_seconds: float
+    most: int
+    batch_size: int
+    batch_bytes: int
+    singly: set[int]
+
+
+def note_failure(  # noqa: PLR0913 -- what is known of a failed call
+    row: tuple[Any, ...],
+    registration: Registration | None,
+    error: Exception,
+    group: Group,
+    store: Store,
+    *,
+    seconds: float,
 ) -> None:
-    """Take back what the letter's handler wrote, and record what it raised."""
+    """Take back what the letter's handler wrote, and record what it raised after `seconds`."""
     group.error = error
     violation = store.undo(error)
     if violation is None:
-        group.raised(row, name, error)
+        group.raised(row, registration, error, seconds)
+    elif registration is None:
+        group.failed_with(row, f"the registry's route: {violation}")
     else:
-        group.failed_with(row, f"{name}: {violation}")
-    # The traceback's frames may hold a cursor, and with it a statement that is half read.
+        group.failed_with(row, f"{registration.name}: {violation}", registration.event_type)
+    forget(error, group)
+
+
+def note_batch_failure(
+    ids: list[int], name: str, error: Exception, group: Group, store: Store
+) -> None:
+    """Take back what the handler of a batch wrote; its letters are called one by one."""
+    group.error = error
+    store.undo(error)
+    warn_batch_failed(ids, name, error)
+    forget(error, group)
+
+
+def warn_batch_failed(ids: list[int], name: str, error: Exception) -> None:
+    logger.warning(
+        "a batch of %d letters from %d on failed in %s, they are called one by one: %s",
+        len(ids),
+        ids[0],
+        one_line(name),
+        one_line(describe(error)),
+    )
+
+
+def forget(error: BaseException, group: Group) -> None:
+    """The traceback's frames may hold a cursor, and with it a statement that is half read."""
     BaseException.with_traceback(error, None)
     group.error = None
 
@@ -54,11 +104,12 @@ def event_bytes_of(row: tuple[Any, ...], group: Group, store: Store) -> bytes | 
     return None
 
 
-def warn_slow(letter_id: int, name: str, seconds: float) -> None:
+def warn_slow(letter_id: int, letters: int, name: str, seconds: float) -> None:
+    what = f"letter {letter_id}" if letters == 1 else f"{letters} letters from {letter_id} on"
     logger.warning(
-        "letter %d: handler %s kept the file locked for %.1f s; other programs could not write. "
+        "%s: handler %s kept the file locked for %.1f s; other programs could not write. "
         "Register it with transactional=False if it waits for other systems",
-        letter_id,
-        name,
+        what,
+        one_line(name),
         seconds,
     )

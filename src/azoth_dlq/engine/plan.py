@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
-from azoth_dlq.store.base import Store
+from azoth_dlq.store.base import Store, Suspects
 
 _SHOWN = 60  # characters of a value that cannot be read
 
 
-def make_plan(store: Store, config: DlqReplayConfig, rules: Rules) -> Selection:
+class Look(NamedTuple):
+    """Which letters are looked at: those of `ids` (None: all), or (`suspects`) those alone that
+    may be due by what the store has noted before."""
+
+    ids: Sequence[int] | None = None
+    suspects: bool = False
+
+
+LOOK_AT_ALL = Look()
+
+
+class Plan(NamedTuple):
+    """The due letters in order. `next_due`: when the first of the others is due, at the earliest.
+    `waiting`: how many others are not due, None where not all were looked at."""
+
+    letters: Selection
+    next_due: int | None
+    waiting: int | None
+
+
+def make_plan(
+    store: Store, config: DlqReplayConfig, rules: Rules, look: Look = LOOK_AT_ALL
+) -> Plan:
     """One pass over the letters: filtered and ordered by the kernels, 24 bytes a due letter."""
     priority = config.priority
-    with store.candidates(with_error=priority.needs_error_text) as rows:
-        return select(rows, rules, rank=priority.rank, descending=priority.descending)
+    suspects = Suspects(rules.now, config.least_wait) if look.suspects else None
+    with store.candidates(
+        with_error=priority.needs_error_text, ids=look.ids, suspects=suspects
+    ) as rows:
+        letters = select(rows, rules, rank=priority.rank, descending=priority.descending)
+    instants = [letters.next_due, suspects.next_due if suspects else None]
+    return Plan(
+        letters,
+        next_due=min((instant for instant in instants if instant is not None), default=None),
+        waiting=None if suspects else letters.waiting,
+    )
 
 
 def _shown(value: object) -> str:

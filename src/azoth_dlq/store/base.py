@@ -89,7 +89,8 @@ class Settlement:
     recorded: those of `acked` that may have a history. history: goes with whatever becomes of the
     letter. alone: letters to be kept out of batches from now on. released: letters whose claim ends
     without an outcome; that of every other letter here ends, too. stopped_at: the instant of a stop
-    by failures; resumed: a letter succeeded, so that a stop recorded before is over.
+    by failures, kept unless one is recorded already; resumed: a letter succeeded, so that a stop
+    recorded before is over.
     """
 
     acked: list[int] = field(default_factory=list)
@@ -177,6 +178,8 @@ class Suspects:
 class Busy(Exception):
     """Another program holds the store; nothing was done, ask again."""
 
+    transient = True  # waiting may mend it
+
 
 class TransactionLost(Exception):
     """The group's transaction is gone, with what it held.
@@ -201,9 +204,18 @@ class Forked(InvalidStateError):
 class CommitRefused(Exception):
     """The group cannot be written or committed because of what one of its letters did."""
 
+    transient = False
+
 
 class StorageFault(Exception):
-    """The database itself failed (full, I/O, corrupt, read-only, out of memory)."""
+    """The database itself failed (full, I/O, corrupt, read-only, out of memory).
+
+    transient: waiting may mend it.
+    """
+
+    def __init__(self, message: str = "", *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class Letters(Protocol):
@@ -284,8 +296,9 @@ class Groups(Protocol):
         self, ids: Sequence[int], *, inline: int | None, verify: bool
     ) -> list[tuple[Any, ...]]:
         """The rows of `ids` that are still there, in that order: `(id, retry_count, …, notes,
-        event_id, event_bytes)`; `notes` are bits (RECORDED, ALONE), `event_bytes` is None where
-        longer than `inline` bytes; with `verify` the columns of `candidates` stand between."""
+        event_id, event_bytes)`; `notes` are bits (RECORDED, ALONE) or None, `event_bytes` is None
+        where longer than `inline` bytes; with `verify` the columns of `candidates` stand between.
+        """
 
     def isolate(self, letter_id: int) -> None:
         """What is written from here on belongs to this letter, which is now in hand.
@@ -335,15 +348,17 @@ class Claims(Protocol):
         """Within a group: letters in the hands of other drains."""
 
     def abandoned(self) -> Abandoned:
-        """Within a group: claims of drains whose process died. Settle them in it."""
+        """Within a group: claims of drains whose process died, to be settled in it. Those of
+        drains that ended otherwise without settling them just end."""
 
     def reader(self) -> Any:
         """A connection that only reads, for handlers outside a transaction. Errors:
         InvalidStateError where the store cannot be opened twice."""
 
-    def tidy(self) -> str | None:
+    def tidy(self, error: BaseException | None = None) -> str | None:
         """After a call outside a transaction: take back what it left open on `connection`; what
-        that was."""
+        that was. Errors: StorageFault where `error`, which the call raised, is one of the store's
+        own; StorageError where the call closed the connection."""
 
 
 class Store(Letters, Groups, Claims, Protocol):

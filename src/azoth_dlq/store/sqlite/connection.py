@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from typing import TypeVar
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explain, explained
 from azoth_dlq.store.sqlite.guard import QueueConnection
-from azoth_dlq.store.sqlite.migrations import migrate
+from azoth_dlq.store.sqlite.migrations import LATEST, migrate
 
 MEMORY = ":memory:"
 _BUSY_SECONDS = 5.0
+_Connection = TypeVar("_Connection", bound=sqlite3.Connection)
 
 
-def _connect(path: Path, mode: str) -> QueueConnection:
+def connect(
+    path: Path, mode: str, *, factory: type[_Connection], wait: float = _BUSY_SECONDS
+) -> _Connection:
+    """Connect to a file; `wait` seconds for locks. Errors: sqlite3.Error."""
     uri = f"{path.absolute().as_uri()}?{mode}"
-    return sqlite3.connect(
-        uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, factory=QueueConnection
-    )
+    return sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, factory=factory)
 
 
 def _check_path(path: Path) -> None:
@@ -39,12 +42,12 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
     _check_path(file)
     new = not file.exists()
     with explained(str(file)):
-        connection = _connect(file, "mode=rwc" if new else "mode=rw")
+        connection = connect(file, f"mode=rw{'c' if new else ''}", factory=QueueConnection)
         try:
             if new:
                 connection.execute(sql.MAKE_WAL)
                 connection.execute(sql.BEGIN)
-                migrate(connection)
+                migrate(connection, LATEST)
                 connection.execute(sql.COMMIT)
             connection.execute(sql.SCHEMA_VERSION).fetchall()
         except BaseException:
@@ -60,7 +63,7 @@ def open_for_looking(path: str | os.PathLike[str]) -> QueueConnection:
     if not file.exists():
         raise StorageError(f"there is no file {file}; check the path")
     try:
-        return _readable(_connect(file, "mode=ro"))
+        return _readable(connect(file, "mode=ro", factory=QueueConnection))
     except sqlite3.OperationalError as error:
         if (
             error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN
@@ -83,7 +86,7 @@ def _immutable(file: Path) -> QueueConnection:
             f"{file.name}-wal cannot be read; copy both to a folder of your own and look there"
         )
     with explained(str(file)):
-        return _readable(_connect(file, "mode=ro&immutable=1"))
+        return _readable(connect(file, "mode=ro&immutable=1", factory=QueueConnection))
 
 
 def _readable(connection: QueueConnection) -> QueueConnection:

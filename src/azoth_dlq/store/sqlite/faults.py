@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,15 @@ FAULT_CODES = NOT_A_DATABASE_CODES | {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOMEM,
+}
+# Waiting may mend these.
+_TRANSIENT_CODES = BUSY_CODES | {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_PROTOCOL,
 }
 
 _LONGEST_CHAIN = 16  # of errors raised from others; such chains may be circular
@@ -59,14 +69,14 @@ def is_fault(error: BaseException) -> bool:
     return primary_code(error) in FAULT_CODES
 
 
-def is_fault_within(error: BaseException) -> bool:
-    """Whether a handler's error is a fault of the database, or was raised from one."""
+def fault_within(error: BaseException) -> BaseException | None:
+    """The fault of the database that a handler's error is, or was raised from; None: neither."""
     link: BaseException | None = error
     for _ in range(_LONGEST_CHAIN):
         if link is None or is_fault(link):
-            break
+            return link
         link = link.__cause__ or link.__context__
-    return link is not None and is_fault(link)
+    return None
 
 
 def explain(error: BaseException, where: str) -> StorageError | InvalidStateError:
@@ -76,8 +86,37 @@ def explain(error: BaseException, where: str) -> StorageError | InvalidStateErro
         for beginning, meaning in _MISUSES.items():
             if str(error).startswith(beginning):
                 return InvalidStateError(f"{where}: {meaning}")
-    meaning = _MEANINGS.get(primary_code(error) or 0, "cannot be used")
-    return StorageError(f"{where} {meaning} (SQLite: {error})")
+    code = _code(error)
+    meaning = _MEANINGS.get(code, "cannot be used")
+    return StorageError(f"{where} {meaning} (SQLite: {error})", transient=code in _TRANSIENT_CODES)
+
+
+def as_fault(error: BaseException, where: str, context: str = "") -> StorageFault:
+    """The error as the engine is told of faults of the database; `context` goes with its text."""
+    transient = _code(error) in _TRANSIENT_CODES
+    return StorageFault(f"{explain(error, where)}{context}", transient=transient)
+
+
+def check_no_fault(error: BaseException | None, where: str, handler: str) -> None:
+    """Errors: StorageFault where what the handler raised is a fault of the database, or was raised
+    from one."""
+    fault = None if error is None else fault_within(error)
+    if fault is not None:
+        context = f"; met in {handler}: if it was of another database, catch it there"
+        raise as_fault(fault, where, context)
+
+
+def ids_used_up(error: BaseException, where: str, table: str) -> StorageError:
+    """The error of an AUTOINCREMENT that has reached its end; SQLite tells it as a full disk."""
+    return StorageError(
+        f"{where} has no id left for another row of {table}: 2**63-1 is or was in use; delete the "
+        f"row that has it, and the row of {table} in sqlite_sequence (SQLite: {error})"
+    )
+
+
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """A path as it can be printed, whatever bytes it has."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 @contextmanager
@@ -98,5 +137,12 @@ def told_to_engine(where: str) -> Iterator[None]:
         if primary_code(error) in BUSY_CODES:
             raise Busy(str(explain(error, where))) from error
         if is_fault(error) or isinstance(error, MemoryError):
-            raise StorageFault(str(explain(error, where))) from error
+            raise as_fault(error, where) from error
         raise explain(error, where) from error
+
+
+def _code(error: BaseException) -> int:
+    """The primary code; Python tells SQLITE_NOMEM as a MemoryError. 0 where there is none."""
+    if isinstance(error, MemoryError):
+        return sqlite3.SQLITE_NOMEM
+    return primary_code(error) or 0

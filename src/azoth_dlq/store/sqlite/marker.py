@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from azoth_dlq.errors import StorageError
+from azoth_dlq.store.sqlite.beside import create_beside, may_pass
 
 _MAGIC = b"azothdlq"
 # Magic, boot id, identity of the database, nonce of the group, how many letters are in hand (of a
@@ -57,9 +58,7 @@ class Marker:
         self._boot = _boot_id()
         self._identity = identity
         self._nonce = -1  # of our group; no nonce is negative
-        self._map: mmap.mmap | bytearray = (
-            _map_beside(database) if database else bytearray(_SIZE)
-        )
+        self._map: mmap.mmap | bytearray = _map_beside(database) if database else bytearray(_SIZE)
         self.slots = memoryview(self._map).cast("q")
 
     def unmark(self) -> None:
@@ -104,7 +103,8 @@ def _map_beside(database: str) -> mmap.mmap:
     except OSError as error:
         raise StorageError(
             f"{path} cannot be opened ({error.strerror}); the drain keeps the letter in hand "
-            "there: it must be an ordinary file that may be written, or not exist"
+            "there: it must be an ordinary file that may be written, or not exist",
+            transient=may_pass(error),
         ) from error
 
 
@@ -113,16 +113,10 @@ def _open_or_create(path: str, flags: int, database: str) -> int:
         return os.open(path, flags)
     except FileNotFoundError:
         pass
-    like = Path(database).stat()
     try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, stat.S_IMODE(like.st_mode))
+        return create_beside(database, path, flags)
     except FileExistsError:
         return os.open(path, flags)
-    if hasattr(os, "fchmod"):
-        os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        os.fchown(descriptor, like.st_uid, like.st_gid)
-    return descriptor
 
 
 def _check_ours(descriptor: int, path: str) -> None:

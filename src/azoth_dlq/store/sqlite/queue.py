@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, overload
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import InvalidStateError, StorageError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
+from azoth_dlq.store.sqlite import finding, history
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.faults import (
+    explain,
+    explained,
+    ids_used_up,
+    primary_code,
+    shown_path,
+)
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
+from azoth_dlq.store.sqlite.presence import drainers
 from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, text_of
-from azoth_dlq.types import FailedEvent, PermanentFailure
+from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
 SETTINGS = "settings"
+STOPPED = "stopped"
+_NUMBERED_TABLES = ("dead_letter_queue", "permanent_failures")
 
 
 def second_text(instant: int) -> str:
@@ -54,11 +66,17 @@ class SqliteQueue:
         self._cursor = own_cursor(connection)
         self._schema: Schema | None = None
         self.where = "the connection"
-        self.where = self._database_file() or "the in-memory database"
+        self.where = shown_path(self._database_file()) or "the in-memory database"
 
     @property
     def connection(self) -> sqlite3.Connection:
         return self._connection
+
+    @property
+    def file(self) -> str | None:
+        """The path of the database's file; None where it has none."""
+        self._check_process()
+        return self._database_file() or None
 
     # The queue
 
@@ -96,21 +114,37 @@ class SqliteQueue:
             rows = rows if limit < 0 else rows[:limit]
         return [_permanent_failure(row) for row in rows] if parked else [_letter(r) for r in rows]
 
+    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+        schema = self._known_schema()
+        if not (schema.has_parked if parked else schema.has_queue):
+            return array("q")
+        with explained(self.where):
+            return finding.find(self._connection, wanted, now, parked=parked)
+
     def _count(self, *, parked: bool = False) -> int:
         schema = self._known_schema()
         if not (schema.has_parked if parked else schema.has_queue):
             return 0
         return int(self._query(sql.COUNT[parked])[0][0])
 
+    def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
+        if not self._known_schema().has_history:
+            return []
+        rows = self._query(sql.read_history(parked=parked), (row_id,))
+        return [history.attempt_record(row) for row in rows]
+
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         deleted = 0
         with self._writing(changes_letters=not parked):
             if ids is None:
                 self._execute(sql.CLEAR[parked])
-                return self._cursor.rowcount
+                deleted = self._cursor.rowcount
+                history.delete(self._cursor, None, parked=parked)
+                return deleted
             for some in chunks(ids):
                 self._execute(sql.delete(len(some), parked=parked), some)
                 deleted += self._cursor.rowcount
+                history.delete(self._cursor, some, parked=parked)
         return deleted
 
     def requeue(self, ids: Sequence[int], now: int) -> int:
@@ -124,6 +158,7 @@ class SqliteQueue:
                 values = (old_id, old_id, _failed_at_or(now, failed_at), parked_id)
                 self._execute(sql.REQUEUE, values)
                 self._check_written("dead_letter_queue")
+                history.requeue(self._cursor, parked_id, self._cursor.lastrowid or 0)
                 self._execute(sql.delete(1, parked=True), (parked_id,))
                 requeued += 1
         return requeued
@@ -136,14 +171,28 @@ class SqliteQueue:
     def figures(self, errors: int = 0) -> Figures:
         schema = self._known_schema()
         by_error: list[tuple[str, int]] = []
-        settings = None
         if schema.has_queue:
             rows = self._query(sql.BY_ERROR, (errors,))
             by_error = [(text_of(text), count) for text, count in rows]
-        if schema.migrated:
-            stored = self._query(sql.GET_STATE, (SETTINGS,))
-            settings = text_of(stored[0][0]) if stored else None
-        return Figures(self._count(), self._count(parked=True), by_error, settings)
+        counts = (self._count(), self._count(parked=True), by_error)
+        if not schema.migrated:
+            return Figures(*counts, settings=None)
+        settings = self._query(sql.GET_STATE, (SETTINGS,))
+        stopped = self._query(sql.GET_STATE, (STOPPED,))
+        with explained(self.where):
+            draining = drainers(self._connection, self._database_file())
+        return Figures(
+            *counts,
+            settings=text_of(settings[0][0]) if settings else None,
+            draining=draining,
+            stopped_at=stopped[0][0] if stopped else None,
+        )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What the verbs do within is committed together, or not at all."""
+        with self._writing(changes_letters=True):
+            yield
 
     # What the verbs share
 
@@ -194,7 +243,7 @@ class SqliteQueue:
             if joined
             else (sql.BEGIN, sql.COMMIT, sql.ROLLBACK)
         )
-        with explained(self.where):
+        try:
             self._execute(begin)
             try:
                 if not migrated:
@@ -207,10 +256,21 @@ class SqliteQueue:
                     if joined:
                         self._execute(commit)
                 raise
+        except sqlite3.Error as error:
+            raise self._used_up(error) or explain(error, self.where) from error
+
+    def _used_up(self, error: BaseException) -> StorageError | None:
+        """The error of a full disk as what it is where a table has no more ids."""
+        if primary_code(error) == sqlite3.SQLITE_FULL:
+            with suppress(StorageError):  # there may be no such tables
+                for (table,) in self._query(sql.WITHOUT_FREE_IDS, _NUMBERED_TABLES):
+                    return ids_used_up(error, self.where, text_of(table))
+        return None
 
     def _database_file(self) -> str:
         rows = self._query(sql.DATABASES)
-        return next((text_of(file) for _, name, file in rows if text_of(name) == "main"), "")
+        files = (bytes(file or b"") for _, name, file in rows if text_of(name) == "main")
+        return os.fsdecode(next(files, b""))
 
 
 def _failed_at_or(now: int, failed_at: object) -> str | None:

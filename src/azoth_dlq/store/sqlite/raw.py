@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,16 +31,6 @@ def own_cursor(connection: sqlite3.Connection) -> sqlite3.Cursor:
     cursor = sqlite3.Cursor(connection)
     cursor.row_factory = None
     return cursor
-
-
-def finish_open_statements(connection: sqlite3.Connection, *, but: sqlite3.Cursor) -> None:
-    """Running another statement on a cursor ends the one that it has open."""
-    for cursor in gc.get_referrers(connection):
-        if isinstance(cursor, sqlite3.Cursor) and cursor is not but:
-            try:
-                sqlite3.Cursor.execute(cursor, "SELECT 1 WHERE 0")
-            except sqlite3.Error:
-                continue
 
 
 def read(

@@ -7,7 +7,6 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
@@ -15,7 +14,7 @@ from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard
 from azoth_dlq.store.sqlite.faults import explained, told_to_engine
 from azoth_dlq.store.sqlite.guard import QueueConnection
-from azoth_dlq.store.sqlite.raw import is_closed, read, text_of
+from azoth_dlq.store.sqlite.raw import is_closed, own_cursor, read, text_of
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
 SHORT_WAIT_MS = 100
@@ -70,6 +69,8 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
     with explained(where):
         busy_timeout = int(_pragma(connection, sql.BUSY_TIMEOUT))
         autocheckpoint = int(_pragma(connection, sql.WAL_AUTOCHECKPOINT))
+    # Of a subclass of the user's, `cursor` and `execute` may do anything.
+    execute = own_cursor(connection).execute
     with ExitStack() as put_back:  # each on its own: one that fails keeps none of the others
         _draining[id(connection)] = connection, guard
 
@@ -79,11 +80,11 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
         put_back.callback(_stop_draining, connection, guard)
         _let_python_begin(connection, later)
         later(setattr, connection, "isolation_level", connection.isolation_level)
-        later(connection.execute, sql.set_busy_timeout(busy_timeout))
-        connection.execute(sql.set_busy_timeout(SHORT_WAIT_MS))
-        later(connection.execute, sql.set_wal_autocheckpoint(autocheckpoint))
-        connection.execute(sql.set_wal_autocheckpoint(0))
-        later(_roll_back, connection)
+        later(execute, sql.set_busy_timeout(busy_timeout))
+        execute(sql.set_busy_timeout(SHORT_WAIT_MS))
+        later(execute, sql.set_wal_autocheckpoint(autocheckpoint))
+        execute(sql.set_wal_autocheckpoint(0))
+        later(roll_back, connection)
         later(connection.set_authorizer, None)
         connection.set_authorizer(guard.authorize)
         if isinstance(connection, QueueConnection):
@@ -108,15 +109,16 @@ def _stop_draining(connection: sqlite3.Connection, guard: Guard) -> None:
         del _draining[id(connection)]
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
+def roll_back(connection: sqlite3.Connection) -> None:
     if not connection.in_transaction:
         return
+    execute = own_cursor(connection).execute
     try:
-        connection.execute(sql.ROLLBACK)
+        execute(sql.ROLLBACK)
     except (sqlite3.OperationalError, MemoryError):
         # A progress handler that a letter's handler has left behind interrupts this, too.
         connection.set_progress_handler(None, 0)
-        connection.execute(sql.ROLLBACK)
+        execute(sql.ROLLBACK)
 
 
 def _let_python_begin(connection: sqlite3.Connection, later: Callable[..., None]) -> None:
@@ -136,11 +138,3 @@ def _abandon_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon_in_child)
-
-
-def wal_size(database: str) -> int:
-    """Bytes of the write-ahead log; 0 where there is none."""
-    try:
-        return Path(f"{database}-wal").stat().st_size
-    except OSError:
-        return 0

@@ -11,16 +11,27 @@ from collections.abc import Sequence
 
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import CommitRefused, Parking, Retry, Settlement
+from azoth_dlq.store.sqlite import history
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.queue import chunks, second_text
+from azoth_dlq.store.sqlite.queue import STOPPED, chunks, second_text
 
 
-def write(cursor: sqlite3.Cursor, settlement: Settlement) -> None:
+def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) -> None:
     """Write the settlement, within a group. Errors: sqlite3.Error, CommitRefused."""
     _remove(cursor, settlement.acked)
+    for some in chunks(sorted(settlement.recorded)):
+        history.delete(cursor, some, parked=False)
     _retry(cursor, settlement.retries)
     cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
+    cursor.executemany(sql.KEEP_ALONE, ((letter_id,) for letter_id in settlement.alone))
+    _check_updated(cursor, settlement.alone)
+    # Before letters are parked, so that their last attempt goes with them.
+    history.record(cursor, settlement.history, history_limit)
     _park(cursor, settlement.parked)
+    if settlement.resumed:
+        cursor.execute(sql.DELETE_STATE, (STOPPED,))
+    if settlement.stopped_at is not None:
+        cursor.execute(sql.ADD_STATE, (STOPPED, settlement.stopped_at))
 
 
 def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
@@ -32,7 +43,11 @@ def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
 
 def _retry(cursor: sqlite3.Cursor, retries: list[Retry]) -> None:
     cursor.executemany(sql.RETRY, map(_retry_values, retries))
-    if cursor.rowcount < len(retries) and all(_how_many(cursor, [r.id]) for r in retries):
+    _check_updated(cursor, [retry.id for retry in retries])
+
+
+def _check_updated(cursor: sqlite3.Cursor, ids: Sequence[int]) -> None:
+    if cursor.rowcount < len(ids) and all(_how_many(cursor, [letter_id]) for letter_id in ids):
         raise CommitRefused("letters of the group are kept from being updated")
 
 
@@ -50,7 +65,9 @@ def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> None:
         last = None if p.last_retry_at is None else format_timestamp(p.last_retry_at)
         values = (p.retry_count, second_text(p.parked_at), last, p.error, p.reason, p.id)
         cursor.execute(sql.PARK, values)
-        if cursor.rowcount != 1 and _how_many(cursor, [p.id]):
+        if cursor.rowcount == 1:
+            history.park(cursor, p.id, cursor.lastrowid or 0)
+        elif _how_many(cursor, [p.id]):
             raise CommitRefused(f"letter {p.id} is not let into permanent_failures")
     _remove(cursor, [p.id for p in parked])
 

@@ -2,23 +2,26 @@
 
 Tables are named with their schema, so that a TEMP table of the same name hides nothing. Texts that
 end or nest a transaction carry a comment: the statement cache goes by text, and no handler's own
-COMMIT may be taken for ours.
+COMMIT may be taken for ours. A column that is read stands there as `+column`: an expression has no
+declared type, so that converters of the connection's owner (`detect_types`) leave it alone.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 BEGIN = "BEGIN IMMEDIATE /* azoth-dlq */"
 BEGIN_READING = "BEGIN /* azoth-dlq */"
 COMMIT = "COMMIT /* azoth-dlq */"
 ROLLBACK = "ROLLBACK /* azoth-dlq */"
 LETTER = "azoth_dlq_letter"
-SAVEPOINT_LETTER = f"SAVEPOINT {LETTER}"
-RELEASE_LETTER = f"RELEASE {LETTER}"
-UNDO_LETTER = f"ROLLBACK TO {LETTER}"
+SAVEPOINT_LETTER = f"SAVEPOINT {LETTER} /* azoth-dlq */"
+RELEASE_LETTER = f"RELEASE {LETTER} /* azoth-dlq */"
+UNDO_LETTER = f"ROLLBACK TO {LETTER} /* azoth-dlq */"
 VERB = "azoth_dlq_verb"
-SAVEPOINT_VERB = f"SAVEPOINT {VERB}"
-RELEASE_VERB = f"RELEASE {VERB}"
-UNDO_VERB = f"ROLLBACK TO {VERB}"
+SAVEPOINT_VERB = f"SAVEPOINT {VERB} /* azoth-dlq */"
+RELEASE_VERB = f"RELEASE {VERB} /* azoth-dlq */"
+UNDO_VERB = f"ROLLBACK TO {VERB} /* azoth-dlq */"
 
 SCHEMA_VERSION = "PRAGMA main.schema_version"
 DATA_VERSION = "PRAGMA main.data_version"
@@ -29,8 +32,8 @@ BUSY_TIMEOUT = "PRAGMA busy_timeout"
 WAL_AUTOCHECKPOINT = "PRAGMA main.wal_autocheckpoint"
 CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
 
-TABLES = "SELECT name FROM main.sqlite_master WHERE type IN ('table', 'view')"
-COLUMNS = "SELECT name FROM pragma_table_info(?, 'main')"
+TABLES = "SELECT +name FROM main.sqlite_master WHERE type IN ('table', 'view')"
+COLUMNS = "SELECT +name FROM pragma_table_info(?, 'main')"
 
 # A handler's "not before" counts only while count and time of the last try are as it left them.
 NOT_BEFORE = (
@@ -77,26 +80,26 @@ BY_ERROR = (
 
 def read_letters(ids: int | None, *, migrated: bool) -> str:
     """Columns of `FailedEvent`; newest first, or those of `ids` ids by id; then a limit."""
-    last_error = "azoth_last_error" if migrated else "NULL"
+    last_error = "+azoth_last_error" if migrated else "NULL"
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
-        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, last_retry_at, "
-        f"{last_error}, {_not_before(migrated=migrated)} FROM main.dead_letter_queue {where}"
-        "ORDER BY id DESC LIMIT ?"
+        "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
+        f"+last_retry_at, {last_error}, {_not_before(migrated=migrated)} "
+        f"FROM main.dead_letter_queue {where}ORDER BY id DESC LIMIT ?"
     )
 
 
 def read_parked(ids: int | None, *, migrated: bool) -> str:
     """Columns of `PermanentFailure`; newest first, or those of `ids` ids by id; then a limit."""
     extra = (
-        "azoth_dead_letter_id, azoth_last_retry_at, azoth_last_error, azoth_reason"
+        "+azoth_dead_letter_id, +azoth_last_retry_at, +azoth_last_error, +azoth_reason"
         if migrated
         else "NULL, NULL, NULL, NULL"
     )
     where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
     return (
-        "SELECT id, event_id, event_bytes, error_message, failed_at, retry_count, "
-        f"marked_permanent_at, {extra} FROM main.permanent_failures {where}"
+        "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
+        f"+marked_permanent_at, {extra} FROM main.permanent_failures {where}"
         "ORDER BY id DESC LIMIT ?"
     )
 
@@ -105,7 +108,7 @@ def delete(ids: int, *, parked: bool) -> str:
     return f"{CLEAR[parked]} WHERE id IN ({_places(ids)})"
 
 
-PARKED_ORIGIN = "SELECT azoth_dead_letter_id, failed_at FROM main.permanent_failures WHERE id = ?"
+PARKED_ORIGIN = "SELECT +azoth_dead_letter_id, +failed_at FROM main.permanent_failures WHERE id = ?"
 # The old id again where it is free: NULL lets SQLite choose a new one. That id may be one that
 # polls have passed, so the letter is put among those that they look at in any case.
 REQUEUE = (
@@ -121,14 +124,39 @@ MARK_RETRY = (
     "WHERE id = ?"
 )
 
+# Finding
+
+# One condition for each field of a filter that SQL can decide. `lower` folds ASCII letters alone;
+# TEXT that is not UTF-8 is compared as its bytes.
+_FITS = {
+    "error": (
+        "typeof(error_message) IN ('text', 'blob') AND instr(lower(error_message), lower(?)) > 0"
+    ),
+    "event_type": (
+        "CASE typeof(event_bytes) WHEN 'blob' THEN substr(event_bytes, 1, ?) = ? "
+        "WHEN 'text' THEN instr(event_bytes, ?) = 1 END"
+    ),
+    "min_retry_count": "typeof(retry_count) = 'integer' AND retry_count >= ?",
+    "max_retry_count": "typeof(retry_count) = 'integer' AND retry_count <= ?",
+}
+
+
+def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
+    """Ids ascending, and `failed_at` on demand, of rows that fit each of `fields`, in order."""
+    table = "permanent_failures" if parked else "dead_letter_queue"
+    columns = "+id, +failed_at" if with_failed_at else "+id"
+    where = f"WHERE {' AND '.join(_FITS[field] for field in fields)} " if fields else ""
+    return f"SELECT {columns} FROM main.{table} {where}ORDER BY id"
+
+
 # A drain
 
 
 def candidates(*, migrated: bool, with_error: bool, among: str = "") -> str:
     """`among`: one of the `AMONG_…` clauses, or `among_ids`."""
-    last = f"{_not_before(migrated=migrated)}{', error_message' if with_error else ''}"
+    last = f"{_not_before(migrated=migrated)}{', +error_message' if with_error else ''}"
     return (
-        f"SELECT id, retry_count, failed_at, last_retry_at, {last} "
+        f"SELECT +id, +retry_count, +failed_at, +last_retry_at, {last} "
         f"FROM main.dead_letter_queue {among}"
     )
 
@@ -137,10 +165,17 @@ def among_ids(ids: int) -> str:
     return f"WHERE id IN ({_places(ids)})"
 
 
-# RECORDED and ALONE of the port, as bits.
+# RECORDED and ALONE of the port as bits, NULL where there are none: most letters have none.
 _NOTES = (
-    "(coalesce(d.azoth_last_error, d.azoth_not_before) IS NOT NULL) "
-    "+ 2 * (d.azoth_alone IS NOT NULL)"
+    "CASE WHEN coalesce(d.azoth_last_error, d.azoth_not_before, d.azoth_alone) IS NOT NULL "
+    "THEN 1 + 2 * (d.azoth_alone IS NOT NULL) END"
+)
+
+# Of TEXT, which sorts before every BLOB, length() counts the characters before the first NUL; a
+# BLOB's reads none of it.
+_LONGER = (
+    "length(d.event_bytes) > {size} "
+    "OR d.event_bytes < x'' AND length(CAST(d.event_bytes AS BLOB)) > {size}"
 )
 
 
@@ -148,19 +183,19 @@ def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     """Rows of `ids` ids in the order given. The CTE drives the join (CROSS JOIN fixes that), so the
     order is the callers', and 500 letters cost one statement."""
     verified = (
-        f"d.failed_at, d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
+        f"+d.failed_at, +d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
         if verify
         else ""
     )
     event = (
-        "d.event_bytes"
+        "+d.event_bytes"
         if inline is None
-        else f"iif(length(d.event_bytes) > {int(inline)}, NULL, d.event_bytes)"
+        else f"iif({_LONGER.format(size=int(inline))}, NULL, d.event_bytes)"
     )
     values = ",".join(["(?)"] * ids)
     return (
         f"WITH wanted(id) AS (VALUES {values}) "
-        f"SELECT d.id, d.retry_count, {verified}{_NOTES}, d.event_id, {event} "
+        f"SELECT +d.id, +d.retry_count, {verified}{_NOTES}, +d.event_id, {event} "
         "FROM wanted CROSS JOIN main.dead_letter_queue AS d ON d.id = wanted.id"
     )
 
@@ -190,8 +225,89 @@ def count_of(ids: int) -> str:
     return f"{COUNT[False]} WHERE id IN ({_places(ids)})"
 
 
-GET_STATE = "SELECT value FROM main.azoth_dlq_state WHERE key = ?"
+# SQLite tells an AUTOINCREMENT that has no more numbers as a full disk.
+WITHOUT_FREE_IDS = (
+    "SELECT +name FROM main.sqlite_sequence WHERE seq = 9223372036854775807 AND name IN (?, ?)"
+)
+
+KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
+
+# The history
+
+HISTORY_OF = {False: "letter_id", True: "parked_id"}
+# A handler may have deleted its own letter.
+RECORD_ATTEMPT = (
+    "INSERT INTO main.azoth_dlq_history "
+    "(at, outcome, error_type, message, traceback, duration, letter_id) "
+    "SELECT ?, ?, ?, ?, ?, ?, id FROM main.dead_letter_queue WHERE id = ?"
+)
+TRIM_HISTORY = (
+    "DELETE FROM main.azoth_dlq_history WHERE letter_id = ? AND id <= "
+    "(SELECT id FROM main.azoth_dlq_history WHERE letter_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"
+)
+PARK_HISTORY = (
+    "UPDATE main.azoth_dlq_history SET letter_id = NULL, parked_id = ? WHERE letter_id = ?"
+)
+REQUEUE_HISTORY = (
+    "UPDATE main.azoth_dlq_history SET letter_id = ?, parked_id = NULL WHERE parked_id = ?"
+)
+NEXT_TO_SWEEP = (
+    "SELECT count(*), max(id) FROM "
+    "(SELECT id FROM main.azoth_dlq_history WHERE id > ? ORDER BY id LIMIT ?)"
+)
+# One of the two ids is NULL, which no row has.
+SWEEP = (
+    "DELETE FROM main.azoth_dlq_history WHERE id > ? AND id <= ? "
+    "AND NOT EXISTS (SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = letter_id) "
+    "AND NOT EXISTS (SELECT 1 FROM main.permanent_failures AS p WHERE p.id = parked_id)"
+)
+
+
+def read_history(*, parked: bool) -> str:
+    """Columns of `AttemptRecord` of one letter, oldest first."""
+    return (
+        "SELECT +at, +outcome, +error_type, +message, +traceback, +duration "
+        f"FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} = ? ORDER BY id"
+    )
+
+
+def delete_history(ids: int | None, *, parked: bool) -> str:
+    which = "IS NOT NULL" if ids is None else f"IN ({_places(ids)})"
+    return f"DELETE FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} {which}"
+
+
+GET_STATE = "SELECT +value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
+ADD_STATE = "INSERT OR IGNORE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
+DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
+
+# Who drains, and which letters are in whose hands
+
+JOURNAL_IN_MEMORY = "PRAGMA journal_mode = MEMORY"
+BEGIN_EXCLUSIVE = "BEGIN EXCLUSIVE"
+QUERY_ONLY = "PRAGMA query_only = ON"
+DRAINERS = "SELECT +name, +host, +pid, +since FROM main.azoth_dlq_drainers ORDER BY since, name"
+SET_DRAINER = (
+    "INSERT OR REPLACE INTO main.azoth_dlq_drainers (name, host, pid, since) VALUES (?, ?, ?, ?)"
+)
+DELETE_DRAINER = "DELETE FROM main.azoth_dlq_drainers WHERE name = ?"
+# Again by the same drain: singly after all. A claim of another stays as it is.
+CLAIM = (
+    "INSERT INTO main.azoth_dlq_claims AS c (letter_id, drainer, batch) VALUES (?, ?, ?) "
+    "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch "
+    "WHERE c.drainer = excluded.drainer"
+)
+CLAIMING = "SELECT DISTINCT +drainer FROM main.azoth_dlq_claims"
+CLAIMED_BY_OTHERS = (
+    "SELECT +letter_id, +batch, +drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
+)
+
+
+def delete_claims(ids: int, *, of_drainer: bool) -> str:
+    """Of `ids` letters; `of_drainer`: where it is the one whose name comes after them."""
+    drainer = " AND drainer = ?" if of_drainer else ""
+    return f"DELETE FROM main.azoth_dlq_claims WHERE letter_id IN ({_places(ids)}){drainer}"
+
 
 # Letters seen waiting: a row is in the one index or in the other. What stands behind `+` is kept
 # from being searched by, where an index narrows more.
@@ -221,7 +337,7 @@ NEXT_COUNT = (
     f"WHERE {IS_WAITING} AND {WAITING_COUNT} > ? ORDER BY {WAITING_COUNT} LIMIT 1"
 )
 NEXT_BASE = (
-    "SELECT azoth_base FROM main.dead_letter_queue "
+    "SELECT +azoth_base FROM main.dead_letter_queue "
     f"WHERE {_WAITING} AND {WAITING_COUNT} = ? AND azoth_base > ? ORDER BY azoth_base LIMIT 1"
 )
 NEXT_PUT_OFF = (
@@ -231,7 +347,7 @@ NEXT_PUT_OFF = (
 HIGHEST_ID = "SELECT max(id) FROM main.dead_letter_queue"
 # Ids up to the sequence are never given again by AUTOINCREMENT, which alone keeps one.
 HAS_SEQUENCES = "SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'"
-SEQUENCE = "SELECT seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
+SEQUENCE = "SELECT +seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
 
 # Rows that are in no index, or stand at -1 though they can be read.
 _NOT_NOTED = (
@@ -242,7 +358,7 @@ _NOT_NOTED = (
 
 def _not_noted_where(among: str, order: str = "") -> str:
     return (
-        "SELECT id, failed_at, last_retry_at FROM main.dead_letter_queue "
+        "SELECT +id, +failed_at, +last_retry_at FROM main.dead_letter_queue "
         f"WHERE {among} AND {_NOT_NOTED} {order} LIMIT ?"
     )
 

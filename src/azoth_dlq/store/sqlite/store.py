@@ -20,44 +20,42 @@ from azoth_dlq.store.base import (
     Suspects,
     TransactionLost,
 )
-from azoth_dlq.store.sqlite import settling
+from azoth_dlq.store.sqlite import history, left_open, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
+from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
+    check_no_fault,
     explain,
+    explained,
+    fault_within,
     is_fault,
-    is_fault_within,
     primary_code,
     told_to_engine,
 )
 from azoth_dlq.store.sqlite.marker import Marker
-from azoth_dlq.store.sqlite.migrations import migrate
-from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue
-from azoth_dlq.store.sqlite.raw import finish_open_statements, is_closed, raw_text, text_of
-from azoth_dlq.store.sqlite.session import (
-    SHORT_WAIT_MS,
-    check_journal,
-    drain_session,
-    wal_size,
-)
+from azoth_dlq.store.sqlite.migrations import inspect, migrate
+from azoth_dlq.store.sqlite.outside import SqliteOutside
+from azoth_dlq.store.sqlite.queue import SETTINGS, chunks
+from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
+from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, drain_session
 from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
-# The log is emptied after a commit, outside the lock, once it is this large.
-CHECKPOINT_BYTES = 256 * 1024 * 1024
 _CHARGED = "charged"  # the nonce of the last death that was charged
 _IDENTITY = "identity"  # of the database, among others that had its name
 _GROUP = "group"  # the token of the last group that was committed
 
 
-class SqliteStore(SqliteQueue):
+class SqliteStore(SqliteOutside):
     """Dead letters of one SQLite connection. One thread, one process; one drain at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
         self._waiting = Waiting(connection, self._cursor, self._lock)
-        self._settings: str | None = None  # of this drain, until they are committed
+        self._announcement: DrainSettings | None = None  # until it is committed
+        self._history_limit = 0
         self._handlers_wait_ms = SHORT_WAIT_MS
         self._data_version = -1
         self._changes_at_rest = -1  # of our connection, after its last group
@@ -65,7 +63,6 @@ class SqliteStore(SqliteQueue):
         self._group = ""
         self._has_savepoint = False
         self._suspects_open_statement = False
-        self._file = ""
         self._is_prepared = False
         self._isolation_level: str | None = None  # between groups: its owner's
         self._checkpoints = False
@@ -77,9 +74,11 @@ class SqliteStore(SqliteQueue):
         with drain_session(self._connection, self.where) as (guard, autocheckpoint):
             is_wal = bool(self._file) and check_journal(self._connection, self.where)
             self._use(guard, Marker(""))
+            self._enter(self._file, settings.busy_timeout)
             self._isolation_level = self._connection.isolation_level
             self._is_prepared = False
-            self._settings = settings.settings
+            self._announcement = settings
+            self._history_limit = settings.history_limit
             self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
             self._suspects_open_statement = False
             # Who switched automatic checkpoints off wants to make them alone.
@@ -94,10 +93,13 @@ class SqliteStore(SqliteQueue):
         marker = self._marker
         try:
             self.end(commit=False)
-            self._checkpoint(at_least=1)
+            if self._announcement is None:  # a group was committed
+                self._checkpoint(at_least=1)
         finally:
             self._use(Guard(strict=True), Marker(""))
             marker.close()
+            self._reader.close()
+            self._presence.leave()
 
     def _use(self, guard: Guard, marker: Marker) -> None:
         self._guard = guard
@@ -141,7 +143,7 @@ class SqliteStore(SqliteQueue):
         self._check_process()
         self._check_at_rest()
         with told_to_engine(self.where), raw_text(self._connection):
-            done = self._waiting.catch_up(self._schema_now())
+            done = self._waiting.catch_up()
             self._checkpoint(at_least=CHECKPOINT_BYTES)
             return done
 
@@ -188,12 +190,13 @@ class SqliteStore(SqliteQueue):
             self._execute(sql.BEGIN)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                finish_open_statements(self._connection, but=self._cursor)
+                left_open.finish_open_statements(self._connection, but=self._cursor)
             raise
 
     def _prepare_file(self) -> None:
         try:
-            if not self._schema_now().migrated:
+            # Looked up anew, and under the lock: another program may have migrated the file since.
+            if not inspect(self._connection).migrated:
                 # In a transaction of its own: it must outlive a group that is lost.
                 migrate(self._connection)
                 self._execute(sql.COMMIT)
@@ -203,6 +206,7 @@ class SqliteStore(SqliteQueue):
                 with raw_text(self._connection):
                     identity = self._state(_IDENTITY)
                 self._use(self._guard, Marker(self._file, identity))
+            self._presence.take()
         except BaseException:
             if self._connection.in_transaction:
                 self._execute(sql.ROLLBACK)
@@ -217,6 +221,9 @@ class SqliteStore(SqliteQueue):
             and self._connection.total_changes == self._changes_at_rest
         )
         unchanged = self._unchanged and not self._guard.touched_queue
+        if self._announcement is not None:
+            self._execute(sql.SET_STATE, (SETTINGS, self._announcement.settings))
+            self._presence.announce(self._connection, self._announcement.started_at)
         left = self._marker.left_behind(self._state(_CHARGED))
         if left is not None:
             # Recorded in the transaction that charges the letter: both or neither.
@@ -227,8 +234,6 @@ class SqliteStore(SqliteQueue):
         self._marker.start()
         self._group = os.urandom(8).hex()
         self._execute(sql.SET_STATE, (_GROUP, self._group))
-        if self._settings is not None:
-            self._execute(sql.SET_STATE, (SETTINGS, self._settings))
         self._execute(sql.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
         self._has_savepoint = True
@@ -239,8 +244,11 @@ class SqliteStore(SqliteQueue):
     ) -> list[tuple[Any, ...]]:
         with told_to_engine(self.where), raw_text(self._connection):
             self._marker.unmark()
-            statement = sql.fetch(len(ids), inline=inline, verify=verify)
-            return self._execute(statement, ids).fetchall()
+            rows: list[tuple[Any, ...]] = []
+            for some in chunks(ids):
+                statement = sql.fetch(len(some), inline=inline, verify=verify)
+                rows += self._execute(statement, some)
+            return rows
 
     def keep(self) -> bool:
         touched = self._isolation.leave()
@@ -250,16 +258,9 @@ class SqliteStore(SqliteQueue):
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         self._guard.active = False
-        if error is not None and is_fault_within(error):
-            raise StorageFault(
-                f"{explain(error, self.where)}; met in the handler of letter "
-                f"{self._isolation.letter}: if it was of another database, catch it there"
-            )
-        if is_closed(self._connection):
-            raise StorageError(
-                f"the handler of letter {self._isolation.letter} closed the queue's connection, "
-                "which ends the drain and takes its group back; leave the connection open"
-            )
+        handler = f"the handler of letter {self._isolation.letter}"
+        check_no_fault(error, self.where, handler)
+        left_open.check_not_closed(self._connection, handler)
         if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
         if not self._isolation.holds(unless):
@@ -275,7 +276,10 @@ class SqliteStore(SqliteQueue):
         self._marker.unmark()
         try:
             self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
-            settling.write(self._cursor, settlement)
+            settling.write(self._cursor, settlement, self._history_limit)
+            self._claims.settle(settlement)
+            if self._announcement is not None:  # once a drain
+                history.sweep(self._cursor)
         except (sqlite3.Error, MemoryError) as error:
             raise self._refused(error) from error
 
@@ -290,6 +294,7 @@ class SqliteStore(SqliteQueue):
                 with told_to_engine(self.where):
                     self._execute(sql.ROLLBACK)
                 self._changes_at_rest = self._connection.total_changes
+            self._claims.group_over(committed=False)
             self._rest()
             return
         if self._has_savepoint:
@@ -302,8 +307,9 @@ class SqliteStore(SqliteQueue):
             if primary_code(error) in BUSY_CODES:
                 raise Busy(str(explain(error, self.where))) from error
             raise self._refused(error) from error
+        self._claims.group_over(committed=True)
         self._rest()
-        self._settings = None
+        self._announcement = None
         self._changes_at_rest = self._connection.total_changes
         self._checkpoint(at_least=CHECKPOINT_BYTES)
 
@@ -325,6 +331,19 @@ class SqliteStore(SqliteQueue):
         """Between groups the connection is its owner's."""
         self._connection.isolation_level = self._isolation_level  # type: ignore[assignment]
 
+    def tidy(self, error: BaseException | None = None) -> str | None:
+        if self._guard.forked:
+            raise self._lost("")
+        left_open.check_not_closed(self._connection, "the handler")
+        self._reader.rest()
+        with told_to_engine(self.where):
+            complaint = left_open.end_open_transaction(self._connection)
+        # Who writes through the reader is told that it is read-only. A file that is so keeps the
+        # outcome from being committed, which is told then.
+        if error is None or primary_code(fault_within(error) or error) != sqlite3.SQLITE_READONLY:
+            check_no_fault(error, self.where, "the handler")
+        return complaint
+
     # What a group is made of
 
     def _state(self, key: str) -> Any:
@@ -337,7 +356,9 @@ class SqliteStore(SqliteQueue):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            return StorageFault(str(explain(error, self.where)))
+            told = self._used_up(error) or explain(error, self.where)
+            transient = isinstance(told, StorageError) and told.transient
+            return StorageFault(str(told), transient=transient)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
@@ -358,38 +379,19 @@ class SqliteStore(SqliteQueue):
             return text_of(self._state(_GROUP))
 
     def _check_open_statement(self) -> None:
-        """No savepoint can be opened while a statement that writes is half read."""
-        try:
-            self._open_and_release()
-        except sqlite3.Error:
-            finish_open_statements(self._connection, but=self._cursor)
-            with told_to_engine(self.where):
-                self._open_and_release()
-            self._guard.violation = (
-                "the handler left a statement that writes half read (INSERT … RETURNING, say), "
-                "which keeps the transaction from being committed; fetch all of its rows"
-            )
-            raise InvalidStateError(self._guard.violation) from None
-
-    def _open_and_release(self) -> None:
-        self._execute(sql.SAVEPOINT_VERB)
-        self._execute(sql.RELEASE_VERB)
+        with told_to_engine(self.where):
+            self._guard.violation = left_open.end_half_read(self._connection, self._cursor)
+        if self._guard.violation is not None:
+            raise InvalidStateError(self._guard.violation)
 
     def _statement_left_open(self) -> TransactionLost | Forked:
         """Some handler since the last renewal left a writing statement half read: have the group
         done again, and look after each call."""
         self._suspects_open_statement = True
-        finish_open_statements(self._connection, but=self._cursor)
+        left_open.finish_open_statements(self._connection, but=self._cursor)
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
 
     def _checkpoint(self, *, at_least: int) -> None:
-        if not self._checkpoints or wal_size(self._file) < at_least:
-            return
-        if is_closed(self._connection):
-            return
-        try:
-            self._execute(sql.CHECKPOINT).fetchall()
-        except sqlite3.OperationalError as error:
-            # A reader or another writer is in the way: the next one, or they, will do it.
-            if primary_code(error) not in BUSY_CODES:
-                raise explain(error, self.where) from error
+        if self._checkpoints and not is_closed(self._connection):
+            with explained(self.where):
+                checkpoint(self._cursor, self._file, at_least=at_least)

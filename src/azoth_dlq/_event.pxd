@@ -1,0 +1,3 @@
+cdef class Event:
+    cdef readonly object event_id
+    cdef readonly bytes payload

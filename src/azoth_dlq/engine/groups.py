@@ -1,0 +1,341 @@
+"""The groups in which a drain works through its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.engine._loop import attempt
+from azoth_dlq.engine.group import Group
+from azoth_dlq.engine.letters import Limits
+from azoth_dlq.engine.outside import OutsideCall, gather
+from azoth_dlq.engine.recovery import Recovery, culprit_text
+from azoth_dlq.engine.surroundings import Surroundings
+from azoth_dlq.engine.turns import Turns
+from azoth_dlq.kernels.eligibility import Selection
+from azoth_dlq.registry import EventHandlerRegistry, Registration
+from azoth_dlq.store.base import (
+    Abandoned,
+    CommitRefused,
+    Forked,
+    Opened,
+    StorageFault,
+    Store,
+    TransactionLost,
+)
+
+Row = tuple[Any, ...]
+_CHUNK = 500  # letters fetched at once, where no handler takes batches
+_INLINE = 16 * 1024  # longer event bytes are fetched when their turn comes
+_FIRST_ACK_SECONDS = 2e-6
+_DIED = "the process died while the handler of this letter ran (killed, crashed, or out of memory)"
+
+
+class Groups:
+    """Attempts letters group by group; what was committed is told to `committed`.
+
+    `letters` are those of the plan; `place` is the first that is not settled yet. `claimed`: those
+    that other drains had in hand when the last group was opened.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: EventHandlerRegistry,
+        config: DlqReplayConfig,
+        surroundings: Surroundings,
+        committed: Callable[[Group], None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._config = config
+        self._around = surroundings
+        self._metrics = surroundings.metrics
+        self._stop = surroundings.stop
+        self._committed = committed
+        self.turns = Turns(config, surroundings.sleep, surroundings.stop)
+        self.letters = Selection()
+        self.place = 0
+        self._end = 0
+        # A chunk is let go only when the next is there.
+        most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
+        self._largest_chunk = max(1, min(most, config.memory_limit // (2 * _INLINE)))
+        self._chunk = self._largest_chunk
+        self._ack_seconds = _FIRST_ACK_SECONDS
+        self._recovery = Recovery()
+        self._called: OutsideCall | None = None  # its outcome is still to be committed
+        self._called_rest: list[OutsideCall] = []  # settled after it, each alone
+        self._called_alone = False  # in a group of its own
+        self.claimed: set[int] = set()
+        self._frees_claims = True  # of dead drains, in the first group
+
+    def plan(self, letters: Selection, limit: int | None) -> None:
+        """Attempt these letters, at most `limit` of them."""
+        self.letters = letters
+        self._end = len(letters) if limit is None else min(limit, len(letters))
+
+    @property
+    def is_amid_call(self) -> bool:
+        """Whether a handler was called whose outcome is still to be committed."""
+        return self._called is not None
+
+    @property
+    def is_amid_batch(self) -> bool:
+        """Whether letters of a batch that failed are still to be called one by one."""
+        return bool(self._recovery.singly)
+
+    @property
+    def is_done(self) -> bool:
+        return self.place >= self._end
+
+    def work(self, *, settle_only: bool = False) -> None:
+        """Attempt letters in one group, and commit it or see to it that it is done again.
+
+        `settle_only`: attempt none, write what became of the one that was called before.
+        """
+        start = self.place
+        opened = self.open()
+        began = monotonic()
+        group = self.new_group()
+        next_call = None
+        try:
+            if self._called is not None:
+                self._called.record(group)
+            if not (settle_only or self._called_alone or self._stop.requested):
+                self._attempt_letters(group, began, verify=not opened.unchanged)
+            self.commit(group)
+            self._call_settled()
+            next_call = group.next_call
+        except BaseException as error:  # noqa: BLE001 -- what cannot be mended is raised again
+            self._recover(error, group, start)
+        finally:
+            self.turns.held(monotonic() - began)
+        if group.interrupt is not None:
+            raise group.interrupt
+        if next_call is not None:
+            self._call_outside(next_call)
+
+    def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
+        letters, recovery = self.letters, self._recovery
+        limits = Limits(
+            ends_at=began + self._config.max_transaction_time.total_seconds(),
+            ack_seconds=self._ack_seconds,
+            most=1 if group.is_probe else recovery.most(otherwise=len(letters)),
+            batch_size=self._registry.batch.max_batch_size,
+            batch_bytes=self._config.memory_limit // 2,
+            singly=recovery.singly,
+        )
+        while self.place < self._end and not group.full and len(group) < limits.most:
+            ids = letters.ids(self.place, min(self._end, self.place + self._chunk))
+            if ids[0] in recovery.condemned:
+                self._fail_condemned(ids[0], group)
+                continue
+            ids = recovery.without_condemned(ids) if recovery.condemned else ids
+            wanted = self._still_wanted(ids)
+            rows = self._store.fetch(wanted, inline=_INLINE, verify=verify) if wanted else []
+            if verify:
+                rows = letters.unchanged(rows, self.place, self.place + len(ids))
+            taken = attempt(rows, group, self._store, self._registry, self._stop, limits)
+            if group.outside is not None:
+                taken += self._prepare_call(rows[taken:], group.outside, group, limits)
+            self._pass(ids, rows, taken, group)
+            verify, group.stale = verify or group.stale, False
+            if not rows and monotonic() >= limits.ends_at:
+                group.full = True
+
+    def _prepare_call(
+        self, rows: list[Row], first: tuple[Registration, bytes], group: Group, limits: Limits
+    ) -> int:
+        """Have the first of `rows` called behind this group, and those that go with it; how many
+        they are."""
+        try:
+            group.next_call = gather(rows, first, self._registry, self._store, limits)
+        except Exception:
+            raise
+        except BaseException as interrupt:  # noqa: BLE001 -- raised once the group is committed
+            self._store.undo()
+            group.interrupt = interrupt
+            return 0
+        return len(group.next_call)
+
+    def _still_wanted(self, ids: list[int]) -> list[int]:
+        settled, claimed = self._recovery.settled, self.claimed
+        if not settled and not claimed:
+            return ids
+        return [i for i in ids if i not in settled and i not in claimed]
+
+    def _pass(self, ids: list[int], rows: list[Row], taken: int, group: Group) -> None:
+        """Go on in the plan behind the rows that were taken; the letters of `ids` before that
+        place without a row were skipped."""
+        places = len(ids) if taken == len(rows) else ids.index(rows[taken][0])
+        settled = self._recovery.settled
+        known = sum(i in settled for i in ids[:places]) if settled else 0
+        group.skipped += places - known - taken
+        self.place += places
+        # Where handlers change other letters, few of those fetched will be used.
+        fitting = self._chunk // 2 if group.stale else self._chunk * 2
+        self._chunk = min(max(1, fitting), self._largest_chunk)
+
+    def _fail_condemned(self, letter_id: int, group: Group) -> None:
+        """The letter's call took a group away, or kept it from being committed: it fails in its
+        place of the order, without another call."""
+        rows = self._store.fetch([letter_id], inline=0, verify=False)
+        if rows:
+            group.failed_with(rows[0], self._recovery.condemned[letter_id])
+        else:
+            group.skipped += 1
+        self.place += 1
+
+    def _call_outside(self, call: OutsideCall) -> None:
+        self._called = call
+        call.call(self._store)
+        if call.is_failed_batch:
+            end = self.place
+            self.place = self._place_of(call.ids[0])
+            self._recovery.singly.update(call.ids)
+            # Those between them that are gone were counted as skipped.
+            between = set(self.letters.ids(self.place, end)).difference(call.ids)
+            self._recovery.settled.update(between)
+
+    def _call_settled(self) -> None:
+        self._called = self._called_rest.pop(0) if self._called_rest else None
+        self._called_alone = self._called is not None
+
+    def _place_of(self, letter_id: int) -> int:
+        """The place of a letter that was passed in the last chunk."""
+        first = max(0, self.place - self._largest_chunk)
+        return first + self.letters.ids(first, self.place).index(letter_id)
+
+    def new_group(self) -> Group:
+        return Group(self._config, self._around.clock, self._around.failures_in_row.count)
+
+    def commit(self, group: Group) -> None:
+        """Write what became of the group's letters, and commit."""
+        began = monotonic()
+        group.settlement.resumed = bool(group.acked)
+        self._store.settle(group.settlement)
+        if group.next_call is not None:
+            group.next_call.claim(self._store)
+        self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
+        if len(group) > _CHUNK:
+            self._ack_seconds = (monotonic() - began) / len(group)
+        self._recovery.committed(group.settlement, self.place)
+        self._around.failures_in_row.count = group.failures_in_row
+        self._committed(group)
+
+    # Opening a group
+
+    def open(self) -> Opened:
+        """A group that is ours; deaths of others in a handler are charged first."""
+        while True:
+            opened = self.turns.patiently(self._store.begin, heed_shutdown=self._called is None)
+            try:
+                dead = self._died(opened)
+                if dead is None:
+                    self.claimed = self._store.claimed()
+                    return opened
+                self._settle_deaths(dead)
+            except BaseException:
+                self._store.end(commit=False)
+                raise
+
+    def _died(self, opened: Opened) -> Abandoned | None:
+        """What processes had in hand when they died, to be settled in this group."""
+        if opened.died_in:
+            letters = list(opened.died_in)
+            return Abandoned([], letters) if opened.in_batch else Abandoned(letters, [])
+        if not self._frees_claims:
+            return None
+        abandoned = self._store.abandoned()
+        self._frees_claims = False
+        return abandoned if abandoned.single or abandoned.in_batch else None
+
+    def _settle_deaths(self, dead: Abandoned) -> None:
+        """A letter is charged with the death in its own handler; those of a batch, which nobody
+        can tell apart, are kept out of batches."""
+        group = self.new_group()
+        group.settlement.alone += dead.in_batch
+        rows = self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []
+        charged = [row for row in rows if type(row[1]) is int]
+        for row in charged:
+            group.charge_death(row, _DIED)
+        self.commit(group)
+        for row in charged:
+            self._recovery.settled.add(row[0])
+            self._metrics.charged_death()
+
+    # Groups that were lost
+
+    def _recover(self, error: BaseException, group: Group, start: int) -> None:
+        """See to it that the group, which began at place `start`, is done again, or raise."""
+        match error:
+            case TransactionLost():
+                self._redo_without_culprit(start, group, error)
+            case CommitRefused():
+                self._redo_halved(start, group, error)
+            case StorageFault():
+                self._store.end(commit=False)
+                if group.interrupt is None:
+                    self._redo_failing(start, group, error)
+            case Forked():
+                raise error
+            case _:
+                self._store.end(commit=False)
+                if group.interrupt is not None:
+                    raise group.interrupt from error
+                raise error
+
+    def _redo_without_culprit(self, start: int, group: Group, lost: TransactionLost) -> None:
+        """The transaction went away with a letter's call: that letter fails, the others are done
+        again, unless their effects were committed all the same."""
+        self._store.end(commit=False)
+        self._metrics.lost_group()
+        known = lost.by_letter_in_hand and group.interrupt is None
+        if known and group.batch:
+            # One of these: to be told by calling them one by one.
+            self._recovery.singly.update(group.batch)
+            known = False
+        if lost.committed:
+            self._settle_committed(group, lost if known else None)
+            return
+        self.place = start
+        if known:
+            self._recovery.condemn(group, lost)
+
+    def _settle_committed(self, group: Group, lost: TransactionLost | None) -> None:
+        """The group's effects are in the file, its outcomes are not: write those now."""
+        self.open()
+        if lost is not None and group.last_called is not None:
+            if group.acked[-1:] == [group.last_called[0]]:
+                group.acked.pop()  # found out after its call
+            group.failed_with(group.last_called, culprit_text(group, lost))
+        try:
+            self.commit(group)
+        except BaseException:
+            self._store.end(commit=False)
+            raise
+        self._call_settled()
+        self._recovery.settled.update(group.settlement.ids())
+
+    def _redo_halved(self, start: int, group: Group, refused: CommitRefused) -> None:
+        self._store.end(commit=False)
+        self._metrics.lost_group()
+        if self._called is None:
+            self._recovery.halve_refused(group, refused, self.place)
+        elif self._called_alone and len(self._called) > 1:
+            self._called, *self._called_rest = self._called.singly()
+        elif self._called_alone and not self._called.refuse(str(refused)):
+            raise refused
+        self._called_alone = self._called is not None
+        self.place = start
+
+    def _redo_failing(self, start: int, group: Group, fault: StorageFault) -> None:
+        self._metrics.lost_group()
+        if self._called is None:
+            self._recovery.halve_failing(group, fault, start)
+        elif self._called_alone:
+            raise fault
+        self._called_alone = self._called is not None
+        self.place = start

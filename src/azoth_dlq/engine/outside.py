@@ -1,0 +1,174 @@
+"""Calls of handlers outside any transaction: claimed in one group, settled in the next."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+from azoth_dlq._event import Event
+from azoth_dlq.engine.group import Group
+from azoth_dlq.engine.letters import Limits, warn_batch_failed
+from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.metrics import BUCKET_BOUNDS
+from azoth_dlq.registry import EventHandlerRegistry, Registration
+from azoth_dlq.store.base import ALONE, Forked, StorageFault, Store, TransactionLost
+
+Row = tuple[Any, ...]
+
+
+class OutsideCall:
+    """A letter, or a batch of them, whose handler is called between two groups.
+
+    In the first group the letters are claimed; in the second their outcome is recorded. A batch
+    that failed has none: its letters are to be called one by one. `interrupt` is what ended the
+    call otherwise, to be raised once the outcome is committed.
+    """
+
+    def __init__(
+        self, rows: list[Row], payloads: list[bytes], registration: Registration, *, batch: bool
+    ) -> None:
+        self._rows = rows
+        self._payloads = payloads
+        self._registration = registration
+        self._batch = batch
+        self._error: Exception | None = None
+        self.seconds = 0.0
+        self._refused = ""
+        self.interrupt: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def ids(self) -> list[int]:
+        return [row[0] for row in self._rows]
+
+    @property
+    def is_failed_batch(self) -> bool:
+        return self._batch and self._error is not None
+
+    def claim(self, store: Store) -> None:
+        """Within the open group: the letters are in hand from its commit on."""
+        store.claim(self.ids, batch=self._batch)
+
+    def call(self, store: Store) -> None:
+        """Call the handler; what it raises is kept."""
+        began = monotonic()
+        try:
+            self._call(store)
+        except Exception as error:  # noqa: BLE001 -- whatever a handler raises is its letters'
+            self._error = error
+            self._tidy(store, error)
+        except BaseException as interrupt:  # noqa: BLE001 -- raised once the outcome is committed
+            self.interrupt = interrupt
+            self._tidy(store, interrupt)
+        self.seconds = monotonic() - began
+        if self._error is not None and self._batch:
+            warn_batch_failed(self.ids, self._registration.name, self._error)
+
+    def record(self, group: Group) -> None:
+        """Within the next group: what became of the letters."""
+        if self.interrupt is not None or self.is_failed_batch:
+            group.settlement.released += self.ids
+            group.interrupt = self.interrupt
+            group.full = group.full or self.interrupt is not None
+            return
+        registration, succeeded = self._registration, 0
+        for row in self._rows:
+            if self._refused:
+                group.failed_with(row, f"{registration.name}: {self._refused}")
+            elif self._error is not None:
+                group.raised(row, registration, self._error, self.seconds)
+            else:
+                succeeded += 1
+                group.succeeded(row)
+        counts = [0] * (len(BUCKET_BOUNDS) + 1)
+        counts[bisect_left(BUCKET_BOUNDS, self.seconds / len(self))] = len(self)
+        group.called(registration.event_type, succeeded, counts, self.seconds)
+
+    def singly(self) -> list[OutsideCall]:
+        """The outcome of each of its letters, where they cannot be committed together."""
+        pairs = zip(self._rows, self._payloads, strict=True)
+        calls = [OutsideCall([row], [p], self._registration, batch=False) for row, p in pairs]
+        for call in calls:
+            call.seconds = self.seconds / len(calls)
+        return calls
+
+    def refuse(self, reason: str) -> bool:
+        """The outcome cannot be committed: have the letters fail for that reason; False where they
+        failed for one already."""
+        refused_before, self._refused = self._refused, reason
+        return not refused_before
+
+    def _call(self, store: Store) -> None:
+        registration = self._registration
+        connection = store.reader() if registration.needs_connection else None
+        if self._batch:
+            pairs = zip(self._rows, self._payloads, strict=True)
+            registration.call_batch(connection, [Event(row[-2], payload) for row, payload in pairs])
+        else:
+            registration.call(connection, self._rows[0][-2], self._payloads[0])
+        complaint = store.tidy()
+        if complaint is not None:
+            raise InvalidStateError(complaint)
+
+    def _tidy(self, store: Store, error: BaseException) -> None:
+        try:
+            store.tidy(error)
+        except StorageFault as fault:
+            # It says nothing about the letters.
+            self._error, self.interrupt = None, fault
+
+
+def gather(
+    rows: Sequence[Row],
+    first: tuple[Registration, bytes],
+    registry: EventHandlerRegistry,
+    store: Store,
+    limits: Limits,
+) -> OutsideCall:
+    """The call for the first of `rows`, with the letters that follow it where its handler takes
+    batches. `first` is what it was resolved to."""
+    registration, payload = first
+    row = rows[0]
+    if registration.batch_call is None or _is_alone(row) or row[0] in limits.singly:
+        return OutsideCall([row], [payload], registration, batch=False)
+    taken, payloads, bytes_left = [row], [payload], limits.batch_bytes - len(payload)
+    candidates = rows[1 : min(limits.batch_size, limits.most)]
+    for following, its_payload in _following(candidates, registration, registry, store):
+        bytes_left -= len(its_payload)
+        if bytes_left < 0:
+            break
+        taken.append(following)
+        payloads.append(its_payload)
+    return OutsideCall(taken, payloads, registration, batch=True)
+
+
+def _following(
+    rows: Sequence[Row], registration: Registration, registry: EventHandlerRegistry, store: Store
+) -> Iterator[tuple[Row, bytes]]:
+    """Letters of the same handler with their payloads, up to the first that is of another, or
+    that comes late, or cannot be read."""
+    for row in rows:
+        if _is_alone(row) or not isinstance(row[-1], bytes) or type(row[-2]) is not int:
+            return
+        # Where a route kills the process, it is this letter's doing.
+        store.isolate(row[0])
+        try:
+            found, payload = registry.resolve(row[-1])
+            store.keep()
+        except (TransactionLost, Forked):
+            raise
+        except Exception:  # noqa: BLE001 -- it fails on its own, when its turn comes
+            store.undo()
+            return
+        if found is not registration:
+            return
+        yield row, payload
+
+
+def _is_alone(row: Row) -> bool:
+    """Whether the letter is to be kept out of batches."""
+    return bool((row[-3] or 0) & ALONE)

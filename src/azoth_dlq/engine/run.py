@@ -1,0 +1,140 @@
+"""A run: drains, and sleeps until the next letter is due, until it is shut down."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from time import monotonic
+
+from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.engine.drain import Drain
+from azoth_dlq.engine.plan import Look
+from azoth_dlq.engine.surroundings import Surroundings
+from azoth_dlq.engine.tally import Tally
+from azoth_dlq.engine.turns import ShutdownRequested, Turns
+from azoth_dlq.errors import StorageError
+from azoth_dlq.registry import EventHandlerRegistry
+from azoth_dlq.store.base import Busy, StorageFault, Store
+from azoth_dlq.types import ReplayReport
+
+logger = logging.getLogger("azoth_dlq")
+_FULL_LOOK_SECONDS = 3600.0  # letters that others insert below the highest id are seen so often
+_LEAST_REST_SECONDS = 1.0
+
+
+class Run:
+    """Drains of one store, one after the other. Used once.
+
+    A look at all letters comes first, and once an hour. Those between see new letters, those that
+    others have changed, and those whose time has come: what is not due costs them nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: EventHandlerRegistry,
+        config: DlqReplayConfig,
+        surroundings: Surroundings,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._config = config
+        self._total = Tally()
+        self._progress = surroundings.on_progress
+        self._around = replace(surroundings, total=self._total, on_progress=self._tell)
+        self._turns = Turns(config, surroundings.sleep, surroundings.stop)
+        self._interval = config.check_interval.total_seconds()
+        self._started_at = surroundings.clock()
+        self._began = monotonic()
+        self._looked_at_all: float | None = None
+        self._last: ReplayReport | None = None
+
+    def run(self) -> ReplayReport:
+        """Drain and sleep until a shutdown is requested.
+
+        Errors: StorageError where waiting mends nothing (a file that is damaged, read-only, or no
+        database), InvalidStateError, ConfigError, and what a handler raises beyond Exception.
+        """
+        stop = self._around.stop
+        while not stop.requested:
+            began = monotonic()
+            rest = self._drain()
+            if rest > 0 and not stop.requested:
+                self._around.sleep(min(rest, self._interval))
+            logger.debug("looked for %.3f s, rested for %.3f s", monotonic() - began, rest)
+        report = self.report()
+        logger.info("run ended: %s", report)
+        return report
+
+    def report(self) -> ReplayReport:
+        """What all drains did; what is left is told by the last of them."""
+        last = self._last
+        return ReplayReport(
+            **self._total.counts,
+            errors=self._total.commonest(),
+            remaining=0 if last is None else last.remaining,
+            waiting=None if last is None else last.waiting,
+            next_due=None if last is None else last.next_due,
+            stopped="shutdown" if self._around.stop.requested else None,
+            started_at=to_datetime(self._started_at),
+            duration=timedelta(seconds=monotonic() - self._began),
+        )
+
+    def _tell(self, report: ReplayReport) -> None:
+        self._last = report
+        if self._progress is not None:
+            self._progress(self.report())
+
+    def _drain(self) -> float:
+        """One drain; how many seconds to rest after it."""
+        began = monotonic()
+        looked = self._looked_at_all
+        # The next look may be a whole interval away.
+        is_full = looked is None or began + self._interval - looked > _FULL_LOOK_SECONDS
+        drain = Drain(self._store, self._registry, self._config, self._around)
+        try:
+            report = drain.run(Look(suspects=not is_full), lasting=self._interval)
+            self._last = report
+            self._catch_up()
+        except ShutdownRequested:
+            return 0
+        except (Busy, StorageFault, StorageError) as error:
+            self._survive(error)
+            return self._interval
+        if is_full:
+            self._looked_at_all = began
+        return self._rest_after(report)
+
+    def _catch_up(self) -> None:
+        """Have the store note what was seen, in turns with other writers."""
+        done = False
+        while not done and not self._around.stop.requested:
+            self._turns.give()
+            began = monotonic()
+            done = self._turns.patiently(self._store.catch_up)
+            self._turns.held(monotonic() - began)
+
+    def _survive(self, error: Busy | StorageFault | StorageError) -> None:
+        """Where waiting may mend it. Errors: StorageError otherwise."""
+        self._last = getattr(error, "report", None) or self._last
+        if not error.transient:
+            if isinstance(error, StorageError):
+                error.report = self.report()
+                raise error
+            raise StorageError(str(error), report=self.report()) from error
+        logger.error("%s; trying again in %.1f s", error, self._interval)
+
+    def _rest_after(self, report: ReplayReport) -> float:
+        if report.stopped == "failures":
+            return self._interval
+        if report.remaining:
+            return 0  # it is planned anew
+        if report.attempted or report.parked or report.skipped:
+            # What was attempted may be due again before the others.
+            return _LEAST_REST_SECONDS
+        if report.next_due is None:
+            return self._interval
+        due = (report.next_due - EPOCH) // MICROSECOND
+        return max((due - self._around.clock()) / 1_000_000, _LEAST_REST_SECONDS)

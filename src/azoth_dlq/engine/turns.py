@@ -1,0 +1,57 @@
+"""When a drain waits: for a file that others hold, and for others to have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import TypeVar
+
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.engine.stop import Stop
+from azoth_dlq.store.base import Busy
+
+T = TypeVar("T")
+_HELD_SECONDS = 1.0  # after so much of held lock, others get their turn
+_POLL_SECONDS = 0.005
+
+
+class ShutdownRequested(Exception):
+    """shutdown() was called while the drain waited."""
+
+
+class Turns:
+    """SQLite queues nobody: who waits only polls. So the file is left free for `yield_time` after
+    each second of held lock."""
+
+    def __init__(self, config: DlqReplayConfig, sleep: Callable[[float], None], stop: Stop) -> None:
+        self._yield_seconds = config.yield_time.total_seconds()
+        self._busy_seconds = config.busy_timeout.total_seconds()
+        self._sleep = sleep
+        self._stop = stop
+        self._held = 0.0
+
+    def held(self, seconds: float) -> None:
+        """The lock was held for so long."""
+        self._held += seconds
+
+    def give(self) -> None:
+        """Leave the file to others, if it is their turn."""
+        if self._held >= _HELD_SECONDS:
+            self._held = 0.0
+            self._sleep(self._yield_seconds)
+
+    def patiently(self, action: Callable[[], T], *, heed_shutdown: bool = True) -> T:
+        """Do `action` when the file is free, within `busy_timeout`.
+
+        Errors: Busy after that; ShutdownRequested.
+        """
+        began = monotonic()
+        while True:
+            try:
+                return action()
+            except Busy as busy:
+                if heed_shutdown and self._stop.requested:
+                    raise ShutdownRequested from busy
+                if monotonic() - began >= self._busy_seconds:
+                    raise
+                sleep(_POLL_SECONDS)

@@ -1,0 +1,65 @@
+"""The history of attempts: it goes with its letter, from one table to the other and away."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, cast
+
+from azoth_dlq.clock import to_datetime
+from azoth_dlq.durations import from_microseconds
+from azoth_dlq.store.base import Attempted
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.raw import text_of
+from azoth_dlq.types import AttemptOutcome, AttemptRecord
+
+_SWEPT = "swept"  # the last row that a sweep has looked at; none, or 0: it begins anew
+_LOOKED_AT = 2000  # rows a sweep
+
+
+def record(cursor: sqlite3.Cursor, attempts: Sequence[Attempted], limit: int) -> None:
+    """Add attempts of letters that are there, and keep the last `limit` of each of those."""
+    cursor.executemany(sql.RECORD_ATTEMPT, ((*a[1:], a.letter_id) for a in attempts))
+    cursor.executemany(sql.TRIM_HISTORY, ((i, i, limit) for i in {a.letter_id for a in attempts}))
+
+
+def park(cursor: sqlite3.Cursor, letter_id: int, parked_id: int) -> None:
+    cursor.execute(sql.PARK_HISTORY, (parked_id, letter_id))
+
+
+def requeue(cursor: sqlite3.Cursor, parked_id: int, letter_id: int) -> None:
+    cursor.execute(sql.REQUEUE_HISTORY, (letter_id, parked_id))
+
+
+def delete(cursor: sqlite3.Cursor, ids: Sequence[int] | None, *, parked: bool) -> None:
+    """Delete the histories of `ids` (all: None), as many as one statement takes."""
+    count = None if ids is None else len(ids)
+    cursor.execute(sql.delete_history(count, parked=parked), ids or ())
+
+
+def sweep(cursor: sqlite3.Cursor) -> None:
+    """Delete histories whose letters another program has deleted.
+
+    A bounded number of rows is looked at; the next sweep goes on behind them.
+    """
+    stored = cursor.execute(sql.GET_STATE, (_SWEPT,)).fetchone()
+    after = stored[0] if stored else 0
+    looked_at, last = cursor.execute(sql.NEXT_TO_SWEEP, (after, _LOOKED_AT)).fetchone()
+    if looked_at:
+        cursor.execute(sql.SWEEP, (after, last))
+    swept = last if looked_at == _LOOKED_AT else 0
+    if swept != after:
+        cursor.execute(sql.SET_STATE, (_SWEPT, swept))
+
+
+def attempt_record(row: tuple[Any, ...]) -> AttemptRecord:
+    """A row of `read_history`."""
+    at, outcome, error_type, message, traceback, duration = row
+    return AttemptRecord(
+        at=to_datetime(at),
+        outcome=cast("AttemptOutcome", text_of(outcome)),
+        error_type=text_of(error_type),
+        message=text_of(message),
+        traceback=text_of(traceback),
+        duration=None if duration is None else from_microseconds(duration),
+    )

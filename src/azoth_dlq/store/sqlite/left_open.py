@@ -1,0 +1,61 @@
+"""What a handler left open on the queue's connection, and ending it."""
+
+from __future__ import annotations
+
+import gc
+import sqlite3
+
+from azoth_dlq.errors import StorageError
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.raw import is_closed
+from azoth_dlq.store.sqlite.session import roll_back
+
+
+def check_not_closed(connection: sqlite3.Connection, handler: str) -> None:
+    """Errors: StorageError where the handler closed it."""
+    if is_closed(connection):
+        raise StorageError(
+            f"{handler} closed the queue's connection, which ends the drain and takes its group "
+            "back; leave the connection open"
+        )
+
+
+def finish_open_statements(connection: sqlite3.Connection, *, but: sqlite3.Cursor) -> None:
+    """Running another statement on a cursor ends the one that it has open."""
+    for cursor in gc.get_referrers(connection):
+        if isinstance(cursor, sqlite3.Cursor) and cursor is not but:
+            try:
+                sqlite3.Cursor.execute(cursor, "SELECT 1 WHERE 0")
+            except sqlite3.Error:
+                continue
+
+
+def end_half_read(connection: sqlite3.Connection, cursor: sqlite3.Cursor) -> str | None:
+    """End a statement that writes, in a group; what the handler did wrong, or None. While one is
+    half read, no savepoint can be opened."""
+    try:
+        _open_and_release(cursor)
+    except sqlite3.Error:
+        finish_open_statements(connection, but=cursor)
+        _open_and_release(cursor)
+        return (
+            "the handler left a statement that writes half read (INSERT … RETURNING, say), "
+            "which keeps the transaction from being committed; fetch all of its rows"
+        )
+    return None
+
+
+def _open_and_release(cursor: sqlite3.Cursor) -> None:
+    cursor.execute(sql.SAVEPOINT_VERB)
+    cursor.execute(sql.RELEASE_VERB)
+
+
+def end_open_transaction(connection: sqlite3.Connection) -> str | None:
+    """Roll back, between groups; what the handler did wrong, or None."""
+    if not connection.in_transaction:
+        return None
+    roll_back(connection)
+    return (
+        "the handler left a transaction open on the queue's connection, which is rolled back; "
+        "commit what it writes there, or write through a connection of its own"
+    )

@@ -1,0 +1,164 @@
+"""Who drains: a lock of the operating system for each drain, which its death frees.
+
+An empty SQLite file beside the database, `<database>-azoth-<name>`, on which the drain keeps an
+exclusive transaction open. SQLite's locks belong to a process, so that no child inherits them, and
+SQLite itself tells the connections of one process apart. The file is made and locked under the
+write lock of the database: whoever holds that and finds it unlocked knows that its drain is over.
+A database without a file has no such lock; who drains it is known to this process alone.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from azoth_dlq.clock import to_datetime
+from azoth_dlq.errors import StorageError
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.beside import create_beside, may_pass
+from azoth_dlq.store.sqlite.connection import connect
+from azoth_dlq.store.sqlite.faults import NOT_A_DATABASE_CODES, explained, primary_code
+from azoth_dlq.store.sqlite.raw import own_cursor, read, text_of
+from azoth_dlq.types import Drainer
+
+_NAME = re.compile(r"[0-9a-f]{16}")
+# The locks of this process by the drain's name. A forked child keeps the objects: they are not its
+# to close.
+_held: dict[str, sqlite3.Connection | None] = {}
+
+
+class Presence:
+    """One drain's, from `take` to `leave`."""
+
+    def __init__(self, database: str) -> None:
+        """Of a drain of this file ("": a database without one)."""
+        self.name = os.urandom(8).hex()
+        self._database = database
+
+    def take(self) -> None:
+        """Be there, under the write lock of the database. Errors: StorageError."""
+        if self.name not in _held:
+            _held[self.name] = self._lock() if self._database else None
+
+    def announce(self, connection: sqlite3.Connection, since: int) -> None:
+        """Write who and since when (microseconds), and forget who is gone, in the open
+        transaction."""
+        cursor = own_cursor(connection)
+        for name, *_ in read(connection, sql.DRAINERS):
+            if not is_alive(self._database, name):
+                cursor.execute(sql.DELETE_DRAINER, (text_of(name),))
+        cursor.execute(sql.SET_DRAINER, (self.name, platform.node(), os.getpid(), since))
+        self._sweep_files(connection)
+
+    def leave(self) -> None:
+        lock = _held.pop(self.name, None)
+        if lock is not None:
+            # Before the lock is freed, so that nobody finds the file of a drain that died; Windows
+            # removes no file that is open.
+            _remove(path := _file_of(self._database, self.name))
+            lock.close()
+            _remove(path)
+
+    def _sweep_files(self, connection: sqlite3.Connection) -> None:
+        files = {path.name[-len(self.name) :]: path for path in _files_beside(self._database)}
+        left = [name for name in files if not is_alive(self._database, name)]
+        if left:
+            # The file tells that its drain died, for as long as there are claims of it.
+            claiming = {text_of(name) for (name,) in read(connection, sql.CLAIMING)}
+            for name in set(left) - claiming:
+                _remove(files[name])
+
+    def _lock(self) -> sqlite3.Connection:
+        path = _file_of(self._database, self.name)
+        try:
+            # Closed before SQLite opens it: to close a file frees all locks that the process has
+            # on it.
+            os.close(create_beside(self._database, str(path), os.O_RDWR))
+        except OSError as error:
+            raise StorageError(
+                f"{path} cannot be made ({error.strerror}); a drain keeps a lock on it: its folder "
+                "must be writable",
+                transient=may_pass(error),
+            ) from error
+        with explained(str(path)):
+            lock = connect(path, "mode=rw", factory=sqlite3.Connection)
+            try:
+                lock.execute(sql.JOURNAL_IN_MEMORY)
+                lock.execute(sql.BEGIN_EXCLUSIVE)
+            except BaseException:
+                lock.close()
+                _remove(path)
+                raise
+        return lock
+
+
+def is_alive(database: str, name: object) -> bool:
+    """Whether the drain of that name runs; what has not the form of a name is nobody's."""
+    text = text_of(name)
+    if not _NAME.fullmatch(text):
+        return False
+    if not database:
+        return text in _held
+    path = _file_of(database, text)
+    if not _is_ours(path):
+        return False
+    try:
+        with closing(connect(path, "mode=ro", factory=sqlite3.Connection, wait=0)) as reader:
+            reader.execute(sql.SCHEMA_VERSION)
+    except sqlite3.Error as error:
+        # Who cannot be asked may be alive.
+        return primary_code(error) not in NOT_A_DATABASE_CODES and path.exists()
+    return False
+
+
+def has_died(database: str, name: object) -> bool:
+    """Whether a drain that does not run ended by the death of its process: else it has removed its
+    file."""
+    text = text_of(name)
+    return bool(database and _NAME.fullmatch(text)) and _is_ours(_file_of(database, text))
+
+
+def drainers(connection: sqlite3.Connection, database: str) -> list[Drainer]:
+    """Who drains now, the earliest first."""
+    return [
+        Drainer(host=text_of(host), pid=pid, since=to_datetime(since))
+        for name, host, pid, since in read(connection, sql.DRAINERS)
+        if is_alive(database, name)
+    ]
+
+
+def _file_of(database: str, name: str) -> Path:
+    return Path(f"{database}-azoth-{name}")
+
+
+def _files_beside(database: str) -> Iterator[Path]:
+    """The files of all drains, alive or not."""
+    if not database:
+        return
+    beside = _file_of(database, "")
+    with suppress(OSError):
+        for path in beside.parent.iterdir():
+            start, name = path.name[: len(beside.name)], path.name[len(beside.name) :]
+            if start == beside.name and _NAME.fullmatch(name) and _is_ours(path):
+                yield path
+
+
+def _is_ours(path: Path) -> bool:
+    """Ours are ordinary and empty: nothing else is opened or removed."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == 0
+
+
+def _remove(path: Path) -> None:
+    # Windows keeps a file that somebody is just asking: the next drain removes it.
+    with suppress(OSError):
+        path.unlink()

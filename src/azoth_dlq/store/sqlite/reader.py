@@ -1,0 +1,81 @@
+"""The connection of handlers that run outside a transaction and want to read the file."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.connection import connect
+from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.raw import is_closed
+
+
+class ReaderConnection(sqlite3.Connection):
+    """What one handler leaves half read would show the next one an old state of the file, and keep
+    a group from being committed where the journal is a rollback journal."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+        super().__init__(*arguments, **settings)
+
+    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
+        cursor = super().cursor(factory)
+        self._cursors.add(cursor)
+        return cursor
+
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)
+
+    def rest(self) -> None:
+        """End whatever is being read."""
+        if is_closed(self):
+            return
+        for cursor in tuple(self._cursors):
+            cursor.close()
+        if self.in_transaction:
+            self.rollback()
+
+
+class Reader:
+    """The one of a drain: opened when it is wanted first, and anew where a handler closed it."""
+
+    def __init__(self, database: str, busy_seconds: float) -> None:
+        self._database = database
+        self._busy_seconds = busy_seconds
+        self._connection: ReaderConnection | None = None
+
+    def connection(self) -> ReaderConnection:
+        """Errors: InvalidStateError where there is no file, StorageError."""
+        if self._connection is None or is_closed(self._connection):
+            self._connection = self._open()
+        return self._connection
+
+    def rest(self) -> None:
+        if self._connection is not None:
+            self._connection.rest()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _open(self) -> ReaderConnection:
+        if not self._database:
+            raise InvalidStateError(
+                "a database without a file cannot be opened a second time for a handler that needs "
+                "a connection of its own; keep the queue in a file, or register the handler "
+                "without needs_connection"
+            )
+        with explained(self._database):
+            reader = connect(
+                Path(self._database), "mode=ro", factory=ReaderConnection, wait=self._busy_seconds
+            )
+            try:
+                reader.execute(sql.QUERY_ONLY)
+            except BaseException:
+                reader.close()
+                raise
+        return reader

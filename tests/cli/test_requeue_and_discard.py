@@ -1,0 +1,369 @@
+"""`requeue` and `discard`: which letters they change, what they ask, and how they end early."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+
+from azoth_dlq.cli import bulk, main
+from azoth_dlq.store.sqlite import SqliteStore
+from tests.cli.conftest import Workplace, error_line
+
+PAST = {"requeue": "requeued", "discard": "discarded"}
+FILL = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
+    "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message) "
+    "SELECT i, 'ok:x', 'boom' FROM n"
+)
+PARK_ALL = (
+    "INSERT INTO permanent_failures (event_id, event_bytes, error_message, failed_at, retry_count) "
+    "SELECT event_id, event_bytes, error_message, failed_at, 5 FROM dead_letter_queue"
+)
+# A thousand deletions take about a tenth of a second.
+SLOW = (
+    "CREATE TRIGGER slow AFTER DELETE ON dead_letter_queue BEGIN SELECT count(*) FROM ("
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
+    "SELECT i FROM n); END"
+)
+
+
+def change(workplace: Workplace, command: str, *arguments: str) -> dict[str, Any]:
+    """The document of a change that went well."""
+    done = workplace.run(command, "projection.db", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def left(workplace: Workplace, table: str = "dead_letter_queue") -> list[int]:
+    statement = f"SELECT id FROM {table} ORDER BY id"  # noqa: S608 -- a name of our own
+    return [row_id for (row_id,) in workplace.execute(statement)]
+
+
+@pytest.fixture
+def mixed(workplace: Workplace) -> Workplace:
+    """Dead letters 1 to 4, and permanent failures 1 to 3, of which 2 is of another error."""
+    workplace.make("ok", "ok", "ok", "deposit")
+    for error in ("TimeOut", "boom", "timeout"):
+        workplace.park(error_message=error, retry_count=5, event_bytes=b"deposit:5")
+    return workplace
+
+
+# By ids
+
+
+def test_permanent_failures_are_requeued_by_their_own_ids(mixed: Workplace) -> None:
+    mixed.execute("DELETE FROM dead_letter_queue WHERE id = 1")
+    assert change(mixed, "requeue", "3") == {
+        "database": "projection.db",
+        "requeued": 1,
+        "missing": [],
+    }
+    assert left(mixed, "permanent_failures") == [1, 2]
+    afresh = mixed.execute(
+        "SELECT id, event_bytes, retry_count FROM dead_letter_queue WHERE error_message = 'timeout'"
+    )
+    assert afresh == [(1, b"deposit:5", 0)]
+
+
+def test_letters_are_discarded_by_ids(mixed: Workplace) -> None:
+    document = change(mixed, "discard", "2", "4", "2")
+    assert document == {"database": "projection.db", "discarded": 2, "missing": []}
+    assert left(mixed) == [1, 3]
+    assert left(mixed, "permanent_failures") == [1, 2, 3]
+
+
+def test_permanent_failures_are_discarded_on_demand(mixed: Workplace) -> None:
+    assert change(mixed, "discard", "--parked", "2")["discarded"] == 1
+    assert left(mixed) == [1, 2, 3, 4]
+    assert left(mixed, "permanent_failures") == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("command", "space"), [("requeue", "permanent failures"), ("discard", "dead letters")]
+)
+def test_ids_that_are_not_there_are_told_after_the_others(
+    mixed: Workplace, command: str, space: str
+) -> None:
+    done = mixed.run(command, "projection.db", "--", "9", "1", "-5", "9", "3")
+    assert done.returncode == 1
+    assert done.stdout == f"2 {space} {PAST[command]}\n"
+    assert done.stderr == f"azoth-dlq: 2 of the ids are not among the {space}: 9, -5\n"
+    done = mixed.run(command, "projection.db", "--json", "1", "2")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert (document[PAST[command]], document["missing"]) == (1, [1])
+
+
+def test_many_ids_are_changed_in_several_transactions(workplace: Workplace) -> None:
+    workplace.make(*["ok"] * 2500)
+    given = [str(n) for n in range(2, 2600)]
+    done = workplace.run("discard", "projection.db", "--json", *given)
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert document["discarded"] == 2499
+    assert document["missing"] == list(range(2501, 2600))
+    assert left(workplace) == [1]
+    assert done.stderr == (
+        "azoth-dlq: 99 of the ids are not among the dead letters: "
+        "2501, 2502, 2503, 2504, 2505, 2506, 2507, 2508, 2509, 2510, …\n"
+    )
+
+
+# By filter
+
+
+def test_letters_that_fit_are_requeued(mixed: Workplace) -> None:
+    done = mixed.run("requeue", "projection.db", "--error", "timeout", "--yes")
+    assert (done.returncode, done.stdout) == (0, "2 permanent failures requeued\n")
+    assert done.stderr == (
+        "azoth-dlq: 2 of 3 permanent failures in projection.db will go back among the dead "
+        "letters\n"
+    )
+    assert left(mixed, "permanent_failures") == [2]
+    assert len(left(mixed)) == 6
+
+
+def test_letters_that_fit_are_discarded(mixed: Workplace) -> None:
+    done = mixed.run("discard", "projection.db", "--type", "ok", "--older-than", "1d", "--yes")
+    assert (done.returncode, done.stdout) == (0, "3 dead letters discarded\n")
+    assert done.stderr == (
+        "azoth-dlq: 3 of 4 dead letters in projection.db will be deleted for good\n"
+    )
+    assert left(mixed) == [4]
+
+
+def test_permanent_failures_that_fit_are_discarded(mixed: Workplace) -> None:
+    assert change(mixed, "discard", "--parked", "--error", "BOOM", "--yes")["discarded"] == 1
+    assert left(mixed) == [1, 2, 3, 4]
+    assert left(mixed, "permanent_failures") == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "table", "done"),
+    [
+        ("requeue", [], "permanent_failures", 3),
+        ("discard", [], "dead_letter_queue", 4),
+        ("discard", ["--parked"], "permanent_failures", 3),
+    ],
+)
+def test_all_takes_every_letter(
+    mixed: Workplace, command: str, more: list[str], table: str, done: int
+) -> None:
+    document = change(mixed, command, "--all", "--yes", *more)
+    assert done in document.values()
+    assert left(mixed, table) == []
+
+
+@pytest.mark.parametrize("command", PAST)
+def test_where_no_letter_fits_nothing_is_done(mixed: Workplace, command: str) -> None:
+    document = change(mixed, command, "--error", "none such", "--yes")
+    assert 0 in document.values()
+    assert (len(left(mixed)), len(left(mixed, "permanent_failures"))) == (4, 3)
+
+
+# Wrong usage
+
+
+@pytest.mark.parametrize("command", PAST)
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "no letters are given: give ids or a filter, or --all for every one"),
+        (["--yes"], "no letters are given"),
+        (["1", "--error", "x", "--yes"], "ids and a filter cannot go together"),
+        (["1", "--all", "--yes"], "ids and --all cannot go together"),
+        (["--all", "--type", "x", "--yes"], "a filter and --all cannot go together"),
+        (["--all"], "nobody can be asked, since this is no terminal; pass --yes to go on"),
+        (["--error", "x", "--json"], "pass --yes to go on"),
+        (["one"], "Invalid value for '[ID]...'"),
+        ([str(2**63)], "Invalid value for '[ID]...'"),
+        (["--older-than", "2w", "--yes"], "'--older-than': '2w': must be seconds"),
+    ],
+)
+def test_wrong_usage_changes_nothing(
+    mixed: Workplace, command: str, arguments: list[str], told: str
+) -> None:
+    line = error_line(mixed.run(command, "projection.db", *arguments), 2)
+    assert told in line
+    assert line.endswith(f"see azoth-dlq {command} --help")
+    assert (len(left(mixed)), len(left(mixed, "permanent_failures"))) == (4, 3)
+
+
+def test_requeue_knows_no_other_space(workplace: Workplace) -> None:
+    line = error_line(workplace.run("requeue", "none.db", "--parked", "1"), 2)
+    assert "No such option" in line
+
+
+# Asking
+
+
+def asked(workplace: Workplace, answer: str, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout, and what the terminal showed of a command that is answered."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    terminal, theirs = pty.openpty()
+    with workplace.start(*arguments, stdin=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while b"[y/N]" not in shown:
+            shown += os.read(terminal, 4096)
+        os.write(terminal, answer.encode())
+        assert process.stdout is not None
+        stdout = process.stdout.read()
+        process.wait(timeout=30)
+        shown += os.read(terminal, 4096)
+    os.close(terminal)
+    return process.returncode, stdout, shown.decode()
+
+
+def test_a_terminal_is_asked_on_stderr(mixed: Workplace) -> None:
+    arguments = ("requeue", "projection.db", "--error", "timeout", "--json")
+    code, stdout, shown = asked(mixed, "y\n", *arguments)
+    assert code == 0
+    assert "2 of 3 permanent failures in projection.db will go back among" in shown
+    assert stdout.startswith("{")
+    assert json.loads(stdout)["requeued"] == 2
+    assert left(mixed, "permanent_failures") == [2]
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n"])
+def test_another_answer_than_yes_changes_nothing(mixed: Workplace, answer: str) -> None:
+    code, stdout, shown = asked(mixed, answer, "discard", "projection.db", "--all")
+    assert (code, stdout) == (1, "")
+    assert "azoth-dlq: nothing was changed\r\n" in shown
+    assert left(mixed) == [1, 2, 3, 4]
+
+
+def test_an_interrupt_at_the_question_changes_nothing(mixed: Workplace) -> None:
+    code, stdout, _ = asked(mixed, "\x04", "discard", "projection.db", "--all")
+    assert (code, stdout) == (130, "")
+    assert left(mixed) == [1, 2, 3, 4]
+
+
+# Files that cannot be written, by an ordinary user: root ignores modes
+
+
+@pytest.mark.parametrize("arguments", [["1"], ["--all", "--yes"]])
+@pytest.mark.parametrize("command", PAST)
+def test_a_file_that_may_not_be_written_is_told_and_stays(
+    open_workplace: Workplace, command: str, arguments: list[str]
+) -> None:
+    open_workplace.make("ok")
+    open_workplace.park()
+    open_workplace.execute("PRAGMA journal_mode=DELETE")
+    open_workplace.database.chmod(0o444)
+    open_workplace.folder.chmod(0o555)
+    done = open_workplace.as_user(command, "projection.db", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "projection.db cannot be written; check its permissions" in done.stderr.splitlines()[-1]
+    assert left(open_workplace) == left(open_workplace, "permanent_failures") == [1]
+
+
+# Ending early
+
+
+@contextmanager
+def slow_discard(workplace: Workplace, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A discard of 30,000 letters that has begun."""
+    workplace.make()
+    workplace.execute(FILL.format(30_000))
+    workplace.execute(SLOW)
+    with workplace.start("discard", "projection.db", "--all", "--yes", *arguments) as process:
+        deadline = time.monotonic() + 30
+        while workplace.count("dead_letter_queue") == 30_000:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_after_the_chunk_in_hand(
+    workplace: Workplace, number: signal.Signals, code: int
+) -> None:
+    with slow_discard(workplace, "--json") as process:
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert stderr.splitlines()[1:] == ["azoth-dlq: interrupted; what was done is committed"]
+    done = json.loads(stdout)["discarded"]
+    assert 0 < done < 30_000
+    assert done % 1000 == 0
+    assert done == 30_000 - workplace.count("dead_letter_queue")
+
+
+def test_a_file_that_is_locked_midway_is_told_with_what_was_done(workplace: Workplace) -> None:
+    with slow_discard(workplace) as process:
+        with closing(sqlite3.connect(workplace.database, timeout=20)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            stdout, stderr = process.communicate(timeout=30)
+        assert process.returncode == 1
+    done = 30_000 - workplace.count("dead_letter_queue")
+    assert stdout == f"{done:,} dead letters discarded\n"
+    assert "projection.db is locked by another program" in stderr
+    assert "what was done before is committed" in stderr
+    assert 0 < done < 30_000
+
+
+def test_a_row_that_cannot_be_moved_takes_its_own_chunk_back_alone(workplace: Workplace) -> None:
+    workplace.make()
+    workplace.execute(FILL.format(2001))
+    workplace.execute(PARK_ALL)
+    workplace.execute("DELETE FROM dead_letter_queue")
+    workplace.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON dead_letter_queue WHEN NEW.event_id = 1500 "
+        "BEGIN SELECT RAISE(ABORT, 'not that one'); END"
+    )
+    done = workplace.run("requeue", "projection.db", "--all", "--yes")
+    assert (done.returncode, done.stdout) == (1, "1,000 permanent failures requeued\n")
+    assert "not that one" in done.stderr
+    assert left(workplace, "permanent_failures") == list(range(1001, 2002))
+    given = [str(n) for n in range(1001, 2002)]
+    line = error_line(workplace.run("requeue", "projection.db", *given), 1)
+    assert "not that one" in line
+    assert workplace.count("dead_letter_queue") == 1000
+
+
+# Beside other writers
+
+
+@pytest.mark.parametrize("arguments", [["--all", "--yes"], [str(n) for n in range(1, 3501)]])
+def test_the_file_is_left_to_others_after_each_second(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """Each reading of the clock is 0.6 s later: each second chunk is followed by a pause."""
+    workplace.make(*["ok"] * 3500)
+    readings = iter(range(10**6))
+    pauses: list[tuple[float, int]] = []
+
+    def pause(seconds: float) -> None:
+        with closing(sqlite3.connect(workplace.database, timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")
+        pauses.append((seconds, workplace.count("dead_letter_queue")))
+
+    monkeypatch.setattr(bulk, "monotonic", lambda: next(readings) * 0.6)
+    monkeypatch.setattr(bulk, "sleep", pause)
+    assert main(["discard", str(workplace.database), *arguments]) == 0
+    assert pauses == [(0.11, 2500), (0.11, 500)]
+    assert workplace.count("dead_letter_queue") == 0
+
+
+def test_letters_that_are_gone_meanwhile_are_not_missed(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workplace.make("ok", "ok")
+    workplace.execute("DELETE FROM dead_letter_queue WHERE id = 1")
+    monkeypatch.setattr(SqliteStore, "find", lambda *_, **__: [1, 2])
+    assert main(["discard", str(workplace.database), "--all", "--yes", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["discarded"], document["missing"]) == (1, [])

@@ -1,0 +1,206 @@
+"""`show`: everything about one letter; its payload only on demand."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Workplace, error_line
+from tests.conftest import DATA
+
+LIMIT = 64 * 1024
+ADD_ATTEMPT = (
+    "INSERT INTO azoth_dlq_history "
+    "(letter_id, parked_id, at, outcome, error_type, message, traceback, duration) "
+    "VALUES (?, ?, ?, ?, 'ValueError', 'wrong\nindeed', ?, ?)"
+)
+
+
+def document(workplace: Workplace, *arguments: str) -> dict[str, Any]:
+    done = workplace.run("show", "projection.db", "--json", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
+
+
+def text(workplace: Workplace, *arguments: str) -> str:
+    done = workplace.run("show", "projection.db", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.fixture
+def tried(workplace: Workplace) -> Workplace:
+    """A letter, and a permanent failure of the same id, both with a history."""
+    workplace.make("ok:secret", error_message="first\nof all")
+    workplace.park(event_bytes=b"deposit:secret")
+    workplace.execute(
+        "UPDATE dead_letter_queue SET retry_count = 2, last_retry_at = '2021-01-01T00:00:00Z', "
+        "azoth_last_error = 'later', azoth_not_before = 1700000000000000, "
+        "azoth_not_before_count = 2, azoth_not_before_retry_at = '2021-01-01T00:00:00Z'"
+    )
+    at = 1_600_000_000_000_000
+    workplace.execute(ADD_ATTEMPT, 1, None, at, "failed", "trace\n  back", 1_500_000)
+    workplace.execute(ADD_ATTEMPT, 1, None, at + 1, "died", "", None)
+    workplace.execute(ADD_ATTEMPT, None, 1, at + 2, "snoozed", "", 0)
+    return workplace
+
+
+def test_the_document_has_columns_and_history(tried: Workplace) -> None:
+    shown = document(tried, "1")
+    assert shown.pop("age") > 10**8
+    assert shown == {
+        "database": "projection.db",
+        "ids_of": "dead letters",
+        "id": 1,
+        "event_id": 7,
+        "event_type": "ok",
+        "event_size": 9,
+        "error_message": "first\nof all",
+        "failed_at": "2020-01-01 00:00:00",
+        "retry_count": 2,
+        "last_retry_at": "2021-01-01T00:00:00Z",
+        "last_error": "later",
+        "not_before": "2023-11-14T22:13:20.000000Z",
+        "history": [
+            {
+                "at": "2020-09-13T12:26:40.000000Z",
+                "outcome": "failed",
+                "error_type": "ValueError",
+                "message": "wrong\nindeed",
+                "traceback": "trace\n  back",
+                "duration": 1.5,
+            },
+            {
+                "at": "2020-09-13T12:26:40.000001Z",
+                "outcome": "died",
+                "error_type": "ValueError",
+                "message": "wrong\nindeed",
+                "traceback": "",
+                "duration": None,
+            },
+        ],
+    }
+
+
+def test_a_permanent_failure_is_shown_by_its_own_id(tried: Workplace) -> None:
+    shown = document(tried, "1", "--parked")
+    assert (shown["ids_of"], shown["event_type"]) == ("permanent failures", "deposit")
+    assert (shown["reason"], shown["dead_letter_id"]) == ("poison", 1)
+    assert [attempt["outcome"] for attempt in shown["history"]] == ["snoozed"]
+    assert "  reason               poison\n" in text(tried, "1", "--parked")
+
+
+def test_people_get_the_same(tried: Workplace) -> None:
+    shown = text(tried, "1")
+    assert shown.startswith("1 of the dead letters\n\n  id             1\n")
+    assert "  event size     9 bytes\n" in shown
+    assert "  error message  first\n                 of all\n" in shown
+    assert "  last error     later\n" in shown
+    assert "  not before     2023-11-14T22:13:20.000000Z\n" in shown
+    assert shown.endswith(
+        "\nAttempts that did not succeed, oldest first:\n"
+        "  2020-09-13 12:26:40 UTC  failed after 1.500 s\n"
+        "    ValueError: wrong\n    indeed\n    trace\n      back\n"
+        "  2020-09-13 12:26:40 UTC  died\n"
+        "    ValueError: wrong\n    indeed\n"
+    )
+
+
+def test_the_payload_is_shown_on_demand_alone(tried: Workplace) -> None:
+    assert "secret" not in text(tried, "1")
+    assert "secret" not in json.dumps(document(tried, "1"))
+    assert text(tried, "1", "--payload").endswith("\nPayload, 9 bytes, as text:\nok:secret\n")
+    shown = document(tried, "1", "--payload")
+    assert (shown["payload_encoding"], shown["payload"]) == ("utf-8", "ok:secret")
+
+
+@pytest.mark.parametrize("event", [b"ok:\xff\xfe", b"ok:\x1b[31m", b"ok:\0", "ok:\u202e".encode()])
+def test_what_a_terminal_would_obey_is_shown_in_hex(workplace: Workplace, event: bytes) -> None:
+    workplace.make()
+    workplace.add(event_bytes=event)
+    shown = text(workplace, "1", "--payload")
+    assert shown.endswith(f"Payload, {len(event)} bytes, in hex:\n  {event.hex(' ')}\n")
+
+
+@pytest.mark.parametrize("event", ["ok:Grüße\n\tund 超时", "ok:{}\n"])
+def test_text_of_several_lines_is_shown_as_it_is(workplace: Workplace, event: str) -> None:
+    workplace.make(event)
+    assert text(workplace, "1", "--payload").endswith(f"as text:\n{event}\n")
+
+
+def test_what_is_not_utf8_is_base64_in_the_document(workplace: Workplace) -> None:
+    event = b"ok:\xff" * LIMIT
+    workplace.make()
+    workplace.add(event_bytes=event)
+    shown = document(workplace, "1", "--payload")
+    assert shown["payload_encoding"] == "base64"
+    assert base64.b64decode(shown["payload"]) == event
+
+
+def test_a_long_payload_is_cut_for_people_and_whole_for_programs(workplace: Workplace) -> None:
+    event = "ok:" + "ü" * LIMIT
+    workplace.make(event)
+    shown = text(workplace, "1", "--payload")
+    assert "Payload, 131,075 bytes, as text, its first 65,536 bytes:\n" in shown
+    # 65,536 bytes end within a character.
+    assert shown.endswith(f"\nok:{'ü' * 32766}\n")
+    assert document(workplace, "1", "--payload")["payload"] == event
+    workplace.add(event_bytes=b"\xff" * (LIMIT + 1))
+    shown = text(workplace, "2", "--payload")
+    assert "in hex, its first 65,536 bytes:\n" in shown
+    assert shown.count("ff") == LIMIT
+
+
+def test_a_payload_as_long_as_the_limit_is_whole(workplace: Workplace) -> None:
+    workplace.make("ok:" + "x" * (LIMIT - 3))
+    assert "Payload, 65,536 bytes, as text:\n" in text(workplace, "1", "--payload")
+
+
+def test_error_texts_cannot_play_with_the_terminal(workplace: Workplace) -> None:
+    workplace.make("ok", error_message="red \x1b[31m\nnext \x07")
+    workplace.execute(ADD_ATTEMPT, 1, None, 0, "failed", "in \x1b[31m", 1)
+    shown = text(workplace, "1")
+    assert r"red \x1b[31m" in shown
+    assert r"in \x1b[31m" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_letter_of_the_crates_file_has_no_history(workplace: Workplace) -> None:
+    content = (DATA / "azoth-0.2.5.db").read_bytes()
+    workplace.database.write_bytes(content)
+    assert document(workplace, "1")["history"] == []
+    assert "Attempts" not in text(workplace, "1")
+    assert workplace.database.read_bytes() == content
+
+
+def test_a_missing_letter_is_told_with_where_it_may_be(workplace: Workplace) -> None:
+    workplace.make("ok", "ok")
+    workplace.park()
+    workplace.execute("DELETE FROM dead_letter_queue WHERE id = 1")
+
+    def line(*arguments: str) -> str:
+        return error_line(workplace.run("show", "projection.db", *arguments), 1)
+
+    assert line("9") == (
+        "azoth-dlq: projection.db has no 9 among its dead letters; "
+        "`azoth-dlq list projection.db` shows the ids"
+    )
+    assert line("1", "--json") == (
+        "azoth-dlq: projection.db has no 1 among its dead letters, but among its permanent "
+        "failures: give --parked to see that one"
+    )
+    assert line("2", "--parked") == (
+        "azoth-dlq: projection.db has no 2 among its permanent failures, but among its dead "
+        "letters: leave out --parked to see that one"
+    )
+    assert "has no -9223372036854775808 among" in line("--", str(-(2**63)))
+
+
+@pytest.mark.parametrize("wrong", ["x", "1.5", str(2**63), "", "1 2"])
+def test_what_is_no_id_is_wrong_usage(workplace: Workplace, wrong: str) -> None:
+    line = error_line(workplace.run("show", "none.db", wrong), 2)
+    assert "Invalid value for 'ID'" in line

@@ -1,0 +1,90 @@
+"""Who drains the letters in memory, and which are in whose hands."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+from azoth_dlq.clock import to_datetime
+from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.store.base import Abandoned, DrainSettings, Settlement, StorageFault
+from azoth_dlq.types import Drainer
+from tests.conformance.memory_database import Claim, MemoryConnection, is_fault
+
+
+class MemoryClaims:
+    """One drain's, and what it sees of others'."""
+
+    def __init__(self, connection: MemoryConnection) -> None:
+        self._connection = connection
+        self._enter(DrainSettings(0, ""))
+
+    def _enter(self, settings: DrainSettings) -> None:
+        self._settings = settings
+        self._drain = object()
+        self._reader: MemoryConnection | None = None
+
+    def _leave(self) -> None:
+        """Having done what is to be done, unlike who died."""
+        self._connection.database.alive.discard(self._drain)
+        self._connection.database.ended.add(self._drain)
+
+    def _announce(self) -> None:
+        """In a group of the drain."""
+        tables = self._connection.tables
+        alive = self._connection.database.alive
+        alive.add(self._drain)
+        tables.settings = self._settings.settings
+        tables.drainers = {name: who for name, who in tables.drainers.items() if name in alive}
+        since = to_datetime(self._settings.started_at)
+        tables.drainers[self._drain] = Drainer(host=platform.node(), pid=os.getpid(), since=since)
+
+    def claim(self, ids: Sequence[int], *, batch: bool) -> None:
+        if not self._of_others().keys().isdisjoint(ids):
+            raise InvalidStateError("a letter is in the hands of another drain")
+        claims = self._connection.tables.claims
+        claims.update((letter_id, Claim(self._drain, batch)) for letter_id in ids)
+
+    def claimed(self) -> set[int]:
+        return set(self._of_others())
+
+    def abandoned(self) -> Abandoned:
+        alive = self._connection.database.alive
+        left = {i: c for i, c in sorted(self._of_others().items()) if c.drainer not in alive}
+        for letter_id in left:
+            del self._connection.tables.claims[letter_id]
+        ended = self._connection.database.ended
+        of_dead = {i: claim for i, claim in left.items() if claim.drainer not in ended}
+        return Abandoned(
+            [letter_id for letter_id, claim in of_dead.items() if not claim.batch],
+            [letter_id for letter_id, claim in of_dead.items() if claim.batch],
+        )
+
+    def reader(self) -> MemoryConnection:
+        if self._reader is None:
+            self._reader = MemoryConnection(self._connection.database, reads_only=True)
+        return self._reader
+
+    def tidy(self, error: BaseException | None = None) -> str | None:
+        left_open = self._connection.in_transaction
+        self._connection.rollback()
+        if is_fault(error):
+            raise StorageFault(str(error))
+        return "the handler left a transaction open" if left_open else None
+
+    def _settle_drain(self, settlement: Settlement) -> None:
+        tables = self._connection.tables
+        if settlement.resumed:
+            tables.stopped_at = None
+        if tables.stopped_at is None:
+            tables.stopped_at = settlement.stopped_at
+        settled = {*settlement.ids(), *settlement.released}
+        others = self._of_others()
+        tables.claims = {
+            i: claim for i, claim in tables.claims.items() if i in others or i not in settled
+        }
+
+    def _of_others(self) -> dict[int, Claim]:
+        claims = self._connection.tables.claims
+        return {i: claim for i, claim in claims.items() if claim.drainer is not self._drain}

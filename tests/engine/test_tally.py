@@ -1,0 +1,61 @@
+"""The totals of groups, of one drain and of several."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from azoth_dlq.engine.tally import Tally
+from azoth_dlq.types import ReplayReport
+
+
+def test_a_tally_starts_empty() -> None:
+    tally = Tally()
+    assert tally.counts == {}
+    assert tally.commonest() == ()
+
+
+def test_the_counts_of_groups_add_up_to_a_report() -> None:
+    tally = Tally()
+    tally.add({"succeeded": 5, "failed": 1, "parked": 1}, ["boom"])
+    tally.add({"succeeded": 2, "failed": 2, "skipped": 3}, ["boom", "crash"])
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    counts: dict[str, Any] = {**tally.counts}
+    assert ReplayReport(started_at=at, errors=tally.commonest(), **counts) == ReplayReport(
+        started_at=at,
+        succeeded=7,
+        failed=3,
+        parked=1,
+        skipped=3,
+        errors=(("boom", 2), ("crash", 1)),
+    )
+
+
+def test_a_drain_and_its_run_tally_the_same_group_apart() -> None:
+    drain, run = Tally(), Tally()
+    run.add({"failed": 1}, ["before"])
+    for tally in (drain, run):
+        tally.add({"failed": 1}, ["boom"])
+    assert (drain.counts, drain.commonest()) == ({"failed": 1}, (("boom", 1),))
+    assert (run.counts, run.commonest()) == ({"failed": 2}, (("before", 1), ("boom", 1)))
+
+
+def test_counts_handed_out_are_not_the_tallys_own() -> None:
+    tally = Tally()
+    tally.add({"failed": 1}, [])
+    tally.counts["failed"] = 9
+    assert tally.counts == {"failed": 1}
+
+
+def test_texts_of_errors_beyond_the_first_thousand_are_counted_together() -> None:
+    tally = Tally()
+    tally.add({}, [f"error {n}" for n in range(1500)])
+    tally.add({}, ["error 1400", "error 7"])
+    assert tally.commonest()[0] == ("error 7", 2)
+    assert tally.commonest()[-1] == ("(other errors)", 1502 - 2 - 9)
+
+
+def test_errors_are_told_apart_by_their_first_two_hundred_characters() -> None:
+    tally = Tally()
+    tally.add({}, ["x" * 200 + "y", "x" * 200 + "z", "x" * 199])
+    assert tally.commonest() == (("x" * 200, 2), ("x" * 199, 1))
