@@ -171,13 +171,13 @@ class DlqMetrics:
                 handler_seconds=self._handler_seconds_with(handler_seconds),
             )
 
-    def looked(self, *, at: int, depth: int, due: int, oldest_due: int | None) -> None:
+    def looked(self, *, at: int, depth: int | None, due: int, oldest_due: int | None) -> None:
         """Set the gauges to what a look found: its instant and when the oldest due letter failed
-        (None: none is due) in microseconds since 1970 (UTC)."""
+        (None: none is due) in microseconds since 1970 (UTC); `depth` None: as it was."""
         with self._lock:
             self._current = replace(
                 self._current,
-                depth=depth,
+                depth=self._current.depth if depth is None else depth,
                 due=due,
                 oldest_due=None if oldest_due is None else oldest_due / _MICROSECONDS,
                 lag=0.0 if oldest_due is None else max(at - oldest_due, 0) / _MICROSECONDS,

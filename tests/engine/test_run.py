@@ -397,3 +397,30 @@ def test_a_lost_group_is_done_again_however_short_check_interval_is(scene: Scene
     assert scene.effects() == before
     assert (report.succeeded, report.failed, report.skipped) == (3, 2, 0)
     assert [scene.calls.count(culprit) for culprit in culprits] == [1, 1]
+
+
+# What its gauges tell
+
+
+def test_depth_and_due_follow_what_others_write_while_it_sleeps(scene: Scene) -> None:
+    waiting = [scene.letter(failed_at=SOON) for _ in range(5)]
+    sleeper = Sleeper(scene, 4)
+    replayer = sleeper.replay(min_age=3600)
+    seen: list[tuple[int, int]] = []
+
+    def see() -> None:
+        snapshot = replayer.metrics.snapshot()
+        seen.append((snapshot.depth, snapshot.due))
+
+    def add_and_see() -> None:
+        see()
+        scene.letter(failed_at=SOON)
+
+    def delete_and_see() -> None:
+        see()
+        with closing(sqlite3.connect(str(scene.path), isolation_level=None)) as other:
+            other.execute("DELETE FROM dead_letter_queue WHERE id <= ?", (waiting[1],))
+
+    sleeper.during = {1: add_and_see, 2: delete_and_see, 3: see, 4: see}
+    replayer.run()
+    assert seen == [(5, 0), (6, 0), (4, 0), (4, 0)]

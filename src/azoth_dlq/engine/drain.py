@@ -125,10 +125,10 @@ class Drain:
             missing = len(set(look.ids)) - letters.examined
             self._tally.add({"skipped": missing}, [])
             self._metrics.record(skipped=missing, groups=0)
-        if plan.waiting is not None and look.ids is None:
+        else:
             self._metrics.looked(
                 at=self._started_at,
-                depth=letters.examined,
+                depth=plan.depth,
                 due=len(letters),
                 oldest_due=letters.oldest_due,
             )

@@ -164,15 +164,17 @@ class Suspects:
     time that a letter of a retry count waits (all in microseconds).
 
     `least_wait(retry_count)` is None where the letter must be looked at in any case. `next_due` is
-    set by the store: a lower bound of when the first of the letters that it left out is due.
+    set by the store: a lower bound of when the first of the letters that it left out is due; and
+    `others_wrote`: whether another program may have written since the look before.
     """
 
-    __slots__ = ("least_wait", "next_due", "now")
+    __slots__ = ("least_wait", "next_due", "now", "others_wrote")
 
     def __init__(self, now: int, least_wait: Callable[[int], int | None]) -> None:
         self.now = now
         self.least_wait = least_wait
         self.next_due: int | None = None
+        self.others_wrote = True
 
 
 class Busy(Exception):

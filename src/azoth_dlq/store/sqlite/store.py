@@ -129,7 +129,9 @@ class SqliteStore(SqliteOutside):
                 yield iter(())
                 return
             with self._snapshot():
-                self._data_version = self._pragma(sql.DATA_VERSION)
+                before, self._data_version = self._data_version, self._pragma(sql.DATA_VERSION)
+                if suspects is not None:
+                    suspects.others_wrote = before != self._data_version
                 self._guard.touched_queue = False
                 self._unchanged = True
                 self._changes_at_rest = self._connection.total_changes
