@@ -90,6 +90,15 @@ def test_a_route_that_kills_the_process_within_a_batch_costs_its_own_letter(
     assert list(dlq_file.parked()) == [culprit]
 
 
+def test_a_letter_that_is_fetched_late_leaves_those_before_it_in_hand(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add("batch:exit", "batch:", f"batch:{'x' * 20_000}", "batch:")
+    deaths, batches = _drain_until_empty(dlq_file)
+    culprit = letters.pop(0)
+    assert deaths == [{}, {}, {culprit: 1}]
+    assert [batch for batch in batches if batch] == [["batch of 4"]]
+    assert dlq_file.effects() == letters
+
+
 def test_two_deadly_letters_of_one_batch_are_both_found(dlq_file: DlqFile) -> None:
     events = ["batch:"] * 8
     events[2] = events[5] = "batch:exit"
