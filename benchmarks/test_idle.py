@@ -1,8 +1,10 @@
-"""A poll of 500,000 letters of which none is due, beside reading them all."""
+"""Polls of letters that are not due: what one costs, and what it costs the letters that are."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import statistics
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -14,14 +16,17 @@ import pytest
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, clock
 from azoth_dlq.kernels.eligibility import Selection, select
 from azoth_dlq.store.base import Suspects
+from azoth_dlq.store.sqlite import statements as sql
 
 LETTERS = 500_000
 POLLS = 50
+DELETED = 50_000
 MOST_OF_A_SCAN = 0.01
+MOST_OF_A_DELETE = 1.1
 CONFIG = DlqReplayConfig(min_age=3600)
 
 
-def make_file(path: Path) -> None:
+def make_file(path: Path, letters: int) -> None:
     """Letters that failed just now, retry counts 0 to 4."""
     DeadLetterQueue.open(path).close()
     text = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
@@ -32,7 +37,7 @@ def make_file(path: Path) -> None:
             "retry_count, last_retry_at) VALUES (?, ?, 'timeout', ?, ?, ?)",
             (
                 (n, b"deposit:" + b"x" * 110, text, n % 5, text if n % 5 else None)
-                for n in range(LETTERS)
+                for n in range(letters)
             ),
         )
         connection.commit()
@@ -57,7 +62,7 @@ def poll(queue: DeadLetterQueue, now: int) -> tuple[Selection, int | None]:
 
 
 def test_idle(benchmark: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    make_file(tmp_path / "idle.db")
+    make_file(tmp_path / "idle.db", LETTERS)
     with DeadLetterQueue.open(tmp_path / "idle.db") as queue:
         with queue.store.candidates(with_error=False) as rows:
             assert len(select(rows, CONFIG.rules(clock.now()))) == 0
@@ -85,3 +90,33 @@ def test_idle(benchmark: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
             f"most {longest * 1e3:.0f} ms"
         )
     assert ratio <= MOST_OF_A_SCAN
+
+
+def seconds_to_delete(path: Path) -> float:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN IMMEDIATE")
+        ids = range(1, DELETED + 1)
+        start = time.process_time()
+        for first in range(0, DELETED, 500):
+            statement = sql.delete(500, parked=False)
+            connection.execute(statement, ids[first : first + 500])
+        seconds = time.process_time() - start
+        connection.execute("ROLLBACK")
+    return seconds
+
+
+def test_letters_never_seen_waiting_pay_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with_indexes, without = tmp_path / "with.db", tmp_path / "without.db"
+    make_file(with_indexes, DELETED)
+    shutil.copyfile(with_indexes, without)
+    with closing(sqlite3.connect(without)) as connection:
+        connection.execute("DROP INDEX azoth_dlq_waiting")
+        connection.execute("DROP INDEX azoth_dlq_not_before")
+    ratios = [seconds_to_delete(with_indexes) / seconds_to_delete(without) for _ in range(9)]
+    ratio = statistics.median(ratios)
+    with capsys.disabled():
+        print(f"\ndeletes with the indexes of waiting letters: {ratio:.3f} of those without")  # noqa: T201 -- the result
+    assert ratio <= MOST_OF_A_DELETE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -171,8 +170,8 @@ class DlqReplayConfig:
             return None
         backoff = self.backoff
         longest = delay(backoff.kind, backoff.initial_us, backoff.max_us, retry_count)
-        # The kernels take a share in units of 2**-32, cut after a product of integers.
-        share = math.ceil(self.jitter * 2**32)
+        # In units of 2**-32, as the kernels have it: no letter's own share is larger.
+        share = int(self.jitter * 2**32)
         return max(to_microseconds(self.min_age, "min_age"), longest - (longest * share >> 32))
 
 

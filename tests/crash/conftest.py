@@ -141,6 +141,7 @@ class DlqFile:
     def start(
         self,
         *pauses: str,
+        rest: float = 0.0,
         shutdown_after: float | None = None,
         largest_file: int | None = None,
         runs: bool = False,
@@ -152,6 +153,7 @@ class DlqFile:
         order = {
             "settings": {**defaults, **settings},
             "pauses": pauses,
+            "rest": rest,
             "shutdown_after": shutdown_after,
             "largest_file": largest_file,
             "runs": runs,

@@ -35,11 +35,12 @@ LETTERS_A_FETCH = 500
 @dataclass
 class Order:
     """Settings of the drain; points to pause at (opened, committed, yielding, settling, fetching);
-    seconds after which a thread asks for a shutdown; bytes beyond which no file may grow; whether
-    it goes on until SIGTERM."""
+    seconds to leave the file alone after each commit; seconds after which a thread asks for a
+    shutdown; bytes beyond which no file may grow; whether it goes on until SIGTERM."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     pauses: list[str] = field(default_factory=list)
+    rest: float = 0.0
     shutdown_after: float | None = None
     largest_file: int | None = None
     runs: bool = False
@@ -81,6 +82,10 @@ def drain(path: Path, order: Order) -> ReplayReport:
         pauses.at("yielding")
         time.sleep(seconds)
 
+    def progress(_report: ReplayReport) -> None:
+        pauses.at("committed")
+        time.sleep(order.rest)
+
     with DeadLetterQueue.open(path) as queue:
         if "settling" in pauses:
             _pause_while_settling(queue.connection, pauses)
@@ -98,9 +103,9 @@ def drain(path: Path, order: Order) -> ReplayReport:
         if order.runs:
             signal.signal(signal.SIGTERM, lambda *_: replayer.shutdown())
             say("running")
-            return replayer.run(on_progress=lambda _: pauses.at("committed"))
+            return replayer.run(on_progress=progress)
         say("draining")
-        return replayer.drain(on_progress=lambda _: pauses.at("committed"))
+        return replayer.drain(on_progress=progress)
 
 
 def _kind(error: BaseException) -> str:

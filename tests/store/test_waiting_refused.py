@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq.kernels.eligibility import select
-from azoth_dlq.store.base import DrainSettings, Settlement
+from azoth_dlq.store.base import Settlement
 from azoth_dlq.store.sqlite import waiting
 from tests.store.conftest import execute
 from tests.store.polls import ANOTHERS_TABLE, CONFIG, HOUR, INSERT, NOON, Polls, polling
@@ -105,10 +105,7 @@ def test_a_letter_that_was_never_seen_waiting_has_no_place_in_an_index(polls: Po
     with polls.store.candidates(with_error=False) as rows:
         assert len(select(rows, CONFIG.rules(NOON + HOUR))) == 5
     assert polls.ids_where("azoth_base IS NOT NULL") == []
-    with polls.store.draining(DrainSettings(1, "{}")):
-        polls.store.begin()
-        polls.store.settle(Settlement(acked=[1, 2, 3, 4]))
-        polls.store.end(commit=True)
+    polls.settle(Settlement(acked=[1, 2, 3, 4]))
     polls.catch_up()
     assert polls.ids_where("azoth_base IS NOT NULL") == [5]
 

@@ -176,8 +176,8 @@ cdef class Batch:
         return place
 
     cdef bint fits(self, row) except -1:
-        cdef long notes = row[len(row) - 3]
-        return not notes & KEPT_ALONE and row[0] not in self.singly
+        notes = row[len(row) - 3]
+        return (notes is None or not notes & KEPT_ALONE) and row[0] not in self.singly
 
     cdef bint take(self, row, registration) except -1:
         """Whether the letter belongs to the run; its bytes may have to be fetched."""

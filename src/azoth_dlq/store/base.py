@@ -296,8 +296,9 @@ class Groups(Protocol):
         self, ids: Sequence[int], *, inline: int | None, verify: bool
     ) -> list[tuple[Any, ...]]:
         """The rows of `ids` that are still there, in that order: `(id, retry_count, …, notes,
-        event_id, event_bytes)`; `notes` are bits (RECORDED, ALONE), `event_bytes` is None where
-        longer than `inline` bytes; with `verify` the columns of `candidates` stand between."""
+        event_id, event_bytes)`; `notes` are bits (RECORDED, ALONE) or None, `event_bytes` is None
+        where longer than `inline` bytes; with `verify` the columns of `candidates` stand between.
+        """
 
     def isolate(self, letter_id: int) -> None:
         """What is written from here on belongs to this letter, which is now in hand.

@@ -165,10 +165,10 @@ def among_ids(ids: int) -> str:
     return f"WHERE id IN ({_places(ids)})"
 
 
-# RECORDED and ALONE of the port, as bits.
+# RECORDED and ALONE of the port as bits, NULL where there are none: most letters have none.
 _NOTES = (
-    "(coalesce(d.azoth_last_error, d.azoth_not_before) IS NOT NULL) "
-    "+ 2 * (d.azoth_alone IS NOT NULL)"
+    "CASE WHEN coalesce(d.azoth_last_error, d.azoth_not_before, d.azoth_alone) IS NOT NULL "
+    "THEN 1 + 2 * (d.azoth_alone IS NOT NULL) END"
 )
 
 # Of TEXT, which sorts before every BLOB, length() counts the characters before the first NUL; a
@@ -316,8 +316,9 @@ def delete_claims(ids: int, *, of_drainer: bool) -> str:
 # as it is the text of `azoth_base_of`.
 _BASE_TEXT = "coalesce(last_retry_at, failed_at)"
 # The keys of the index `azoth_dlq_waiting` are this and `azoth_base`; negative: look at the row.
+# Without a function: for one, each DELETE would keep a journal of its own.
 WAITING_COUNT = (
-    f"CASE WHEN typeof(retry_count) = 'integer' AND azoth_base_of IS {_BASE_TEXT} "
+    f"CASE WHEN retry_count = CAST(retry_count AS INTEGER) AND azoth_base_of IS {_BASE_TEXT} "
     "THEN retry_count ELSE -1 END"
 )
 IS_WAITING = "azoth_base IS NOT NULL"
@@ -350,7 +351,7 @@ SEQUENCE = "SELECT +seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
 # Rows that are in no index, or stand at -1 though they can be read.
 _NOT_NOTED = (
     f"({_not_before(migrated=True)}) IS NULL "
-    f"AND (azoth_base IS NULL OR {IS_PUT_OFF} OR azoth_base_of IS NOT {_BASE_TEXT})"
+    f"AND (azoth_base IS NULL OR azoth_base_of IS NOT {_BASE_TEXT})"
 )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.store.base import (
-    Abandoned,
     Busy,
     CommitRefused,
     DrainSettings,
@@ -25,7 +24,6 @@ from azoth_dlq.store.sqlite import history, left_open, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
-from azoth_dlq.store.sqlite.claims import DrainClaims
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
     check_no_fault,
@@ -37,10 +35,9 @@ from azoth_dlq.store.sqlite.faults import (
 )
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import inspect, migrate
-from azoth_dlq.store.sqlite.presence import Presence
-from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
+from azoth_dlq.store.sqlite.outside import SqliteOutside
+from azoth_dlq.store.sqlite.queue import SETTINGS, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
-from azoth_dlq.store.sqlite.reader import Reader
 from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, drain_session
 from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
@@ -49,13 +46,12 @@ _IDENTITY = "identity"  # of the database, among others that had its name
 _GROUP = "group"  # the token of the last group that was committed
 
 
-class SqliteStore(SqliteQueue):
+class SqliteStore(SqliteOutside):
     """Dead letters of one SQLite connection. One thread, one process; one drain at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
-        self._enter("", 0)
         self._waiting = Waiting(connection, self._cursor, self._lock)
         self._announcement: DrainSettings | None = None  # until it is committed
         self._history_limit = 0
@@ -104,13 +100,6 @@ class SqliteStore(SqliteQueue):
             self._reader.close()
             self._presence.leave()
 
-    def _enter(self, file: str, busy_timeout: float) -> None:
-        """As one drain of the file among others."""
-        self._file = file
-        self._presence = Presence(file)
-        self._claims = DrainClaims(self._connection, file, self._presence.name)
-        self._reader = Reader(file, busy_timeout)
-
     def _use(self, guard: Guard, marker: Marker) -> None:
         self._guard = guard
         self._marker = marker
@@ -153,7 +142,7 @@ class SqliteStore(SqliteQueue):
         self._check_process()
         self._check_at_rest()
         with told_to_engine(self.where), raw_text(self._connection):
-            done = self._waiting.catch_up(self._schema_now())
+            done = self._waiting.catch_up()
             self._checkpoint(at_least=CHECKPOINT_BYTES)
             return done
 
@@ -341,23 +330,6 @@ class SqliteStore(SqliteQueue):
         """Between groups the connection is its owner's."""
         self._connection.isolation_level = self._isolation_level  # type: ignore[assignment]
 
-    # Letters whose handlers run outside any transaction
-
-    def claim(self, ids: Sequence[int], *, batch: bool) -> None:
-        with told_to_engine(self.where):
-            self._claims.claim(ids, batch=batch)
-
-    def claimed(self) -> set[int]:
-        with told_to_engine(self.where):
-            return self._claims.claimed_by_others()
-
-    def abandoned(self) -> Abandoned:
-        with told_to_engine(self.where):
-            return self._claims.abandoned()
-
-    def reader(self) -> sqlite3.Connection:
-        return self._reader.connection()
-
     def tidy(self, error: BaseException | None = None) -> str | None:
         if self._guard.forked:
             raise self._lost("")
@@ -380,9 +352,9 @@ class SqliteStore(SqliteQueue):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            explained = self._explain(error)
-            transient = isinstance(explained, StorageError) and explained.transient
-            return StorageFault(str(explained), transient=transient)
+            told = self._used_up(error) or explain(error, self.where)
+            transient = isinstance(told, StorageError) and told.transient
+            return StorageFault(str(told), transient=transient)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
