@@ -103,7 +103,7 @@ def drain(path: Path, order: Order) -> ReplayReport:
         if order.runs:
             signal.signal(signal.SIGTERM, lambda *_: replayer.shutdown())
             say("running")
-            return replayer.run(on_progress=lambda _: pauses.at("committed"))
+            return replayer.run(on_progress=progress)
         say("draining")
         return replayer.drain(on_progress=progress)
 
