@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import statistics
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -115,8 +114,8 @@ def test_letters_never_seen_waiting_pay_nothing(
     with closing(sqlite3.connect(without)) as connection:
         connection.execute("DROP INDEX azoth_dlq_waiting")
         connection.execute("DROP INDEX azoth_dlq_not_before")
-    ratios = [seconds_to_delete(with_indexes) / seconds_to_delete(without) for _ in range(9)]
-    ratio = statistics.median(ratios)
+    rounds = [(seconds_to_delete(with_indexes), seconds_to_delete(without)) for _ in range(9)]
+    ratio = min(seconds for seconds, _ in rounds) / min(seconds for _, seconds in rounds)
     with capsys.disabled():
         print(f"\ndeletes with the indexes of waiting letters: {ratio:.3f} of those without")  # noqa: T201 -- the result
     assert ratio <= MOST_OF_A_DELETE

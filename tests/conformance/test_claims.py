@@ -229,9 +229,11 @@ def test_the_reader_sees_what_is_committed(backend: Backend, store: Store) -> No
 
 
 def test_nothing_can_be_written_through_the_reader(backend: Backend, store: Store) -> None:
-    with pytest.raises(backend.read_only_error):
+    with pytest.raises(backend.read_only_error) as caught:
         backend.write(store.reader(), 1)
     assert backend.effects() == []
+    # It says nothing about the store.
+    assert store.tidy(caught.value) is None
 
 
 def test_a_handler_that_left_nothing_open_is_told_nothing(backend: Backend, store: Store) -> None:
@@ -322,6 +324,7 @@ def test_a_stop_by_failures_is_remembered_until_a_letter_succeeds(store: Store) 
     assert stopped_after(resumed=True) is None
     assert stopped_after(stopped_at=NOW) == NOW
     assert stopped_after() == NOW
+    assert stopped_after(stopped_at=NOW + 1) == NOW
     assert stopped_after(resumed=True) is None
     assert stopped_after(resumed=True, stopped_at=NOW + 1) == NOW + 1
     with group(store, committed=False):

@@ -233,4 +233,4 @@ def test_a_letter_kept_alone_says_so(store: Store) -> None:
     commit(store, parked=[Parking(first, NOW, "poison")])
     store.requeue([store.read(parked=True)[0].id], NOW)
     store.begin()
-    assert [row[2] for row in store.fetch([first], inline=None, verify=False)] == [0]
+    assert [row[2] for row in store.fetch([first], inline=None, verify=False)] == [None]

@@ -6,17 +6,16 @@ An event is `name:argument`, and a name that of a function here; deposits and wi
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import random
-import signal
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from azoth_dlq import EventHandlerRegistry, NonRetryable
-from tests.crash.talk import say, wait_for
+from tests.crash import calls
+from tests.crash.talk import die, say, wait_for
 
 Act = Callable[[sqlite3.Connection, Path, str], None]
 
@@ -26,6 +25,7 @@ def registry(folder: Path) -> EventHandlerRegistry:
     handlers = EventHandlerRegistry(route=route)
     for act in ACTS:
         handlers.register(act.__name__, _leaving_an_effect(act, folder))
+    calls.register(handlers, folder)
     for name in ("deposit", "withdraw"):
         handlers.register(name, _leaving_an_effect(ok, folder))
     return handlers
@@ -34,7 +34,7 @@ def registry(folder: Path) -> EventHandlerRegistry:
 def route(event_bytes: bytes) -> tuple[str, bytes]:
     name, _, argument = event_bytes.partition(b":")
     if name == b"dies_in_route":
-        _die(argument.decode())
+        die(argument.decode())
     return name.decode(), argument
 
 
@@ -86,19 +86,7 @@ def exits(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
 
 
 def dies(_conn: sqlite3.Connection, _folder: Path, way: str) -> None:
-    _die(way)
-
-
-def _die(way: str) -> None:
-    match way:
-        case "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "exit":
-            os._exit(70)
-        case "segfault":
-            faulthandler._sigsegv()  # type: ignore[attr-defined]  # noqa: SLF001 -- made for tests
-        case "abort":
-            os.abort()
+    die(way)
 
 
 def commits(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:

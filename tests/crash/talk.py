@@ -1,7 +1,11 @@
-"""How a process of these tests and the test talk: lines on stdout one way, files the other."""
+"""How a process of these tests and the test talk: lines on stdout one way, files the other; and
+how the process ends without a word."""
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import signal
 import sys
 import time
 from collections.abc import Collection
@@ -22,6 +26,19 @@ def wait_for(path: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"nobody made {path}")
         time.sleep(0.002)
+
+
+def die(way: str) -> None:
+    """Kill this process, if `way` is one to."""
+    match way:
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(70)
+        case "segfault":
+            faulthandler._sigsegv()  # type: ignore[attr-defined]  # noqa: SLF001 -- made for tests
+        case "abort":
+            os.abort()
 
 
 class Pauses:

@@ -82,6 +82,15 @@ def test_a_letter_put_off_is_noted_by_the_one_instant_alone(polls: Polls) -> Non
     assert polls.ids_read(until - 1) == [1]
 
 
+def test_a_letter_put_off_and_then_changed_waits_like_others_again(polls: Polls) -> None:
+    polls.insert(1)
+    polls.settle(Settlement(snoozed=[Snoozed(1, NOON + HOUR)]))
+    polls.connection.execute("UPDATE dead_letter_queue SET retry_count = 1")
+    polls.note_all()
+    assert polls.ids_read(NOON) == []
+    assert polls.ids_read(NOON + 60 * SECOND) == [1]
+
+
 def test_a_letter_snoozed_while_letters_are_noted_stays_snoozed(polls: Polls) -> None:
     polls.insert(2)
     polls.ids_read(NOON)

@@ -69,7 +69,7 @@ texts: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([None, 7, b"2026-11-24 12:00:00"]),
 )
 counts: st.SearchStrategy[Any] = st.integers(0, 4) | st.sampled_from(
-    [-1, None, 2.5, 2.0, "many", b"2", 2**40]
+    [-1, None, 2.5, 2.0, "many", "2", b"2", 2**40, 2**63 - 1, 1e300]
 )
 columns = st.one_of(
     st.tuples(st.sampled_from(["failed_at", "last_retry_at"]), texts),

@@ -50,15 +50,13 @@ take_bounds()
 cdef class Calls:
     """The calls of one event type's handler: how many succeeded, and how long each took."""
 
-    cdef object group
-    cdef str event_type
+    cdef object group, registration
     cdef Py_ssize_t succeeded
     cdef Py_ssize_t[MOST_BUCKETS] counts
     cdef double seconds
 
     def __cinit__(self, group):
         self.group = group
-        self.event_type = ""
         self.clear()
 
     cdef void clear(self) noexcept:
@@ -66,22 +64,27 @@ cdef class Calls:
         self.seconds = 0
         memset(self.counts, 0, sizeof(self.counts))
 
-    cdef void add(self, double seconds, Py_ssize_t letters) noexcept:
+    cdef int add(self, registration, double seconds, Py_ssize_t letters) except -1:
+        """The handler was called for so many letters at once."""
         cdef Py_ssize_t bucket = 0
         cdef double each = seconds / letters
+        if registration is not self.registration:
+            self.tell()
+            self.registration = registration
         while bucket < BUCKETS - 1 and each > BOUNDS[bucket]:
             bucket += 1
         self.counts[bucket] += letters
         self.seconds += seconds
+        return 0
 
-    cdef int switch(self, str event_type) except -1:
-        """What follows are calls of another type."""
+    cdef int tell(self) except -1:
+        """Have the group know of the calls so far."""
         cdef Py_ssize_t bucket
-        counts = [self.counts[bucket] for bucket in range(BUCKETS)]
-        if any(counts):
-            self.group.called(self.event_type, self.succeeded, counts, self.seconds)
-        self.event_type = event_type
-        self.clear()
+        if self.registration is not None:
+            counts = [self.counts[bucket] for bucket in range(BUCKETS)]
+            event_type = self.registration.event_type
+            self.group.called(event_type, self.succeeded, counts, self.seconds)
+            self.clear()
         return 0
 
 
@@ -93,13 +96,11 @@ cdef class Resolver:
     cdef dict by_key
     cdef bytes key
     cdef bint transactional
-    cdef Calls calls
 
-    def __cinit__(self, registry, Calls calls not None):
+    def __cinit__(self, registry):
         self.registry = registry
         self.by_key = registry.by_key
         self.key = None
-        self.calls = calls
 
     cdef bytes resolve(self, bytes event_bytes):
         """The payload; what is called for it is left in the attributes.
@@ -121,7 +122,6 @@ cdef class Resolver:
         return payload
 
     cdef int use(self, registration) except -1:
-        self.calls.switch(registration.event_type)
         self.registration = registration
         self.call = registration.call
         self.batch_call = registration.batch_call
@@ -247,8 +247,8 @@ def attempt(list rows not None, group, store, registry, stop, limits):
     Errors: TransactionLost and StorageFault, with `group.last_called` telling in whose hands.
     """
     cdef Calls calls = Calls(group)
-    cdef Resolver resolver = Resolver(registry, calls)
-    cdef Batch batch
+    cdef Resolver resolver = Resolver(registry)
+    cdef Batch batch = None, batch_before = None
     cdef list acked = group.acked, recorded = group.recorded
     cdef Py_ssize_t done = len(group), place = 0, behind, letters, count = len(rows), width
     cdef Py_ssize_t most = limits.most
@@ -257,7 +257,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
     cdef double before = monotonic(), now
     cdef bint succeeded = False
     connection, isolate, keep = store.connection, store.isolate, store.keep
-    called = last = None
+    called = last = called_before = last_before = None
     try:
         while place < count:
             row = rows[place]
@@ -267,12 +267,12 @@ def attempt(list rows not None, group, store, registry, stop, limits):
             event_id, event_bytes = row[width - 2], row[width - 1]
             if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
                 event_bytes = event_bytes_of(row, group, store)
+                before = monotonic()
             if event_bytes is not None:
                 isolate(row[0])
-                last = row
-                called = None
+                last_before, called_before, batch_before = last, called, batch
+                last, called, batch = row, None, None
                 letters = 1
-                batch = None
                 try:
                     # Within the isolation: a route, too, may kill the process.
                     payload = resolver.resolve(event_bytes)
@@ -281,6 +281,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                         keep()
                         group.outside = called, payload
                         group.full = True
+                        last, called, batch = last_before, called_before, batch_before
                         break
                     if resolver.batch_call is not None:
                         batch = Batch(rows, store, resolver, limits, most - done)
@@ -288,7 +289,6 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                         letters = behind - place
                     if letters and batch is not None:
                         last = rows[behind - 1]
-                        group.in_batch = batch.ids
                         called.batch_call(connection, batch.events)
                     else:
                         if batch is not None:
@@ -303,35 +303,37 @@ def attempt(list rows not None, group, store, registry, stop, limits):
                 except Exception as error:
                     now = monotonic()
                     if batch is not None and letters:
-                        group.in_batch = None
                         note_batch_failure(batch.ids, name_of(called), error, group, store)
                         limits.singly.update(batch.ids)
-                        behind, letters = place, 0
+                        behind = place
                     else:
                         if succeeded:
                             group.failures_in_row = 0
                             succeeded = False
                         note_failure(row, called, error, group, store, seconds=now - before)
                         done += 1
-                        calls.add(now - before, 1)
+                        if called is not None:
+                            calls.add(called, now - before, 1)
                 else:
                     if batch is None:
                         acked.append(row[0])
                         if row[width - 3]:
                             recorded.append(row[0])
                     else:
-                        group.in_batch = None
                         acked.extend(batch.ids)
                         recorded.extend([r[0] for r in rows[place:behind] if r[len(r) - 3]])
                     done += letters
                     succeeded = True
                     now = monotonic()
-                    calls.add(now - before, letters)
+                    calls.add(called, now - before, letters)
                     calls.succeeded += letters
             now = monotonic()
             if now - before > SLOW_CALL_SECONDS and last is not None and letters:
                 warn_slow(row[0], letters, name_of(called), now - before)
             before = now
+            if behind == place and letters:
+                # A batch that failed: of the letters behind the last one, none has an outcome.
+                last, called, batch = last_before, called_before, batch_before
             place = behind
             if done >= most or now + done * ack_seconds >= ends_at or stop.requested:
                 group.full = True
@@ -346,9 +348,11 @@ def attempt(list rows not None, group, store, registry, stop, limits):
         if letters and acked and acked[len(acked) - 1] == last[0]:
             place = behind
     finally:
-        group.last_called = last or group.last_called
-        group.handler = name_of(called)
+        if last is not None:
+            group.last_called = last
+            group.handler = name_of(called)
+            group.batch = None if batch is None else batch.ids
         if succeeded:
             group.failures_in_row = 0
-        calls.switch("")
+        calls.tell()
     return place

@@ -15,7 +15,7 @@ from azoth_dlq.engine.recovery import Recovery, culprit_text
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.turns import Turns
 from azoth_dlq.kernels.eligibility import Selection
-from azoth_dlq.registry import EventHandlerRegistry
+from azoth_dlq.registry import EventHandlerRegistry, Registration
 from azoth_dlq.store.base import (
     Abandoned,
     CommitRefused,
@@ -36,7 +36,8 @@ _DIED = "the process died while the handler of this letter ran (killed, crashed,
 class Groups:
     """Attempts letters group by group; what was committed is told to `committed`.
 
-    `letters` are those of the plan; `place` is the first that is not settled yet.
+    `letters` are those of the plan; `place` is the first that is not settled yet. `claimed`: those
+    that other drains had in hand when the last group was opened.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class Groups:
         self._ack_seconds = _FIRST_ACK_SECONDS
         self._recovery = Recovery()
         self._called: OutsideCall | None = None  # its outcome is still to be committed
+        self._called_rest: list[OutsideCall] = []  # settled after it, each alone
         self._called_alone = False  # in a group of its own
-        self._claimed: set[int] = set()  # by other drains
+        self.claimed: set[int] = set()
         self._frees_claims = True  # of dead drains, in the first group
 
     def plan(self, letters: Selection, limit: int | None) -> None:
@@ -80,11 +82,19 @@ class Groups:
         return self._called is not None
 
     @property
+    def is_amid_batch(self) -> bool:
+        """Whether letters of a batch that failed are still to be called one by one."""
+        return bool(self._recovery.singly)
+
+    @property
     def is_done(self) -> bool:
         return self.place >= self._end
 
-    def work(self) -> None:
-        """Attempt letters in one group, and commit it or see to it that it is done again."""
+    def work(self, *, settle_only: bool = False) -> None:
+        """Attempt letters in one group, and commit it or see to it that it is done again.
+
+        `settle_only`: attempt none, write what became of the one that was called before.
+        """
         start = self.place
         opened = self.open()
         began = monotonic()
@@ -93,10 +103,10 @@ class Groups:
         try:
             if self._called is not None:
                 self._called.record(group)
-            if not self._called_alone and not self._stop.requested:
+            if not (settle_only or self._called_alone or self._stop.requested):
                 self._attempt_letters(group, began, verify=not opened.unchanged)
             self.commit(group)
-            self._called, self._called_alone = None, False
+            self._call_settled()
             next_call = group.next_call
         except BaseException as error:  # noqa: BLE001 -- what cannot be mended is raised again
             self._recover(error, group, start)
@@ -128,18 +138,30 @@ class Groups:
             if verify:
                 rows = letters.unchanged(rows, self.place, self.place + len(ids))
             taken = attempt(rows, group, self._store, self._registry, self._stop, limits)
-            recovery.singly_until(self.place + len(ids))
             if group.outside is not None:
-                call = gather(rows[taken:], group.outside, self._registry, self._store, limits)
-                group.next_call = call
-                taken += len(call)
+                taken += self._prepare_call(rows[taken:], group.outside, group, limits)
             self._pass(ids, rows, taken, group)
             verify, group.stale = verify or group.stale, False
             if not rows and monotonic() >= limits.ends_at:
                 group.full = True
 
+    def _prepare_call(
+        self, rows: list[Row], first: tuple[Registration, bytes], group: Group, limits: Limits
+    ) -> int:
+        """Have the first of `rows` called behind this group, and those that go with it; how many
+        they are."""
+        try:
+            group.next_call = gather(rows, first, self._registry, self._store, limits)
+        except Exception:
+            raise
+        except BaseException as interrupt:  # noqa: BLE001 -- raised once the group is committed
+            self._store.undo()
+            group.interrupt = interrupt
+            return 0
+        return len(group.next_call)
+
     def _still_wanted(self, ids: list[int]) -> list[int]:
-        settled, claimed = self._recovery.settled, self._claimed
+        settled, claimed = self._recovery.settled, self.claimed
         if not settled and not claimed:
             return ids
         return [i for i in ids if i not in settled and i not in claimed]
@@ -172,10 +194,14 @@ class Groups:
         if call.is_failed_batch:
             end = self.place
             self.place = self._place_of(call.ids[0])
-            self._recovery.separate(call.ids, end)
+            self._recovery.singly.update(call.ids)
             # Those between them that are gone were counted as skipped.
             between = set(self.letters.ids(self.place, end)).difference(call.ids)
             self._recovery.settled.update(between)
+
+    def _call_settled(self) -> None:
+        self._called = self._called_rest.pop(0) if self._called_rest else None
+        self._called_alone = self._called is not None
 
     def _place_of(self, letter_id: int) -> int:
         """The place of a letter that was passed in the last chunk."""
@@ -183,7 +209,7 @@ class Groups:
         return first + self.letters.ids(first, self.place).index(letter_id)
 
     def new_group(self) -> Group:
-        return Group(self._config, self._around.clock, self._around.failures_in_row)
+        return Group(self._config, self._around.clock, self._around.failures_in_row.count)
 
     def commit(self, group: Group) -> None:
         """Write what became of the group's letters, and commit."""
@@ -195,8 +221,8 @@ class Groups:
         self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
         if len(group) > _CHUNK:
             self._ack_seconds = (monotonic() - began) / len(group)
-        self._recovery.committed(self.place)
-        self._around.failures_in_row = group.failures_in_row
+        self._recovery.committed(group.settlement, self.place)
+        self._around.failures_in_row.count = group.failures_in_row
         self._committed(group)
 
     # Opening a group
@@ -208,7 +234,7 @@ class Groups:
             try:
                 dead = self._died(opened)
                 if dead is None:
-                    self._claimed = self._store.claimed()
+                    self.claimed = self._store.claimed()
                     return opened
                 self._settle_deaths(dead)
             except BaseException:
@@ -267,9 +293,9 @@ class Groups:
         self._store.end(commit=False)
         self._metrics.lost_group()
         known = lost.by_letter_in_hand and group.interrupt is None
-        if known and group.in_batch:
+        if known and group.batch:
             # One of these: to be told by calling them one by one.
-            self._recovery.separate(group.in_batch, self.place + self._largest_chunk)
+            self._recovery.singly.update(group.batch)
             known = False
         if lost.committed:
             self._settle_committed(group, lost if known else None)
@@ -290,7 +316,7 @@ class Groups:
         except BaseException:
             self._store.end(commit=False)
             raise
-        self._called, self._called_alone = None, False
+        self._call_settled()
         self._recovery.settled.update(group.settlement.ids())
 
     def _redo_halved(self, start: int, group: Group, refused: CommitRefused) -> None:
@@ -298,6 +324,8 @@ class Groups:
         self._metrics.lost_group()
         if self._called is None:
             self._recovery.halve_refused(group, refused, self.place)
+        elif self._called_alone and len(self._called) > 1:
+            self._called, *self._called_rest = self._called.singly()
         elif self._called_alone and not self._called.refuse(str(refused)):
             raise refused
         self._called_alone = self._called is not None

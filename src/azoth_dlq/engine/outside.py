@@ -34,7 +34,7 @@ class OutsideCall:
         self._registration = registration
         self._batch = batch
         self._error: Exception | None = None
-        self._seconds = 0.0
+        self.seconds = 0.0
         self._refused = ""
         self.interrupt: BaseException | None = None
 
@@ -64,7 +64,7 @@ class OutsideCall:
         except BaseException as interrupt:  # noqa: BLE001 -- raised once the outcome is committed
             self.interrupt = interrupt
             self._tidy(store, interrupt)
-        self._seconds = monotonic() - began
+        self.seconds = monotonic() - began
         if self._error is not None and self._batch:
             warn_batch_failed(self.ids, self._registration.name, self._error)
 
@@ -80,13 +80,21 @@ class OutsideCall:
             if self._refused:
                 group.failed_with(row, f"{registration.name}: {self._refused}")
             elif self._error is not None:
-                group.raised(row, registration, self._error, self._seconds)
+                group.raised(row, registration, self._error, self.seconds)
             else:
                 succeeded += 1
                 group.succeeded(row)
         counts = [0] * (len(BUCKET_BOUNDS) + 1)
-        counts[bisect_left(BUCKET_BOUNDS, self._seconds / len(self))] = len(self)
-        group.called(registration.event_type, succeeded, counts, self._seconds)
+        counts[bisect_left(BUCKET_BOUNDS, self.seconds / len(self))] = len(self)
+        group.called(registration.event_type, succeeded, counts, self.seconds)
+
+    def singly(self) -> list[OutsideCall]:
+        """The outcome of each of its letters, where they cannot be committed together."""
+        pairs = zip(self._rows, self._payloads, strict=True)
+        calls = [OutsideCall([row], [p], self._registration, batch=False) for row, p in pairs]
+        for call in calls:
+            call.seconds = self.seconds / len(calls)
+        return calls
 
     def refuse(self, reason: str) -> bool:
         """The outcome cannot be committed: have the letters fail for that reason; False where they

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from azoth_dlq.engine.failure import describe
 from azoth_dlq.engine.group import Group
-from azoth_dlq.store.base import CommitRefused, StorageFault, TransactionLost
-
-_MOST_SINGLY = 20_000  # ids that are kept: then their batches are tried anew
+from azoth_dlq.store.base import CommitRefused, Settlement, StorageFault, TransactionLost
 
 
 class Recovery:
@@ -22,7 +20,6 @@ class Recovery:
         self.settled: set[int] = set()
         self.condemned: dict[int, str] = {}
         self.singly: set[int] = set()
-        self._singly_end = 0  # the place in the plan behind the last of them, at the latest
         self._largest_group: int | None = None
         self._suspects_end = 0  # the place in the plan behind the last group that was lost
 
@@ -30,22 +27,12 @@ class Recovery:
         """The most letters of the next group."""
         return self._largest_group or otherwise
 
-    def committed(self, place: int) -> None:
-        """Everything before `place` of the plan is committed."""
+    def committed(self, settlement: Settlement, place: int) -> None:
+        """These letters are settled, with all before `place` of the plan."""
         if place >= self._suspects_end:
             self._largest_group = None
-        if place >= self._singly_end or len(self.singly) > _MOST_SINGLY:
-            self.singly.clear()
-
-    def singly_until(self, place: int) -> None:
-        """Letters of failed batches stand before `place` of the plan."""
         if self.singly:
-            self._singly_end = max(self._singly_end, place)
-
-    def separate(self, ids: list[int], place: int) -> None:
-        """These letters, before `place` of the plan, are to be called one by one."""
-        self.singly.update(ids)
-        self.singly_until(place)
+            self.singly.difference_update(settlement.ids())
 
     def without_condemned(self, ids: list[int]) -> list[int]:
         """Those before the first condemned one."""
@@ -66,6 +53,8 @@ class Recovery:
         if attempted > 1:
             self._largest_group = attempted // 2
             self._suspects_end = end
+        elif group.batch:
+            self.singly.update(group.batch)
         elif group.last_called is not None:
             self.condemn(group, refused)
         else:
@@ -74,10 +63,12 @@ class Recovery:
     def halve_failing(self, group: Group, fault: StorageFault, start: int) -> None:
         """The database failed: what can be committed in smaller groups, down to one letter, is.
 
-        Errors: StorageFault where the group was one letter.
+        Errors: StorageFault where that was one letter.
         """
-        attempted = len(group) + len(group.in_batch or ())
-        if attempted == 0 or (attempted == 1 and group.error is None):
+        met_in_call = group.error is not None
+        in_hand = len(group.batch or ()) if met_in_call else 0
+        attempted = len(group) + in_hand
+        if attempted == 0 or (attempted == 1 and (in_hand or not met_in_call)):
             raise fault
         self._largest_group = max(1, attempted // 2)
         self._suspects_end = start + attempted + 1

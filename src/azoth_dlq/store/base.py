@@ -89,7 +89,8 @@ class Settlement:
     recorded: those of `acked` that may have a history. history: goes with whatever becomes of the
     letter. alone: letters to be kept out of batches from now on. released: letters whose claim ends
     without an outcome; that of every other letter here ends, too. stopped_at: the instant of a stop
-    by failures; resumed: a letter succeeded, so that a stop recorded before is over.
+    by failures, kept unless one is recorded already; resumed: a letter succeeded, so that a stop
+    recorded before is over.
     """
 
     acked: list[int] = field(default_factory=list)

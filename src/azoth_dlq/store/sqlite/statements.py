@@ -15,13 +15,13 @@ BEGIN_READING = "BEGIN /* azoth-dlq */"
 COMMIT = "COMMIT /* azoth-dlq */"
 ROLLBACK = "ROLLBACK /* azoth-dlq */"
 LETTER = "azoth_dlq_letter"
-SAVEPOINT_LETTER = f"SAVEPOINT {LETTER}"
-RELEASE_LETTER = f"RELEASE {LETTER}"
-UNDO_LETTER = f"ROLLBACK TO {LETTER}"
+SAVEPOINT_LETTER = f"SAVEPOINT {LETTER} /* azoth-dlq */"
+RELEASE_LETTER = f"RELEASE {LETTER} /* azoth-dlq */"
+UNDO_LETTER = f"ROLLBACK TO {LETTER} /* azoth-dlq */"
 VERB = "azoth_dlq_verb"
-SAVEPOINT_VERB = f"SAVEPOINT {VERB}"
-RELEASE_VERB = f"RELEASE {VERB}"
-UNDO_VERB = f"ROLLBACK TO {VERB}"
+SAVEPOINT_VERB = f"SAVEPOINT {VERB} /* azoth-dlq */"
+RELEASE_VERB = f"RELEASE {VERB} /* azoth-dlq */"
+UNDO_VERB = f"ROLLBACK TO {VERB} /* azoth-dlq */"
 
 SCHEMA_VERSION = "PRAGMA main.schema_version"
 DATA_VERSION = "PRAGMA main.data_version"
@@ -278,6 +278,7 @@ def delete_history(ids: int | None, *, parked: bool) -> str:
 
 GET_STATE = "SELECT +value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
+ADD_STATE = "INSERT OR IGNORE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
 DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
 
 # Who drains, and which letters are in whose hands
@@ -314,11 +315,12 @@ def delete_claims(ids: int, *, of_drainer: bool) -> str:
 # The text from which a letter's waiting is counted: `azoth_base` is its instant, and holds as long
 # as it is the text of `azoth_base_of`.
 _BASE_TEXT = "coalesce(last_retry_at, failed_at)"
+# Numbers are less than any text, and integers are divided without a fraction. With a function,
+# such as typeof(), in an index, every statement that deletes letters would be journaled apart.
+_HAS_COUNT = "retry_count < '' AND (2 * retry_count + 1) / 2 = retry_count"
 # The keys of the index `azoth_dlq_waiting` are this and `azoth_base`; negative: look at the row.
-# Without a function: for one, each DELETE would keep a journal of its own.
 WAITING_COUNT = (
-    f"CASE WHEN retry_count = CAST(retry_count AS INTEGER) AND azoth_base_of IS {_BASE_TEXT} "
-    "THEN retry_count ELSE -1 END"
+    f"CASE WHEN {_HAS_COUNT} AND azoth_base_of IS {_BASE_TEXT} THEN retry_count ELSE -1 END"
 )
 IS_WAITING = "azoth_base IS NOT NULL"
 # The key of the index `azoth_dlq_not_before`; -1: look at the row.

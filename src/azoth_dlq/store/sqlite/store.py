@@ -29,6 +29,7 @@ from azoth_dlq.store.sqlite.faults import (
     check_no_fault,
     explain,
     explained,
+    fault_within,
     is_fault,
     primary_code,
     told_to_engine,
@@ -92,7 +93,8 @@ class SqliteStore(SqliteOutside):
         marker = self._marker
         try:
             self.end(commit=False)
-            self._checkpoint(at_least=1)
+            if self._announcement is None:  # a group was committed
+                self._checkpoint(at_least=1)
         finally:
             self._use(Guard(strict=True), Marker(""))
             marker.close()
@@ -336,7 +338,10 @@ class SqliteStore(SqliteOutside):
         self._reader.rest()
         with told_to_engine(self.where):
             complaint = left_open.end_open_transaction(self._connection)
-        check_no_fault(error, self.where, "the handler")
+        # Who writes through the reader is told that it is read-only. A file that is so keeps the
+        # outcome from being committed, which is told then.
+        if error is None or primary_code(fault_within(error) or error) != sqlite3.SQLITE_READONLY:
+            check_no_fault(error, self.where, "the handler")
         return complaint
 
     # What a group is made of

@@ -1,0 +1,244 @@
+"""Processes whose handlers run outside any transaction: claimed by one, freed by its death."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.crash.calls import LOG
+from tests.crash.conftest import DlqFile, Program
+
+KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25")) // 2
+SIGKILL = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+class Line(NamedTuple):
+    """What a handler wrote: a call of a letter by a process begins or ends."""
+
+    what: str
+    letter: int
+    pid: int
+
+
+def _calls(file: DlqFile) -> list[Line]:
+    log = file.path.parent / LOG
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [Line(what, int(letter), int(pid)) for what, letter, pid in map(str.split, lines)]
+
+
+def _begun(file: DlqFile) -> Counter[int]:
+    return Counter(line.letter for line in _calls(file) if line.what == "begin")
+
+
+def _in_hand(file: DlqFile) -> Program:
+    """A process in the call of a letter that waits for `go`."""
+    program = file.start(priority="fifo")
+    program.wait_for("in hand")
+    return program
+
+
+def _claims(file: DlqFile) -> list[int]:
+    return [i for (i,) in file.query("SELECT letter_id FROM azoth_dlq_claims ORDER BY 1")]
+
+
+@SIGKILL
+def test_a_letter_whose_process_is_killed_is_charged_and_called_again(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add("ok:", "outside:waits", "ok:", "outside:")
+    _in_hand(dlq_file).kill()
+    assert dlq_file.effects() == letters[:1]
+    assert _claims(dlq_file) == [letters[1]]
+    dlq_file.make("go")
+    report = dlq_file.drain()
+    assert (report["succeeded"], report["failed"], report["skipped"]) == (2, 0, 0)
+    assert dlq_file.charges() == {letters[1]: 1}
+    assert _claims(dlq_file) == []
+    assert dlq_file.drain()["succeeded"] == 1
+    assert _begun(dlq_file) == {letters[1]: 2, letters[3]: 1}
+    assert dlq_file.left() == []
+
+
+@pytest.mark.parametrize("max_retries", [1, 3])
+def test_a_deadly_letter_is_parked_when_its_attempts_are_spent(
+    dlq_file: DlqFile, max_retries: int
+) -> None:
+    letters = dlq_file.add("outside:", "outside:exit", "ok:", "outside:")
+    deaths = 0
+    while dlq_file.left():
+        deaths += dlq_file.start(max_retries=max_retries).wait() != 0
+        assert deaths <= max_retries
+    assert deaths == max_retries
+    assert list(dlq_file.parked()) == letters[1:2]
+    assert "process died" in dlq_file.parked()[letters[1]]
+    assert _begun(dlq_file) == {letters[0]: 1, letters[1]: max_retries, letters[3]: 1}
+    assert dlq_file.effects() == letters[2:3]
+
+
+def test_a_death_in_a_batch_charges_nobody_and_its_letters_go_singly(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add(*["outside_batch:"] * 3, "outside_batch:exit", "outside_batch:")
+    program = dlq_file.start(max_retries=2)
+    assert program.wait() != 0
+    assert "batch of 5" in program.said
+    assert (dlq_file.charges(), _claims(dlq_file)) == ({}, letters)
+    deaths = 1
+    while dlq_file.left():
+        program = dlq_file.start(max_retries=2)
+        deaths += program.wait() != 0
+        assert not [line for line in program.said if line.startswith("batch")]
+        assert set(dlq_file.charges()) <= {letters[3]}
+        assert deaths <= 3
+    assert list(dlq_file.parked()) == [letters[3]]
+    # Those before it in the batch, and in it, were begun once more.
+    assert _begun(dlq_file) == dict(zip(letters, [2, 2, 2, 3, 1], strict=True))
+
+
+def test_a_claimed_letter_is_left_to_its_drain(dlq_file: DlqFile) -> None:
+    """Also by a drain that would park it."""
+    letters = dlq_file.add("ok:", "outside:waits", "ok:")
+    dlq_file.query("UPDATE dead_letter_queue SET retry_count = 1 WHERE id = ?", letters[1])
+    program = _in_hand(dlq_file)
+    report = dlq_file.drain(max_retries=1)
+    assert (report["succeeded"], report["skipped"], report["parked"]) == (1, 1, 0)
+    report = dlq_file.drain()
+    assert (report["attempted"], report["skipped"], report["parked"]) == (0, 1, 0)
+    assert dlq_file.left() == letters[1:2]
+    dlq_file.make("go")
+    report = program.report()
+    assert (report["succeeded"], report["skipped"]) == (2, 1)
+    assert _begun(dlq_file) == {letters[1]: 1}
+    assert dlq_file.effects() == [letters[0], letters[2]]
+    assert dlq_file.left() == []
+
+
+def test_drains_at_once_never_call_a_letter_at_the_same_time(dlq_file: DlqFile) -> None:
+    events = ["outside:4", "ok:", "outside:1", "outside:"]
+    letters = dlq_file.add(*(events[n % 4] for n in range(120)))
+    settings: dict[str, Any] = {"max_transaction_time": 0.01, "yield_time": 0}
+    programs = [dlq_file.start("opened", **settings) for _ in range(2)]
+    for program in programs:
+        program.wait_for("opened")
+    dlq_file.make("go")
+    reports = [program.report() for program in programs]
+    assert dlq_file.left() == []
+    outside = [letter for n, letter in enumerate(letters) if n % 4 != 1]
+    assert _begun(dlq_file) == dict.fromkeys(outside, 1)
+    assert sum(report["succeeded"] for report in reports) == len(letters)
+    assert [report["failed"] for report in reports] == [0, 0]
+    # Both had their share.
+    assert len({line.pid for line in _calls(dlq_file)}) == 2
+
+
+@SIGKILL
+def test_drains_killed_at_random_instants_call_every_letter_at_least_once(
+    dlq_file: DlqFile,
+) -> None:
+    events = ["outside:3", "ok:", "outside:", "outside_batch:1", "outside_batch:"]
+    letters = dlq_file.add(*(events[n % 5] for n in range(KILLS * 40)))
+    settings: dict[str, Any] = {"max_retries": 10**6, "max_transaction_time": 0.01}
+    within = [letter for n, letter in enumerate(letters) if n % 5 == 1]
+    outside = [letter for letter in letters if letter not in within]
+    for kill in range(1, KILLS + 1):
+        program = dlq_file.start(**settings)
+        program.wait_for("draining")
+        time.sleep(random.uniform(0, 0.15))
+        program.kill()
+        assert sum(dlq_file.charges().values()) <= kill
+        done = set(outside) - set(dlq_file.left())
+        ended = {line.letter for line in _calls(dlq_file) if line.what == "end"}
+        assert done <= ended
+    while dlq_file.left():
+        dlq_file.drain(**settings)
+    begun = _begun(dlq_file)
+    assert sorted(begun) == outside
+    # Each death has at most the letters of one call called once more: here of a batch of two.
+    assert sum(begun.values()) <= len(outside) + 2 * KILLS
+    assert dlq_file.effects() == within
+    assert dlq_file.query("PRAGMA integrity_check") == [("ok",)]
+    assert _claims(dlq_file) == []
+    _assert_no_two_at_once(_calls(dlq_file))
+
+
+def _assert_no_two_at_once(calls: list[Line]) -> None:
+    """A call begins when the one before it has ended, or its process is dead."""
+    open_: dict[int, int] = {}
+    seen: list[int] = []
+    for what, letter, pid in calls:
+        if what == "begin":
+            assert open_.get(letter) is None or open_[letter] != pid
+            open_[letter] = pid
+        else:
+            assert open_.pop(letter) == pid
+        if pid not in seen:
+            seen.append(pid)
+        assert pid == seen[-1]
+
+
+@FORK
+@SIGKILL
+def test_a_child_that_outlives_its_parent_keeps_no_claim(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add("outside:forks", "outside:waits", "ok:")
+    _in_hand(dlq_file).kill()
+    try:
+        assert dlq_file.left() == letters[1:]
+        report = dlq_file.drain()
+        assert (report["succeeded"], report["skipped"]) == (1, 0)
+        assert dlq_file.charges() == {letters[1]: 1}
+        dlq_file.make("go")
+        assert dlq_file.drain()["succeeded"] == 1
+    finally:
+        dlq_file.make("enough")
+    assert dlq_file.left() == []
+
+
+@FORK
+def test_a_child_that_outlives_a_handler_harms_no_letter(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add("ok:", "outside:forks", "ok:", "outside:", "fails:")
+    try:
+        report = dlq_file.drain()
+    finally:
+        dlq_file.make("enough")
+    assert (report["succeeded"], report["failed"]) == (4, 1)
+    assert dlq_file.effects() == [letters[0], letters[2]]
+    assert _begun(dlq_file) == {letters[1]: 1, letters[3]: 1}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGINT to one process")
+def test_sigint_in_a_call_frees_its_letter(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add("ok:", "outside:waits", "ok:")
+    program = _in_hand(dlq_file)
+    program.interrupt(signal.SIGINT)
+    assert program.ending().ended == "KeyboardInterrupt"
+    assert dlq_file.effects() == letters[:1]
+    assert (dlq_file.charges(), _claims(dlq_file)) == ({}, [])
+    dlq_file.make("go")
+    assert dlq_file.drain()["succeeded"] == 2
+
+
+def test_a_shutdown_during_a_call_finishes_it(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add("outside:700", "ok:", "outside:")
+    report = dlq_file.start(shutdown_after=0.2).report()
+    assert (report["stopped"], report["succeeded"]) == ("shutdown", 1)
+    assert dlq_file.left() == letters[1:]
+    assert _claims(dlq_file) == []
+
+
+def test_a_writer_beside_long_calls_never_waits(dlq_file: DlqFile) -> None:
+    letters = dlq_file.add(*["outside:300"] * 4)
+    drain = dlq_file.start("opened")
+    drain.wait_for("opened")
+    writer = dlq_file.run("writer")
+    writer.wait_for("writing")
+    dlq_file.make("go")
+    drain.report()
+    dlq_file.make("enough")
+    assert _begun(dlq_file) == dict.fromkeys(letters, 1)
+    (wrote,) = writer.last_words()
+    assert wrote["longest"] < 0.25
+    assert len(wrote["ids"]) > 10

@@ -1,0 +1,140 @@
+"""Faults and refused commits around calls outside any transaction: only the culprit pays."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from azoth_dlq import StorageError
+from tests.conftest import Scene
+from tests.engine.outside import (
+    amid_others,
+    claims,
+    outside,
+    outside_batches,
+    raises,
+    retry_counts,
+)
+
+
+def _fault(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("as SQLite says it")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
+def test_a_fault_of_the_database_charges_nobody(any_scene: Scene, code: int) -> None:
+    outside(any_scene, raises(_fault(code)))
+    letters = amid_others(any_scene)
+    with pytest.raises(StorageError, match="met in the handler") as caught:
+        any_scene.drain()
+    assert caught.value.report is not None
+    assert (caught.value.report.succeeded, caught.value.report.failed) == (1, 0)
+    assert any_scene.effects() == letters[:1]
+    assert retry_counts(any_scene) == dict.fromkeys(letters[1:], 0)
+    assert claims(any_scene) == []
+
+
+def _keep(scene: Scene, letter: int, event: str = "DELETE") -> None:
+    scene.conn.execute(
+        f"CREATE TRIGGER keep BEFORE {event} ON dead_letter_queue WHEN old.id = {letter} "
+        "BEGIN SELECT RAISE(ABORT, 'it is to stay'); END"
+    )
+    if scene.conn.in_transaction:
+        scene.conn.commit()
+
+
+def test_an_ack_that_is_refused_fails_its_letter_once(any_scene: Scene) -> None:
+    handler = outside(any_scene)
+    letters = [any_scene.letter(kind) for kind in ("ok", "outside", "ok", "outside", "ok")]
+    _keep(any_scene, letters[1])
+    report = any_scene.drain()
+    assert (report.succeeded, report.failed) == (4, 1)
+    assert handler.called == [letters[1], letters[3]]
+    assert retry_counts(any_scene) == {letters[1]: 1}
+    failed = any_scene.queue.get(letters[1])
+    assert failed is not None
+    assert "tests.engine.outside.Outside: " in str(failed.last_error)
+    assert "it is to stay" in str(failed.last_error)
+    assert any_scene.effects() == [letters[0], letters[2], letters[4]]
+    assert claims(any_scene) == []
+
+
+def test_an_outcome_that_is_refused_in_every_form_ends_the_drain(any_scene: Scene) -> None:
+    outside(any_scene, raises(ValueError("it failed")))
+    letters = amid_others(any_scene)
+    _keep(any_scene, letters[1], "UPDATE")
+    with pytest.raises(StorageError, match="it is to stay") as caught:
+        any_scene.drain()
+    assert caught.value.report is not None
+    assert any_scene.effects() == letters[:1]
+    assert retry_counts(any_scene) == dict.fromkeys(letters[1:], 0)
+
+
+def _refuse_orphans(scene: Scene) -> None:
+    scene.conn.execute("PRAGMA foreign_keys = ON")
+    scene.conn.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+    scene.conn.execute(
+        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
+    )
+    scene.conn.commit()
+
+    def violate(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        conn.execute("INSERT INTO child VALUES (7)")
+
+    scene.registry.register("orphan", violate)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_letter_that_cannot_be_committed_costs_those_outside_nothing(
+    any_scene: Scene, place: int
+) -> None:
+    _refuse_orphans(any_scene)
+    handler = outside(any_scene)
+    kinds = ["outside", "outside", "outside"]
+    kinds.insert(place, "orphan")
+    letters = [any_scene.letter(kind) for kind in kinds]
+    culprit = letters.pop(place)
+    report = any_scene.drain()
+    assert (report.succeeded, report.failed) == (3, 1)
+    assert handler.called == letters
+    assert retry_counts(any_scene) == {culprit: 1}
+
+
+def _roll_back(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+    conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+    conn.execute("CREATE TABLE IF NOT EXISTS once (x UNIQUE)")
+    conn.execute("INSERT INTO once VALUES (1)")
+    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_letter_that_takes_the_transaction_away_costs_those_outside_nothing(
+    any_scene: Scene, place: int
+) -> None:
+    """The outcome of the call before is recorded again."""
+    any_scene.registry.register("rolls back", _roll_back)
+    handler = outside(any_scene)
+    kinds = ["outside", "ok", "outside"]
+    kinds.insert(place, "rolls back")
+    letters = [any_scene.letter(kind) for kind in kinds]
+    culprit = letters.pop(place)
+    report = any_scene.drain()
+    assert (report.succeeded, report.failed) == (3, 1)
+    assert handler.called == [letters[0], letters[2]]
+    assert retry_counts(any_scene) == {culprit: 1}
+    assert any_scene.effects() == [letters[1]]
+
+
+def test_an_ack_of_a_batch_that_is_refused_fails_its_letter_alone(any_scene: Scene) -> None:
+    handler = outside_batches(any_scene)
+    letters = [any_scene.letter("outside") for _ in range(5)]
+    _keep(any_scene, letters[2])
+    report = any_scene.drain()
+    assert (report.succeeded, report.failed) == (4, 1)
+    assert handler.batches == [letters]
+    assert retry_counts(any_scene) == {letters[2]: 1}
+    assert claims(any_scene) == []
