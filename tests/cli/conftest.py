@@ -44,7 +44,7 @@ def slow(conn, event_id, payload):
 """
 # Imports everything first: the folder of the interpreter may be closed to others.
 AS_NOBODY = """
-import encodings.ascii, os, pathlib, pwd, sys
+import encodings.ascii, os, pathlib, pwd, shutil, sys
 import azoth_dlq.demo
 from azoth_dlq.cli import main
 pathlib.Path.cwd().as_uri()
