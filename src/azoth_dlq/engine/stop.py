@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import suppress
+from time import monotonic
+
+# Windows hears Ctrl-C only between two waits for a lock.
+_LONGEST_WAIT = 0.5 if sys.platform == "win32" else threading.TIMEOUT_MAX
 
 
 class Stop:
@@ -27,7 +32,9 @@ class Stop:
 
     def wait(self, seconds: float) -> None:
         """Sleep, until a stop is requested."""
-        if not self.requested and self._held.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
-            # For whoever else waits.
-            with suppress(RuntimeError):
-                self._held.release()
+        until = monotonic() + seconds
+        while not self.requested and (left := until - monotonic()) > 0:
+            if self._held.acquire(timeout=min(left, _LONGEST_WAIT)):
+                # For whoever else waits.
+                with suppress(RuntimeError):
+                    self._held.release()
