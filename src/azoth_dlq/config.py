@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -55,9 +54,9 @@ class DlqReplayConfig:
 
     Each setting with its default (durations in seconds) and what is allowed:
 
-    - enabled = True: not used yet: a drain does not ask.
-    - check_interval = 60 (more than 0): not used yet: the longest sleep between two looks for
-      due letters.
+    - enabled = True: whether a run replays at all; cycles and drains do not ask.
+    - check_interval = 60 (more than 0): the longest that a run sleeps between two looks for due
+      letters, and how long it rests after a stop or a failing database.
     - max_retries = 5 (1 to 2**31-1): attempts before a letter is parked.
     - backoff = exponential=10,3600 (a BackoffStrategy): the delay after each failed attempt.
     - min_age = 5 (0 or more): the least time since the failure or the last attempt.
@@ -171,8 +170,8 @@ class DlqReplayConfig:
             return None
         backoff = self.backoff
         longest = delay(backoff.kind, backoff.initial_us, backoff.max_us, retry_count)
-        # The kernels take a share in units of 2**-32, cut after a product of integers.
-        share = math.ceil(self.jitter * 2**32)
+        # In units of 2**-32, as the kernels have it: no letter's own share is larger.
+        share = int(self.jitter * 2**32)
         return max(to_microseconds(self.min_age, "min_age"), longest - (longest * share >> 32))
 
 

@@ -145,10 +145,12 @@ class DlqMetrics:
         snoozed: int = 0,
         permanent_failures: int = 0,
         skipped: int = 0,
+        groups: int = 1,
         attempts: Mapping[tuple[str, str], int] = {},
         handler_seconds: Mapping[str, tuple[Sequence[int], float]] = {},
     ) -> None:
-        """Add one committed group: a snapshot shows all of it or none.
+        """Add one committed group (or, with `groups=0`, letters skipped without one): a snapshot
+        shows all of it or none.
 
         `attempts` by event type and outcome; `handler_seconds` by event type: how many calls fell
         between the BUCKET_BOUNDS (one number more than there are bounds), and their sum in seconds.
@@ -162,20 +164,20 @@ class DlqMetrics:
                 snoozed=before.snoozed + snoozed,
                 permanent_failures=before.permanent_failures + permanent_failures,
                 skipped=before.skipped + skipped,
-                groups=before.groups + 1,
+                groups=before.groups + groups,
                 depth=max(before.depth - successes - permanent_failures, 0),
                 due=max(before.due - successes - failures - snoozed - skipped, 0),
                 attempts=self._attempts_with(attempts),
                 handler_seconds=self._handler_seconds_with(handler_seconds),
             )
 
-    def looked(self, *, at: int, depth: int, due: int, oldest_due: int | None) -> None:
+    def looked(self, *, at: int, depth: int | None, due: int, oldest_due: int | None) -> None:
         """Set the gauges to what a look found: its instant and when the oldest due letter failed
-        (None: none is due) in microseconds since 1970 (UTC)."""
+        (None: none is due) in microseconds since 1970 (UTC); `depth` None: as it was."""
         with self._lock:
             self._current = replace(
                 self._current,
-                depth=depth,
+                depth=self._current.depth if depth is None else depth,
                 due=due,
                 oldest_due=None if oldest_due is None else oldest_due / _MICROSECONDS,
                 lag=0.0 if oldest_due is None else max(at - oldest_due, 0) / _MICROSECONDS,

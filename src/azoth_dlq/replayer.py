@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from azoth_dlq import clock as wall_clock
 from azoth_dlq.config import DlqReplayConfig
@@ -20,9 +22,6 @@ from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.queue import DeadLetterQueue, checked_id
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.types import ReplayReport
-
-if TYPE_CHECKING:
-    import asyncio
 
 Progress = Callable[[ReplayReport], None]
 logger = logging.getLogger("azoth_dlq")
@@ -116,7 +115,7 @@ class DlqReplayer:
         ends once the letter in hand is finished. Errors as of `run`; InvalidStateError where the
         queue has no file and there is no `connect`.
         """
-        import asyncio  # noqa: PLC0415 -- who runs no event loop pays nothing for it
+        from azoth_dlq.engine.worker import in_thread  # noqa: PLC0415 -- asyncio costs its import
 
         _check("connect", connect, Callable | None, "a callable that returns a connection, or None")
         file = self._dlq.file
@@ -124,15 +123,8 @@ class DlqReplayer:
             raise InvalidStateError(
                 "the queue has no file that could be opened in another thread; give connect="
             )
-        work = asyncio.ensure_future(
-            asyncio.to_thread(self._run_elsewhere, connect, file, on_progress)
-        )
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            self.shutdown()
-            await _end_of(work)
-            raise
+        run = partial(self._run_elsewhere, connect, file, on_progress)
+        return await in_thread(run, end=self.shutdown)
 
     def shutdown(self) -> None:
         """End a drain or run after the letter in hand, and a sleep at once, for good: each later
@@ -174,17 +166,22 @@ class DlqReplayer:
         file: str | None,
         on_progress: Progress | None,
     ) -> ReplayReport:
-        if connect is not None:
-            with closing(connect()) as connection:
-                return self._run(DeadLetterQueue(connection), on_progress)
-        with DeadLetterQueue.open(file or "") as dlq:
-            return self._run(dlq, on_progress)
+        if connect is None:
+            with DeadLetterQueue.open(file or "") as dlq:
+                return self._run(dlq, on_progress)
+        connection = connect()
+        _check("connect()", connection, sqlite3.Connection, "a sqlite3.Connection")
+        try:
+            return self._run(DeadLetterQueue(connection), on_progress)
+        finally:
+            # One that was made in another thread cannot be closed here, nor used: that is told.
+            with suppress(sqlite3.ProgrammingError):
+                connection.close()
 
     def _with_progress(self, on_progress: Progress | None) -> Surroundings:
         _check("on_progress", on_progress, Callable | None, "a callable that takes a report")
         self._metrics.checked(self._read_clock() // 1_000_000)
-        self._surroundings.on_progress = on_progress
-        return self._surroundings
+        return replace(self._surroundings, on_progress=on_progress)
 
     def _read_clock(self) -> int:
         instant = self._clock()
@@ -195,14 +192,3 @@ class DlqReplayer:
 def _check(name: str, value: object, expected: Any, allowed: str) -> None:
     if not isinstance(value, expected):
         raise ConfigError.for_field(name, value, allowed)
-
-
-async def _end_of(work: asyncio.Future[Any]) -> None:
-    """Wait for work that goes on whatever is cancelled here; what it raises has been told."""
-    import asyncio  # noqa: PLC0415 -- as above
-
-    while not work.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({work})
-    if not work.cancelled():
-        work.exception()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from azoth_dlq.store.base import Figures, Store
+    from azoth_dlq.types import Drainer
 
 COMMONEST_ERRORS: Final = 10
 _CHUNK: Final = 10_000  # rows held at once
@@ -34,7 +35,8 @@ class Status:
     the `not_due` becomes due. `ahead` are those whose last attempt (or failure, where there was
     none) lies in the future. Ages are since `failed_at`, 0 for one that lies ahead.
     `by_retry_count` leaves out counts that are no integers. `by_error` are the commonest error
-    texts, their first 200 characters.
+    texts, their first 200 characters. `draining` are the processes that drain now. `stopped_at` is
+    since when drains are stopped by failures in a row (None: they are not): a success ends it.
     """
 
     at: datetime
@@ -50,6 +52,8 @@ class Status:
     by_retry_count: dict[int, int] = field(default_factory=dict)
     by_error: list[tuple[str, int]] = field(default_factory=list)
     permanent_failures: int = 0
+    draining: list[Drainer] = field(default_factory=list)
+    stopped_at: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures ready for JSON: ages in seconds, instants as RFC 3339 in UTC."""
@@ -61,12 +65,17 @@ class Status:
             "exhausted": self.exhausted,
             "unreadable": self.unreadable,
             "ahead": self.ahead,
-            "next_due": None if self.next_due is None else _rfc3339(self.next_due),
+            "next_due": _rfc3339(self.next_due),
             "oldest_age": _seconds(self.oldest_age),
             "oldest_due_age": _seconds(self.oldest_due_age),
             "by_retry_count": {str(count): n for count, n in self.by_retry_count.items()},
             "by_error": [{"error": text, "letters": n} for text, n in self.by_error],
             "permanent_failures": self.permanent_failures,
+            "draining": [
+                {"host": drainer.host, "pid": drainer.pid, "since": _rfc3339(drainer.since)}
+                for drainer in self.draining
+            ],
+            "stopped_at": _rfc3339(self.stopped_at),
         }
 
 
@@ -119,12 +128,14 @@ class _Tally:
     def status(self, figures: Figures) -> Status:
         return Status(
             at=to_datetime(self._now),
-            next_due=None if self._next_due is None else to_datetime(self._next_due),
+            next_due=_datetime(self._next_due),
             oldest_age=self._age(self._oldest),
             oldest_due_age=self._age(self._oldest_due),
             by_retry_count=dict(sorted(self._by_retry_count.items())),
             by_error=figures.by_error,
             permanent_failures=figures.parked,
+            draining=figures.draining,
+            stopped_at=_datetime(figures.stopped_at),
             **self._counts,
         )
 
@@ -148,8 +159,12 @@ def _earlier(known: int | None, found: int | None) -> int | None:
     return found if known is None or (found is not None and found < known) else known
 
 
-def _rfc3339(instant: datetime) -> str:
-    return format_timestamp((instant - EPOCH) // MICROSECOND)
+def _datetime(instant: int | None) -> datetime | None:
+    return None if instant is None else to_datetime(instant)
+
+
+def _rfc3339(instant: datetime | None) -> str | None:
+    return None if instant is None else format_timestamp((instant - EPOCH) // MICROSECOND)
 
 
 def _seconds(duration: timedelta | None) -> float | None:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,18 @@ def ok(conn, event_id, payload):
 def fails(conn, event_id, payload):
     raise ValueError(f"event {event_id} failed")
 """
+# Waits in its call for as many seconds as the payload says.
+SLOW_HANDLER = """
+import pathlib, time
+@registry.handler("slow")
+def slow(conn, event_id, payload):
+    conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+    pathlib.Path("began").touch()
+    time.sleep(float(payload))
+"""
 # Imports everything first: the folder of the interpreter may be closed to others.
 AS_NOBODY = """
-import encodings.ascii, os, pathlib, pwd, sys
+import encodings.ascii, os, pathlib, pwd, shutil, sys
 import azoth_dlq.demo
 from azoth_dlq.cli import main
 pathlib.Path.cwd().as_uri()
@@ -76,6 +86,11 @@ class Workplace:
 
     def module(self, name: str, source: str) -> None:
         (self.folder / f"{name}.py").write_text(textwrap.dedent(source))
+
+    def add_handler(self, source: str) -> None:
+        """Add to the module of handlers."""
+        with (self.folder / "handlers.py").open("a") as module:
+            module.write(source)
 
     def make(self, *kinds: str, **columns: Any) -> None:
         """A database with a letter of each kind (`type` or `type:payload`), long due."""
@@ -132,6 +147,15 @@ class Workplace:
             "drain", "projection.db", "--handlers", "handlers:registry", *arguments, **options
         )
 
+    def start_slow(self, command: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command that calls handlers; its slow handler has been called."""
+        self.add_handler(SLOW_HANDLER)
+        process = self.start(
+            command, "projection.db", "--handlers", "handlers:registry", *arguments
+        )
+        until((self.folder / "began").exists, process)
+        return process
+
     def report(self, *arguments: str) -> dict[str, Any]:
         """The report of a drain that is done."""
         done = self.drain("--json", *arguments)
@@ -159,6 +183,15 @@ def error_line(done: subprocess.CompletedProcess[str], code: int) -> str:
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("azoth-dlq: ")
     return lines[0]
+
+
+def until(happened: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait for something that a running process does."""
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture

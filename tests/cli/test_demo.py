@@ -66,10 +66,20 @@ def test_what_is_printed_leads_on(demo: Workplace) -> None:
     assert "Effects in the accounts: 17,998, one for each that succeeded" in done.stdout
     assert re.search(r"Drained in [0-9.]+ s \([0-9,]+ letters a second\)", done.stdout)
     commands = re.findall(r"^  azoth-dlq (.+)$", done.stdout, re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["status", "drain"]
-    status, drain = (demo.run(*command.split(), "--json") for command in commands)
-    assert json.loads(status.stdout)["dead_letters"] == 2_000
-    assert json.loads(drain.stdout)["stopped"] == "failures"
+    assert [command.split()[0] for command in commands] == [
+        "status",
+        "list",
+        "show",
+        "requeue",
+        "drain",
+    ]
+    printed = [demo.run(*command.split(), "--json").stdout for command in commands]
+    status, parked, shown, requeued, drain = map(json.loads, printed)
+    assert status["dead_letters"] == 2_000
+    assert parked["total"] == 2
+    assert shown["id"] in {letter["id"] for letter in parked["letters"]}
+    assert requeued["requeued"] == 1
+    assert drain["stopped"] == "failures"
 
 
 def test_a_file_that_exists_is_never_touched(demo: Workplace) -> None:

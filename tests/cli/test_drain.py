@@ -52,14 +52,41 @@ def test_the_printed_table_has_the_same_counts(workplace: Workplace) -> None:
     }
     assert "failed with" in done.stdout
     assert "2 failed and wait for their next attempt" in done.stdout
-    assert "1 parked" in done.stdout
-    assert "azoth-dlq status projection.db" in done.stdout
+    assert re.findall(r"^  azoth-dlq (.+)$", done.stdout, re.MULTILINE) == [
+        "status projection.db",
+        "list projection.db",
+        "show projection.db ID",
+        "list projection.db --parked",
+        "requeue projection.db ID",
+    ]
     assert done.stderr == ""
 
 
 def test_a_drain_that_leaves_nothing_suggests_nothing(workplace: Workplace) -> None:
     workplace.make("ok")
     assert workplace.drain().stdout.splitlines()[-1].split() == ["waiting", "0"]
+
+
+def test_a_drain_that_only_parks_leads_to_what_it_parked(workplace: Workplace) -> None:
+    workplace.make("ok", retry_count=5)
+    assert workplace.drain().stdout.splitlines()[-5:] == [
+        "",
+        "To look further:",
+        "  azoth-dlq status projection.db",
+        "  azoth-dlq list projection.db --parked",
+        "  azoth-dlq requeue projection.db ID",
+    ]
+
+
+def test_letters_in_hand_elsewhere_are_told_as_skipped(workplace: Workplace) -> None:
+    workplace.add_handler(
+        "@registry.handler('takes')\ndef takes(conn, event_id, payload):\n"
+        "    conn.execute('DELETE FROM dead_letter_queue WHERE id = 2')\n"
+    )
+    workplace.make("takes", "ok")
+    told = workplace.drain().stdout
+    assert table(told)["skipped"] == 1
+    assert "1   gone, changed, or in hand elsewhere meanwhile" in told
 
 
 def test_letters_whose_backoff_has_not_passed_wait_unless_told(workplace: Workplace) -> None:
@@ -181,7 +208,7 @@ def test_what_handlers_print_stays_out_of_the_document(workplace: Workplace) -> 
 @pytest.mark.parametrize(
     ("statement", "code", "told"),
     [
-        ("sys.exit(0)", 1, "a handler raised SystemExit: 0, which ended the drain"),
+        ("sys.exit(0)", 1, "a handler raised SystemExit: 0, which ended the work"),
         ("raise BaseException('no')", 1, "a handler raised BaseException: no"),
         ("raise KeyboardInterrupt", 130, "interrupted; what was done is committed"),
     ],
@@ -190,8 +217,9 @@ def test_a_handler_that_ends_the_drain_loses_nothing(
     workplace: Workplace, statement: str, code: int, told: str
 ) -> None:
     workplace.make("ok", "ends", "ok")
-    with (workplace.folder / "handlers.py").open("a") as module:
-        module.write(f"import sys\n@registry.handler('ends')\ndef ends(*_):\n    {statement}\n")
+    workplace.add_handler(
+        f"import sys\n@registry.handler('ends')\ndef ends(*_):\n    {statement}\n"
+    )
     done = workplace.drain("--json")
     assert done.returncode == code
     assert done.stderr.startswith(f"azoth-dlq: {told}")
@@ -202,18 +230,67 @@ def test_a_handler_that_ends_the_drain_loses_nothing(
 
 def test_a_database_that_fails_midway_tells_what_was_done(workplace: Workplace) -> None:
     workplace.make("ok", "ok", "faults")
-    with (workplace.folder / "handlers.py").open("a") as module:
-        module.write(
-            "import sqlite3\n@registry.handler('faults')\ndef faults(conn, *_):\n"
-            "    conn.execute('PRAGMA max_page_count = 1')\n"
-            "    conn.execute('CREATE TABLE big AS SELECT zeroblob(9999999)')\n"
-        )
+    workplace.add_handler(
+        "import sqlite3\n@registry.handler('faults')\ndef faults(conn, *_):\n"
+        "    conn.execute('PRAGMA max_page_count = 1')\n"
+        "    conn.execute('CREATE TABLE big AS SELECT zeroblob(9999999)')\n"
+    )
     done = workplace.drain("--json")
     assert done.returncode == 1
     assert "the disk is full" in done.stderr
     assert json.loads(done.stdout)["succeeded"] == 2
     assert workplace.count("dead_letter_queue") == 1
     assert workplace.execute("PRAGMA integrity_check") == [("ok",)]
+
+
+# One letter
+
+
+@pytest.mark.parametrize("now", [[], ["--now"]])
+def test_one_letter_is_attempted_due_or_not(workplace: Workplace, now: list[str]) -> None:
+    workplace.make("ok", "fails", "ok")
+    workplace.add(event_id=40, retry_count=2, last_retry_at="9000-01-01 00:00:00")
+    report = workplace.report("--id", "4", *now)
+    assert (report["attempted"], report["succeeded"], report["skipped"]) == (1, 1, 0)
+    assert workplace.execute("SELECT event_id FROM effects") == [(40,)]
+    assert workplace.execute("SELECT id FROM dead_letter_queue") == [(1,), (2,), (3,)]
+
+
+def test_one_letter_that_fails_is_told_like_any_other(workplace: Workplace) -> None:
+    workplace.make("fails", "ok")
+    done = workplace.drain("--id", "1")
+    assert done.returncode == 0
+    assert (table(done.stdout)["failed"], table(done.stdout)["attempted"]) == (1, 1)
+    assert "1 failed and wait for their next attempt." in done.stdout
+
+
+def test_one_letter_without_attempts_left_is_parked(workplace: Workplace) -> None:
+    workplace.make("ok", retry_count=5)
+    report = workplace.report("--id", "1")
+    assert (report["attempted"], report["exhausted"], report["parked"]) == (0, 1, 1)
+
+
+def test_an_id_that_is_not_there_is_told_and_nothing_is_written(workplace: Workplace) -> None:
+    workplace.make("ok")
+    workplace.park()
+    workplace.park()
+    line = error_line(workplace.drain("--id", "7"), 1)
+    assert line == (
+        "azoth-dlq: projection.db has no 7 among its dead letters; "
+        "`azoth-dlq list projection.db` shows the ids"
+    )
+    line = error_line(workplace.drain("--id", "2", "--json"), 1)
+    assert line == (
+        "azoth-dlq: projection.db has no 2 among its dead letters, but among its permanent "
+        "failures: `azoth-dlq requeue projection.db 2` moves that one back"
+    )
+    assert workplace.count("effects") == 0
+    assert workplace.execute("SELECT * FROM azoth_dlq_state WHERE key = 'settings'") == []
+
+
+@pytest.mark.parametrize("given", ["x", "1.5", "9223372036854775808"])
+def test_an_id_that_is_none_is_refused(workplace: Workplace, given: str) -> None:
+    assert "Invalid value for '--id'" in error_line(workplace.drain("--id", given), 2)
 
 
 def test_nothing_is_printed_on_stdout_when_no_drain_began(workplace: Workplace) -> None:

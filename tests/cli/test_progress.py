@@ -49,8 +49,7 @@ def drain_on_terminal(workplace: Workplace, *arguments: str) -> tuple[str, str]:
 
 
 def test_a_terminal_shows_how_far_the_drain_is(workplace: Workplace) -> None:
-    with (workplace.folder / "handlers.py").open("a") as module:
-        module.write(UNHURRIED)
+    workplace.add_handler(UNHURRIED)
     workplace.make(*["unhurried"] * 48, "fails")
     workplace.add(failed_at="unreadable")
     workplace.add(failed_at="9999-01-01 00:00:00")

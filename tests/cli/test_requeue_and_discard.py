@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from azoth_dlq import DeadLetterQueue
 from azoth_dlq.cli import bulk, main
+from azoth_dlq.store.sqlite import SqliteStore
 from tests.cli.conftest import Workplace, error_line
 
 PAST = {"requeue": "requeued", "discard": "discarded"}
@@ -23,6 +23,10 @@ FILL = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
     "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message) "
     "SELECT i, 'ok:x', 'boom' FROM n"
+)
+PARK_ALL = (
+    "INSERT INTO permanent_failures (event_id, event_bytes, error_message, failed_at, retry_count) "
+    "SELECT event_id, event_bytes, error_message, failed_at, 5 FROM dead_letter_queue"
 )
 # A thousand deletions take about a tenth of a second.
 SLOW = (
@@ -313,8 +317,9 @@ def test_a_file_that_is_locked_midway_is_told_with_what_was_done(workplace: Work
 
 def test_a_row_that_cannot_be_moved_takes_its_own_chunk_back_alone(workplace: Workplace) -> None:
     workplace.make()
-    for n in range(1, 2002):
-        workplace.park(event_id=n)
+    workplace.execute(FILL.format(2001))
+    workplace.execute(PARK_ALL)
+    workplace.execute("DELETE FROM dead_letter_queue")
     workplace.execute(
         "CREATE TRIGGER no BEFORE INSERT ON dead_letter_queue WHEN NEW.event_id = 1500 "
         "BEGIN SELECT RAISE(ABORT, 'not that one'); END"
@@ -358,7 +363,7 @@ def test_letters_that_are_gone_meanwhile_are_not_missed(
 ) -> None:
     workplace.make("ok", "ok")
     workplace.execute("DELETE FROM dead_letter_queue WHERE id = 1")
-    monkeypatch.setattr(DeadLetterQueue, "find", lambda *_, **__: [1, 2])
+    monkeypatch.setattr(SqliteStore, "find", lambda *_, **__: [1, 2])
     assert main(["discard", str(workplace.database), "--all", "--yes", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["discarded"], document["missing"]) == (1, [])

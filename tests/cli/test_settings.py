@@ -30,6 +30,20 @@ EXAMPLES: dict[str, tuple[str, Any, str]] = {
 }
 
 
+OPTIONS = [
+    text
+    for name, (good, _, _) in EXAMPLES.items()
+    for text in (f"--{name.replace('_', '-')}", good)
+]
+
+
+def write_file(workplace: Workplace, *, enabled: bool) -> None:
+    mapping = {name: value for name, (_, value, _) in EXAMPLES.items()}
+    mapping.update(enabled=enabled, stop_on_consecutive_failures="never")
+    lines = [f"{name} = {json.dumps(value)}" for name, value in mapping.items()]
+    (workplace.folder / "dlq.toml").write_text("\n".join(lines))
+
+
 def settings(workplace: Workplace, *arguments: str) -> dict[str, Any]:
     done = workplace.run("status", "projection.db", "--json", *arguments)
     assert done.returncode == 0, done.stderr
@@ -45,19 +59,29 @@ def test_every_setting_has_an_option(workplace: Workplace) -> None:
     names = {field.name for field in fields(DlqReplayConfig)}
     assert names == {*EXAMPLES, "enabled"}
     workplace.make()
-    arguments = [text for name, (good, _, _) in EXAMPLES.items() for text in (option(name), good)]
     expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
-    assert settings(workplace, *arguments, "--no-enabled") == {**expected, "enabled": False}
+    assert settings(workplace, *OPTIONS, "--no-enabled") == {**expected, "enabled": False}
 
 
 def test_every_setting_is_a_key_of_the_file(workplace: Workplace) -> None:
     workplace.make()
-    mapping = {name: value for name, (_, value, _) in EXAMPLES.items()}
-    mapping.update(enabled=False, stop_on_consecutive_failures="never")
-    lines = [f"{name} = {json.dumps(value)}" for name, value in mapping.items()]
-    (workplace.folder / "dlq.toml").write_text("\n".join(lines))
-    shown = settings(workplace, "--config", "dlq.toml")
-    assert shown == {**mapping, "stop_on_consecutive_failures": None}
+    write_file(workplace, enabled=False)
+    expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
+    assert settings(workplace, "--config", "dlq.toml") == {**expected, "enabled": False}
+
+
+@pytest.mark.parametrize("given", [OPTIONS, ["--config", "dlq.toml"]], ids=["options", "file"])
+@pytest.mark.parametrize("command", ["drain", "run"])
+def test_every_setting_reaches_what_drains(
+    workplace: Workplace, command: str, given: list[str]
+) -> None:
+    write_file(workplace, enabled=True)
+    workplace.make("ends")
+    workplace.add_handler("@registry.handler('ends')\ndef ends(*_):\n    raise SystemExit\n")
+    done = workplace.run(command, "projection.db", "--handlers", "handlers:registry", *given)
+    assert done.returncode == 1
+    expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
+    assert settings(workplace) == {**expected, "enabled": True}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -75,12 +99,15 @@ def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> N
     assert "must be an int of 1 or more, or None (never stop; as text: never)" in line
 
 
-def test_help_tells_which_settings_are_not_used_yet(workplace: Workplace) -> None:
-    told = " ".join(workplace.run("drain", "--help").stdout.split())
-    unused = re.findall(
-        r"--([a-z-]+)(?: [A-Z]+)? Not used yet", told.replace(" / --no-enabled", "")
-    )
-    assert unused == ["enabled", "check-interval"]
+@pytest.mark.parametrize("command", ["drain", "run", "status"])
+def test_help_tells_every_setting_and_its_default(workplace: Workplace, command: str) -> None:
+    told = " ".join(workplace.run(command, "--help").stdout.split())
+    defaults = DlqReplayConfig().to_mapping()
+    assert re.findall(r"\[default: ([^\]]+)\]", told) == [
+        str(value).lower() if isinstance(value, bool) else str(value) for value in defaults.values()
+    ]
+    assert all(option(name) in told for name in defaults)
+    assert "Not used yet" not in told
 
 
 def test_options_win_over_the_file(workplace: Workplace) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -14,54 +13,26 @@ from tests.cli.conftest import Workplace
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
 
-SLOW = """
-import pathlib, time
-@registry.handler("slow")
-def slow(conn, event_id, payload):
-    conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-    pathlib.Path("began").touch()
-    time.sleep(float(payload))
-"""
-
-
-@pytest.fixture
-def draining(workplace: Workplace) -> Workplace:
-    with (workplace.folder / "handlers.py").open("a") as module:
-        module.write(SLOW)
-    return workplace
-
-
-def start(workplace: Workplace, *arguments: str) -> subprocess.Popen[str]:
-    """A drain whose slow handler runs."""
-    arguments = ("drain", "projection.db", "--handlers", "handlers:registry", *arguments)
-    process = workplace.start(*arguments)
-    deadline = time.monotonic() + 30
-    while not (workplace.folder / "began").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return process
-
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_lets_the_letter_in_hand_finish(
-    draining: Workplace, number: signal.Signals
+    workplace: Workplace, number: signal.Signals
 ) -> None:
-    draining.make("ok", "slow:1", "ok")
-    with start(draining, "--json") as process:
+    workplace.make("ok", "slow:1", "ok")
+    with workplace.start_slow("drain", "--json") as process:
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
     assert stderr == ""
     report = json.loads(stdout)
     assert (report["succeeded"], report["stopped"]) == (2, "shutdown")
-    assert draining.count("effects") == 2
-    assert draining.count("dead_letter_queue") == 1
+    assert workplace.count("effects") == 2
+    assert workplace.count("dead_letter_queue") == 1
 
 
-def test_a_drain_ended_by_a_signal_says_so(draining: Workplace) -> None:
-    draining.make("slow:1", "ok")
-    with start(draining) as process:
+def test_a_drain_ended_by_a_signal_says_so(workplace: Workplace) -> None:
+    workplace.make("slow:1", "ok")
+    with workplace.start_slow("drain") as process:
         process.send_signal(signal.SIGTERM)
         stdout, _ = process.communicate(timeout=30)
     assert "Ended by a signal: the letters that are left stay due." in stdout
@@ -71,10 +42,10 @@ def test_a_drain_ended_by_a_signal_says_so(draining: Workplace) -> None:
     ("second", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
 def test_a_second_signal_interrupts_the_handler_and_keeps_what_was_done(
-    draining: Workplace, second: signal.Signals, code: int
+    workplace: Workplace, second: signal.Signals, code: int
 ) -> None:
-    draining.make("ok", "slow:60", "ok")
-    with start(draining, "--json") as process:
+    workplace.make("ok", "slow:60", "ok")
+    with workplace.start_slow("drain", "--json") as process:
         process.send_signal(signal.SIGINT)
         # Two signals of one number that come at once are one.
         time.sleep(0.5)
@@ -83,8 +54,8 @@ def test_a_second_signal_interrupts_the_handler_and_keeps_what_was_done(
     assert process.returncode == code
     assert stderr == "azoth-dlq: interrupted; what was done is committed\n"
     assert json.loads(stdout)["succeeded"] == 1
-    assert draining.count("effects") == 1
-    retries = draining.execute("SELECT retry_count FROM dead_letter_queue")
+    assert workplace.count("effects") == 1
+    retries = workplace.execute("SELECT retry_count FROM dead_letter_queue")
     assert retries == [(0,), (0,)]
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Workplace
+from tests.cli.conftest import Workplace, until
+
+# Its letters are claimed, so that several drains wait in it.
+OUTSIDE = """
+import pathlib, time
+@registry.handler("outside", transactional=False)
+def outside(conn, event_id, payload):
+    pathlib.Path(str(event_id)).touch()
+    time.sleep(60)
+"""
 
 
 def status(workplace: Workplace, *arguments: str) -> dict[str, Any]:
@@ -47,6 +58,8 @@ def test_the_document_has_every_figure(mixed: Workplace) -> None:
         "by_retry_count": {"0": 4, "2": 1, "5": 1},
         "by_error": [{"error": "boom", "letters": 4}, {"error": "far", "letters": 2}],
         "permanent_failures": 0,
+        "draining": [],
+        "stopped_at": None,
         "settings_from": "defaults",
     }
 
@@ -63,7 +76,9 @@ def test_the_table_has_the_same_figures(mixed: Workplace) -> None:
         "unreadable": "1",
         "in the future": "2",
         "permanent failures": "0",
+        "draining now": "0",
     }
+    assert re.search(r"^  stopped +no$", done.stdout, re.MULTILINE)
     assert "(8000-01-01 00:00:40 UTC)" in done.stdout
     assert "   some clock is wrong" in done.stdout
     assert re.search(r"^ +4   boom$", done.stdout, re.MULTILINE)
@@ -93,7 +108,13 @@ def test_the_last_drains_settings_decide_by_default(mixed: Workplace) -> None:
     document = status(mixed)
     assert document["settings_from"] == "settings of the last drain"
     assert (document["settings"]["max_retries"], document["settings"]["min_age"]) == (9, 7)
-    assert "by settings of the last drain" in mixed.run("status", "projection.db").stdout
+    assert mixed.run("status", "projection.db").stdout.splitlines()[-5:] == [
+        "What is due, by settings of the last drain:",
+        "  max_retries = 9",
+        "  backoff = exponential=10,3600",
+        "  min_age = 7",
+        "  jitter = 0.0",
+    ]
 
 
 @pytest.mark.parametrize("given", [["--max-retries", "3"], ["--config", "dlq.toml"]])
@@ -131,3 +152,64 @@ def test_an_empty_queue_is_told(workplace: Workplace) -> None:
     assert document["dead_letters"] == 0
     assert document["oldest_age"] is document["next_due"] is None
     assert workplace.run("status", "projection.db").returncode == 0
+
+
+# Who drains, and whether drains are stopped
+
+
+def test_who_drains_is_told_while_it_does(workplace: Workplace) -> None:
+    workplace.add_handler(OUTSIDE)
+    workplace.make("outside", event_id=1)
+    workplace.make("outside", event_id=2)
+    arguments = ("projection.db", "--handlers", "handlers:registry")
+    with workplace.start("drain", *arguments) as drain, workplace.start("run", *arguments) as run:
+        until((workplace.folder / "1").exists, drain)
+        until((workplace.folder / "2").exists, run)
+        document = status(workplace)
+        told = workplace.run("status", "projection.db").stdout
+        run.kill()
+        run.wait()
+        after_kill = status(workplace)["draining"]
+        drain.kill()
+    pids = [drainer["pid"] for drainer in document["draining"]]
+    assert sorted(pids) == sorted([drain.pid, run.pid])
+    for drainer in document["draining"]:
+        assert set(drainer) == {"host", "pid", "since"}
+        assert drainer["host"] == platform.node()
+        since = datetime.fromisoformat(drainer["since"])
+        age = datetime.fromisoformat(document["at"]) - since
+        assert timedelta(0) < age < timedelta(seconds=60)
+        shown = f"process {drainer['pid']} on {drainer['host']}, for "
+        assert re.search(rf"{re.escape(shown)}\d+ s \(since {since:%Y-%m-%d %H:%M:%S} UTC\)", told)
+    assert re.search(r"^  draining now +2$", told, re.MULTILINE)
+    assert [drainer["pid"] for drainer in after_kill] == [drain.pid]
+    assert status(workplace)["draining"] == []
+
+
+def test_a_drain_that_has_ended_is_not_told(workplace: Workplace) -> None:
+    workplace.make("slow:0.1")
+    with workplace.start_slow("drain") as process:
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert status(workplace)["draining"] == []
+
+
+def test_a_stop_is_told_until_a_success(workplace: Workplace) -> None:
+    workplace.make("fails", "fails", "fails")
+    assert workplace.drain("--stop-on-consecutive-failures", "2").returncode == 1
+    document = status(workplace)
+    stopped_at = datetime.fromisoformat(document["stopped_at"])
+    age = datetime.fromisoformat(document["at"]) - stopped_at
+    assert timedelta(0) < age < timedelta(seconds=60)
+    told = workplace.run("status", "projection.db").stdout
+    assert re.search(
+        r"^  stopped +yes   by failures in a row, until a letter succeeds; for \d+ s "
+        rf"\(since {stopped_at:%Y-%m-%d %H:%M:%S} UTC\)$",
+        told,
+        re.MULTILINE,
+    )
+    workplace.report()
+    assert status(workplace)["stopped_at"] == document["stopped_at"]
+    workplace.make("ok")
+    workplace.report()
+    assert status(workplace)["stopped_at"] is None

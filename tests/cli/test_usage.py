@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import Workplace, error_line
 
-COMMANDS = ["demo", "discard", "drain", "list", "requeue", "show", "status"]
+COMMANDS = ["demo", "discard", "drain", "list", "requeue", "run", "show", "status"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -59,6 +59,8 @@ def test_the_installed_script_runs(workplace: Workplace) -> None:
         (["status", "a.db", "--min-aeg", "5"], "--min-age"),
         (["status", "a.db", "--min-age"], "requires an argument"),
         (["drain", "a.db"], "Missing option '--handlers'; see azoth-dlq drain --help"),
+        (["run", "a.db"], "Missing option '--handlers'; see azoth-dlq run --help"),
+        (["run", "a.db", "--now"], "No such option"),
         (["demo", "--output"], "requires an argument"),
     ],
 )
@@ -66,6 +68,26 @@ def test_wrong_usage_is_told_in_one_line(
     workplace: Workplace, arguments: list[str], told: str
 ) -> None:
     assert told in error_line(workplace.run(*arguments), 2)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("ZeroDivisionError('no')", "unexpected ZeroDivisionError: no ("),
+        ("azoth_dlq.InvalidStateError('a transaction is open')", "a transaction is open"),
+    ],
+)
+def test_what_nobody_expected_is_told_in_one_line(
+    workplace: Workplace, raised: str, told: str
+) -> None:
+    workplace.make("ok")
+    workplace.add_handler(
+        f"import azoth_dlq\ndef drain(*_, **__):\n    raise {raised}\n"
+        "azoth_dlq.DlqReplayer.drain = drain\n"
+    )
+    line = error_line(workplace.drain("--json"), 1)
+    assert line.startswith(f"azoth-dlq: {told}")
+    assert line.endswith("please report it as a defect") == ("unexpected" in told)
 
 
 def test_control_characters_of_arguments_are_shown_not_obeyed(workplace: Workplace) -> None:
@@ -116,6 +138,14 @@ def test_texts_beyond_the_terminals_encoding_are_escaped(workplace: Workplace) -
     done = workplace.run("status", "projection.db", encoding="latin-1")
     assert done.returncode == 0
     assert r"\u8d85\u65f6 ü" in done.stdout
+
+
+def test_the_version_costs_no_module_that_it_does_not_need() -> None:
+    code = "import sys; from azoth_dlq.cli import main; main(['--version']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[1].split())
+    assert "azoth_dlq.cli.status" in loaded
+    assert not loaded & {"asyncio", "azoth_dlq.demo", "tomllib"}
 
 
 def test_importing_the_package_loads_no_command_line() -> None:

@@ -75,10 +75,10 @@ class MemoryClaims:
 
     def _settle_drain(self, settlement: Settlement) -> None:
         tables = self._connection.tables
-        if settlement.stopped_at is not None:
-            tables.stopped_at = settlement.stopped_at
-        elif settlement.resumed:
+        if settlement.resumed:
             tables.stopped_at = None
+        if tables.stopped_at is None:
+            tables.stopped_at = settlement.stopped_at
         settled = {*settlement.ids(), *settlement.released}
         others = self._of_others()
         tables.claims = {

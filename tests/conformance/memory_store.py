@@ -331,9 +331,9 @@ class MemoryStore(MemoryClaims):
         )
 
 
-def _notes(row: Row) -> int:
+def _notes(row: Row) -> int | None:
     recorded = row.last_error is not None or row.not_before is not None
-    return RECORDED * recorded + ALONE * row.alone
+    return RECORDED + ALONE * row.alone if recorded or row.alone else None
 
 
 def _state(row: Row) -> tuple[object, ...]:

@@ -136,6 +136,17 @@ def test_a_settlement_ends_no_claim_of_another_drain(store: Store, another: Stor
     assert seen(store) == ({1}, NONE)
 
 
+def test_a_settlement_ends_no_claim_that_another_drain_has_made_since(
+    store: Store, another: Store
+) -> None:
+    with group(store, committed=False):
+        store.claim([1], batch=False)
+    claim(another, 1)
+    with group(store):
+        store.settle(Settlement(released=[1]))
+    assert seen(store) == ({1}, NONE)
+
+
 def test_a_letter_can_be_claimed_again_in_the_group_that_ends_its_claim(
     store: Store, another: Store
 ) -> None:
@@ -313,6 +324,7 @@ def test_a_stop_by_failures_is_remembered_until_a_letter_succeeds(store: Store) 
     assert stopped_after(resumed=True) is None
     assert stopped_after(stopped_at=NOW) == NOW
     assert stopped_after() == NOW
+    assert stopped_after(stopped_at=NOW + 1) == NOW
     assert stopped_after(resumed=True) is None
     assert stopped_after(resumed=True, stopped_at=NOW + 1) == NOW + 1
     with group(store, committed=False):

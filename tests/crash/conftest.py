@@ -50,6 +50,10 @@ class Program:
                 return
         raise AssertionError(f"the process ended without saying {text!r}: {self.said}")
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def interrupt(self, signal: int) -> None:
         self._process.send_signal(signal)
 
@@ -137,17 +141,22 @@ class DlqFile:
     def start(
         self,
         *pauses: str,
+        rest: float = 0.0,
         shutdown_after: float | None = None,
         largest_file: int | None = None,
+        runs: bool = False,
         **settings: Any,
     ) -> Program:
-        """A process that drains once: at once, all that is there, without stopping by itself."""
+        """A process that drains once, or `runs`: at once, all that is there, without stopping by
+        itself."""
         defaults = {"min_age": 0, "backoff": "fixed=0", "stop_on_consecutive_failures": "never"}
         order = {
             "settings": {**defaults, **settings},
             "pauses": pauses,
+            "rest": rest,
             "shutdown_after": shutdown_after,
             "largest_file": largest_file,
+            "runs": runs,
         }
         return self.run("program", json.dumps(order))
 

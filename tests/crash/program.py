@@ -1,4 +1,5 @@
-"""A program that drains a file once, run as a process: `python -m tests.crash.program FILE ORDER`.
+"""A program that drains a file once, or again and again until SIGTERM, run as a process:
+`python -m tests.crash.program FILE ORDER`.
 
 ORDER is JSON with the members of `Order`. The last line that the program says is JSON: how the
 drain ended, with which message, its report, and whether a forked child says so.
@@ -34,12 +35,15 @@ LETTERS_A_FETCH = 500
 @dataclass
 class Order:
     """Settings of the drain; points to pause at (opened, committed, yielding, settling, fetching);
-    seconds after which a thread asks for a shutdown; bytes beyond which no file may grow."""
+    seconds to leave the file alone after each commit; seconds after which a thread asks for a
+    shutdown; bytes beyond which no file may grow; whether it goes on until SIGTERM."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     pauses: list[str] = field(default_factory=list)
+    rest: float = 0.0
     shutdown_after: float | None = None
     largest_file: int | None = None
+    runs: bool = False
 
 
 def _limit_file_size(size: int) -> None:
@@ -78,20 +82,30 @@ def drain(path: Path, order: Order) -> ReplayReport:
         pauses.at("yielding")
         time.sleep(seconds)
 
+    def progress(_report: ReplayReport) -> None:
+        pauses.at("committed")
+        time.sleep(order.rest)
+
     with DeadLetterQueue.open(path) as queue:
         if "settling" in pauses:
             _pause_while_settling(queue.connection, pauses)
         if "fetching" in pauses:
             _pause_while_fetching(queue.connection, pauses)
         config = DlqReplayConfig.from_mapping(order.settings)
-        replayer = DlqReplayer(queue, handlers.registry(path.parent), config, sleep=sleep)
+        replayer = DlqReplayer(
+            queue, handlers.registry(path.parent), config, sleep=None if order.runs else sleep
+        )
         pauses.at("opened")
         if order.shutdown_after is not None:
             threading.Timer(order.shutdown_after, replayer.shutdown).start()
         if order.largest_file is not None:
             _limit_file_size(order.largest_file)
+        if order.runs:
+            signal.signal(signal.SIGTERM, lambda *_: replayer.shutdown())
+            say("running")
+            return replayer.run(on_progress=progress)
         say("draining")
-        return replayer.drain(on_progress=lambda _: pauses.at("committed"))
+        return replayer.drain(on_progress=progress)
 
 
 def _kind(error: BaseException) -> str:

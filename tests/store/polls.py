@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from azoth_dlq import BackoffStrategy, DlqReplayConfig
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
-from azoth_dlq.store.base import Suspects
+from azoth_dlq.store.base import DrainSettings, Settlement, Suspects
 from azoth_dlq.store.sqlite import SqliteStore
 
 NOON = parse_timestamp("2026-11-24 12:00:00")
@@ -28,15 +29,29 @@ INSERT = (
 )
 
 
+class InterleavedStore(SqliteStore):
+    """Another program may write just before the lock is taken."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.before_lock: Callable[[], object] | None = None
+        super().__init__(connection)
+
+    def _lock(self) -> None:
+        meanwhile, self.before_lock = self.before_lock, None
+        if meanwhile is not None:
+            meanwhile()
+        super()._lock()
+
+
 class Polls:
     """A store, and what another program writes beside it; `connection` is that of both."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.store = SqliteStore(connection)
+        self.store = InterleavedStore(connection)
 
     def insert(
-        self, letters: int = 1, *, at: int = NOON, first_id: int | None = None, retry_count: int = 0
+        self, letters: int = 1, *, at: int = NOON, first_id: int | None = None, retry_count: Any = 0
     ) -> None:
         ids = [None] * letters if first_id is None else range(first_id, first_id + letters)
         text = format_timestamp(at)
@@ -61,6 +76,14 @@ class Polls:
         with self.store.candidates(with_error=False) as rows:
             list(rows)
         self.catch_up()
+
+    def settle(self, settlement: Settlement) -> None:
+        """As a drain does, of another store."""
+        store = SqliteStore(self.connection)
+        with store.draining(DrainSettings(1, "{}")):
+            store.begin()
+            store.settle(settlement)
+            store.end(commit=True)
 
     def ids_where(self, condition: str) -> list[int]:
         rows = self.connection.execute(f"SELECT id FROM dead_letter_queue WHERE {condition}")  # noqa: S608 -- own text

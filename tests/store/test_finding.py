@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq import ConfigError, DeadLetterQueue, LetterFilter, StorageError
-from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
+from azoth_dlq.store.sqlite import SqliteStore, finding, open_for_looking
 from tests.conftest import DATA
 
 INSERT = (
@@ -113,6 +113,13 @@ def test_a_table_with_other_columns_is_told() -> None:
             queue.find(LetterFilter(error="x"))
 
 
+def test_a_number_in_an_untyped_table_is_no_error_text() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE dead_letter_queue (id INTEGER PRIMARY KEY, error_message)")
+        connection.execute("INSERT INTO dead_letter_queue VALUES (1, 503), (2, '503'), (3, NULL)")
+        assert DeadLetterQueue(connection).find(LetterFilter(error="503")) == [2]
+
+
 @pytest.mark.parametrize("wanted", [None, "timeout", {"error": "timeout"}])
 def test_only_a_filter_says_what_is_wanted(queue: DeadLetterQueue, wanted: Any) -> None:
     with pytest.raises(ConfigError, match=r"^wanted=.*must be a LetterFilter"):
@@ -133,3 +140,17 @@ def test_rows_are_not_held(queue: DeadLetterQueue) -> None:
         tracemalloc.stop()
     assert len(found) == 100_000
     assert peak < 24 * len(found)
+
+
+def test_the_owners_converters_are_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "given.db"
+    with DeadLetterQueue.open(path) as queue:
+        letter_id = queue.add(1, b"ok:x", "boom")
+    for kind in ("INTEGER", "TEXT"):
+        monkeypatch.setitem(sqlite3.converters, kind, _refuse)
+    types = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES
+    with closing(sqlite3.connect(path, detect_types=types)) as connection:
+        found = finding.find(connection, LetterFilter(max_age=3600), 0, parked=False)
+    assert list(found) == [letter_id]

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +20,7 @@ from azoth_dlq import (
     DlqReplayer,
     EventHandlerRegistry,
     InvalidStateError,
+    LetterFilter,
     NonRetryable,
     ReplayPriority,
     RetryAfter,
@@ -168,6 +169,11 @@ def make(path: Path) -> Path:
     return path
 
 
+def outside(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+    """It gets a connection of its own, which only reads."""
+    assert conn.execute("SELECT 'text' AS 'a [TEXT]'").fetchone() == ("text",)
+
+
 def registry() -> EventHandlerRegistry:
     def handler(error: BaseException | None) -> Callable[[sqlite3.Connection, int, bytes], None]:
         def handle(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
@@ -186,6 +192,7 @@ def registry() -> EventHandlerRegistry:
         "later": RetryAfter(60),
     }.items():
         handlers.register(name, handler(error))
+    handlers.register("outside", outside, transactional=False, needs_connection=True)
     return handlers
 
 
@@ -193,7 +200,7 @@ def everything(connection: sqlite3.Connection) -> list[Any]:
     """What every verb of the queue returns, and two drains between them."""
     queue = DeadLetterQueue(connection)
     replayer = DlqReplayer(queue, registry(), CONFIG, clock=lambda: NOW)
-    kinds = [b"ok:", b"fails:", b"parks:", b"snoozes:", b"later:", b"nobody:"]
+    kinds = [b"ok:", b"fails:", b"parks:", b"snoozes:", b"later:", b"nobody:", b"outside:"]
     results: list[Any] = [
         queue.add_many((n, kind, "late") for n, kind in enumerate(kinds)),
         last := queue.add(77, b"ok:" + bytes(20_000), ValueError("boom")),
@@ -208,7 +215,13 @@ def everything(connection: sqlite3.Connection) -> list[Any]:
         queue.permanent_failures(),
         queue.permanent_failure_count(),
         queue.store.figures(5),
+        [attempts(queue, letter.id) for letter in queue.letters()],
+        [attempts(queue, failure.id, parked=True) for failure in queue.permanent_failures()],
+        report(replayer.replay(last)),
+        queue.find(LetterFilter(error="LATE", max_age=3600)),
+        queue.find(LetterFilter(event_type="parks"), parked=True),
     ]
+    assert queue.find(LetterFilter(event_type="outside")) == []
     parked = [failure.id for failure in queue.permanent_failures()]
     results += [
         queue.requeue(parked[:2]),
@@ -221,6 +234,10 @@ def everything(connection: sqlite3.Connection) -> list[Any]:
         queue.add(1, b"ok:", "boom"),
     ]
     return results
+
+
+def attempts(queue: DeadLetterQueue, row_id: int, *, parked: bool = False) -> list[Any]:
+    return [replace(attempt, duration=None) for attempt in queue.history(row_id, parked=parked)]
 
 
 def report(report: Any) -> dict[str, Any]:

@@ -109,8 +109,9 @@ def test_the_first_write_migrates_and_no_other_does(connection: sqlite3.Connecti
 def test_a_failed_step_leaves_the_file_as_it_was(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = STEPS[-1]._replace(number=LATEST + 1, statements=("CREATE TABLE",), columns=())
-    monkeypatch.setattr(migrations, "STEPS", (*STEPS, bad))
+    required = STEPS[migrations.REQUIRED - 1]
+    bad = required._replace(statements=(*required.statements, "CREATE TABLE"))
+    monkeypatch.setattr(migrations, "STEPS", (*STEPS[: migrations.REQUIRED - 1], bad))
     with pytest.raises(StorageError, match="incomplete input"):
         DeadLetterQueue(connection).add(1, b"ok:x", "boom")
     assert not connection.in_transaction

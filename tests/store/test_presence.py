@@ -16,6 +16,7 @@ import pytest
 from azoth_dlq import DeadLetterQueue, InvalidStateError, StorageError
 from azoth_dlq.store.base import Abandoned, DrainSettings, Forked, NewLetter, Settlement
 from azoth_dlq.store.sqlite import SqliteStore, open_connection, open_for_looking
+from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.presence import Presence, is_alive
 from tests.store.conftest import as_nobody, execute
 
@@ -101,6 +102,27 @@ def test_a_lock_is_an_empty_file_and_writes_none_beside_it(path: Path) -> None:
         present.take()
         assert locks(path) == [lock]
     assert set(path.parent.iterdir()) == before
+
+
+@POSIX
+def test_a_drain_that_ends_never_looks_like_one_that_died(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is gone before its lock is."""
+    files_when_freed: list[list[Path]] = []
+
+    class Lock(sqlite3.Connection):
+        def close(self) -> None:
+            files_when_freed.append(locks(path))
+            super().close()
+
+    def connect_with_lock(file: Path, mode: str, **_: object) -> Lock:
+        return connect(file, mode, factory=Lock)
+
+    monkeypatch.setattr("azoth_dlq.store.sqlite.presence.connect", connect_with_lock)
+    with presence(path):
+        assert len(locks(path)) == 1
+    assert files_when_freed == [[]]
 
 
 def test_each_drain_has_a_lock_of_its_own(path: Path) -> None:

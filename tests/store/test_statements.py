@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -91,6 +91,38 @@ def test_a_statement_can_be_prepared(connection: sqlite3.Connection, name: str) 
 def test_a_statement_numbers_no_variable(name: str) -> None:
     """Python 3.12 and newer take numbered ones for named, and warn."""
     assert not re.search(r"[?:@$]\w", STATEMENTS[name])
+
+
+@pytest.mark.parametrize("name", [n for n, text in STATEMENTS.items() if "SELECT" in text])
+def test_no_converter_of_the_user_sees_a_column(name: str) -> None:
+    """Python finds a converter by the declared type of a result's column."""
+    kinds = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made_by:
+        migrate(made_by)
+        tables = made_by.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            columns = made_by.execute("SELECT * FROM pragma_table_info(?)", (table,)).fetchall()
+            values = ",".join(["1"] * len(columns))
+            made_by.execute(f"REPLACE INTO {table} VALUES ({values})")  # noqa: S608 -- of the schema
+        content = made_by.serialize()
+    seen: list[bytes] = []
+    with _converters(seen), closing(sqlite3.connect(":memory:", detect_types=kinds)) as connection:
+        connection.deserialize(content)
+        text = STATEMENTS[name]
+        connection.execute(text, [1] * text.count("?")).fetchall()
+    assert seen == []
+
+
+@contextmanager
+def _converters(seen: list[bytes]) -> Iterator[None]:
+    before = dict(sqlite3.converters)
+    for kind in ("TEXT", "BLOB", "INTEGER"):
+        sqlite3.register_converter(kind, seen.append)
+    try:
+        yield
+    finally:
+        sqlite3.converters.clear()
+        sqlite3.converters.update(before)
 
 
 def test_no_statement_of_a_handler_is_taken_for_one_that_ends_a_group() -> None:

@@ -6,14 +6,18 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from azoth_dlq.store.base import Busy, DrainSettings, Retry, Settlement, Suspects
+from azoth_dlq.clock import to_datetime
+from azoth_dlq.kernels.eligibility import select
+from azoth_dlq.store.base import Busy, DrainSettings, Retry, Settlement, Snoozed, Suspects
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite import waiting
+from azoth_dlq.store.sqlite import store, waiting
+from azoth_dlq.store.sqlite.checkpoint import log_size
 from tests.store.conftest import execute
-from tests.store.polls import ANOTHERS_TABLE, HOUR, NOON, SECOND, Polls, polling
+from tests.store.polls import ANOTHERS_TABLE, CONFIG, HOUR, NOON, SECOND, Polls, polling
 
 # What a poll reads
 
@@ -64,14 +68,40 @@ def test_what_the_poll_of_one_store_notes_costs_another_one_look(polls: Polls) -
 def test_a_letter_tried_again_waits_without_being_noted(polls: Polls) -> None:
     polls.insert(2)
     polls.note_all()
-    with polls.store.draining(DrainSettings(1, "{}")):
-        polls.store.begin()
-        polls.store.settle(
-            Settlement(retries=[Retry(1, 1, NOON + HOUR, "x"), Retry(2, 1, NOON, "x", 7)])
-        )
-        polls.store.end(commit=True)
+    retries = [Retry(1, 1, NOON + HOUR, "x"), Retry(2, 1, NOON, "x", 7)]
+    polls.settle(Settlement(retries=retries))
     assert polls.ids_read(NOON + HOUR) == [2]
     assert polls.catch_up() == 1
+
+
+def test_a_letter_put_off_is_noted_by_the_one_instant_alone(polls: Polls) -> None:
+    polls.insert(3)
+    polls.note_all()
+    until = NOON + HOUR
+    retries = [Retry(1, 1, NOON, "x"), Retry(2, 1, NOON, "x", until)]
+    polls.settle(Settlement(retries=retries, snoozed=[Snoozed(3, until)]))
+    assert polls.ids_where("azoth_base IS NOT NULL") == [1]
+    assert polls.ids_read(until - 1) == [1]
+
+
+def test_a_letter_put_off_and_then_changed_waits_like_others_again(polls: Polls) -> None:
+    polls.insert(1)
+    polls.settle(Settlement(snoozed=[Snoozed(1, NOON + HOUR)]))
+    polls.connection.execute("UPDATE dead_letter_queue SET retry_count = 1")
+    polls.note_all()
+    assert polls.ids_read(NOON) == []
+    assert polls.ids_read(NOON + 60 * SECOND) == [1]
+
+
+def test_a_letter_snoozed_while_letters_are_noted_stays_snoozed(polls: Polls) -> None:
+    polls.insert(2)
+    polls.ids_read(NOON)
+    until = NOON + HOUR
+    polls.store.before_lock = lambda: polls.settle(Settlement(snoozed=[Snoozed(1, until)]))
+    polls.catch_up()
+    (letter,) = polls.store.read(ids=[1])
+    assert letter.not_before == to_datetime(until)
+    assert polls.ids_read(until - 1) == [2]
 
 
 def test_another_programs_change_costs_a_read_until_it_is_caught_up(polls: Polls) -> None:
@@ -104,6 +134,24 @@ def test_every_question_of_a_poll_is_answered_from_an_index(
             f"EXPLAIN QUERY PLAN {text}", [1] * text.count("?")
         ).fetchall()
         assert [step[3].split()[0] for step in plan] == ["SEARCH"], text
+
+
+@pytest.mark.parametrize("kind", ["", "INTEGER", "REAL", "TEXT"])
+def test_a_letter_whose_count_is_no_integer_is_read_at_every_poll(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "anothers.db"
+    execute(path, ANOTHERS_TABLE.replace("retry_count INTEGER", f"retry_count {kind}"))
+    with polling(path) as polls:
+        values: list[Any] = [0, 2, 2.0, 2.5, "2", "many", "", b"2", None, 1e300, -1]
+        for count in values:
+            polls.insert(retry_count=count)
+        polls.note_all()
+        rules = CONFIG.rules(NOON)
+        with polls.store.candidates(with_error=False) as rows:
+            unfit = [letter for letter, _ in select(rows, rules).unfit()]
+        polls.catch_up()
+        assert polls.ids_read(NOON) == unfit
 
 
 # What is noted
@@ -141,6 +189,19 @@ def test_noting_many_letters_leaves_the_lock_free_in_between(polls: Polls) -> No
         longest = max(longest, time.perf_counter() - start)
     assert polls.ids_read(NOON) == []
     assert longest < 1  # a tenth, and what a busy machine adds
+
+
+def test_the_log_does_not_grow_with_the_letters_noted_in_a_drain(
+    polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CHECKPOINT_BYTES", 1)
+    monkeypatch.setattr(waiting, "NOTED_AT_ONCE", 10)
+    polls.insert(500)
+    with polls.store.draining(DrainSettings(1, "{}")):
+        polls.ids_read(NOON)
+        before = log_size(polls.store.where)
+        assert polls.catch_up() == 51
+        assert log_size(polls.store.where) < 5 * before
 
 
 def test_letters_that_came_after_the_look_are_not_noted(polls: Polls) -> None:
@@ -196,3 +257,6 @@ def test_a_letter_that_cannot_be_read_is_read_at_every_poll(polls: Polls) -> Non
     polls.note_all()
     assert polls.ids_read(NOON) == [2, 3]
     assert polls.catch_up() == 1
+    ages = Suspects(NOON, lambda _: 2**63 - 1)
+    with polls.store.candidates(with_error=False, suspects=ages) as rows:
+        assert sorted(row[0] for row in rows) == [2, 3]  # type: ignore[type-var] # ids are integers

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from azoth_dlq.kernels.eligibility import select
-from azoth_dlq.store.base import DrainSettings, Settlement
+from azoth_dlq.store.base import Settlement
+from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite import waiting
 from tests.store.conftest import execute
 from tests.store.polls import ANOTHERS_TABLE, CONFIG, HOUR, INSERT, NOON, Polls, polling
@@ -105,12 +106,18 @@ def test_a_letter_that_was_never_seen_waiting_has_no_place_in_an_index(polls: Po
     with polls.store.candidates(with_error=False) as rows:
         assert len(select(rows, CONFIG.rules(NOON + HOUR))) == 5
     assert polls.ids_where("azoth_base IS NOT NULL") == []
-    with polls.store.draining(DrainSettings(1, "{}")):
-        polls.store.begin()
-        polls.store.settle(Settlement(acked=[1, 2, 3, 4]))
-        polls.store.end(commit=True)
+    polls.settle(Settlement(acked=[1, 2, 3, 4]))
     polls.catch_up()
     assert polls.ids_where("azoth_base IS NOT NULL") == [5]
+
+
+def test_a_delete_calls_no_function_for_the_indexes(polls: Polls) -> None:
+    """Where it may call one, SQLite journals the statement apart, against the function's error."""
+    statement = sql.delete(2, parked=False)
+    steps = polls.connection.execute(f"EXPLAIN {statement}", (1, 2)).fetchall()
+    operations = [step[1] for step in steps]
+    assert operations.count("IdxDelete") >= 3
+    assert not [operation for operation in operations if "Func" in operation]
 
 
 @pytest.mark.parametrize("value", [None, "", "now", b"\0", 7, 2.5, -(2**63), "9" * 400])

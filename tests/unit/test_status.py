@@ -20,6 +20,7 @@ from azoth_dlq import status as status_module
 from azoth_dlq.status import COMMONEST_ERRORS, Status, look
 from azoth_dlq.store.base import Figures
 from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
+from azoth_dlq.types import Drainer
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -168,6 +169,8 @@ def recount(path: Path, config: DlqReplayConfig) -> Status:
         by_retry_count=dict(sorted(retries.items())),
         by_error=[(error or "", number) for error, number in ranking[:COMMONEST_ERRORS]],
         permanent_failures=parked,
+        draining=[],
+        stopped_at=None,
         **counts,
     )
 
@@ -258,6 +261,8 @@ def test_the_document_is_ready_for_json() -> None:
         oldest_age=timedelta(seconds=90, microseconds=5),
         by_retry_count={0: 1, 3: 1},
         by_error=[("a\nb", 2)],
+        draining=[Drainer(host="web-1", pid=4711, since=NOW - timedelta(seconds=3))],
+        stopped_at=NOW - timedelta(hours=1),
     )
     document = status.as_dict()
     assert json.loads(json.dumps(document)) == document
@@ -266,6 +271,9 @@ def test_the_document_is_ready_for_json() -> None:
     assert (document["oldest_age"], document["oldest_due_age"]) == (90.000005, None)
     assert document["by_retry_count"] == {"0": 1, "3": 1}
     assert document["by_error"] == [{"error": "a\nb", "letters": 2}]
+    since = "2026-11-24T11:59:57.123456Z"
+    assert document["draining"] == [{"host": "web-1", "pid": 4711, "since": since}]
+    assert document["stopped_at"] == "2026-11-24T11:00:00.123456Z"
 
 
 def test_all_figures_are_of_one_instant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from azoth_dlq.cli import demo, discard, drain, listing, requeue, show, status
+from azoth_dlq.cli import demo, discard, drain, listing, requeue, run, show, status
 from azoth_dlq.cli.output import say
 from azoth_dlq.errors import AzothError
 
@@ -22,7 +22,15 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 @click.group(
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
-    epilog="Exit codes: 0 done; 1 stopped by failures, or an error; 2 wrong usage; 130 interrupted",
+    epilog="""\b
+    Exit codes: 0 done; 1 stopped by failures, or an error; 2 wrong usage; 130 interrupted
+
+    \b
+    Completion, in the file that your shell reads when it starts:
+      bash  eval "$(_AZOTH_DLQ_COMPLETE=bash_source azoth-dlq)"
+      zsh   eval "$(_AZOTH_DLQ_COMPLETE=zsh_source azoth-dlq)"
+      fish  _AZOTH_DLQ_COMPLETE=fish_source azoth-dlq | source
+    """,
 )
 @click.version_option(package_name="azoth-dlq", message="%(prog)s %(version)s")
 def azoth_dlq() -> None:
@@ -35,7 +43,7 @@ def azoth_dlq() -> None:
     """
 
 
-for module in (demo, discard, drain, listing, requeue, show, status):
+for module in (demo, discard, drain, listing, requeue, run, show, status):
     azoth_dlq.add_command(module.command)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from azoth_dlq import clock
 from azoth_dlq.cli.database import queue_of
 from azoth_dlq.cli.letters import ID, space_of
 from azoth_dlq.cli.output import json_option, print_json, print_lines, say, stdout_reserved
@@ -86,7 +87,7 @@ def change_letters(database: str, change: Change, choice: Choice, *, as_json: bo
         if choice.ids:
             ids: Sequence[int] = list(dict.fromkeys(choice.ids))
         else:
-            ids = dlq.find(choice.wanted, parked=change.parked)
+            ids = dlq.store.find(choice.wanted, clock.now(), parked=change.parked)
             _announce(dlq, len(ids), database, change)
             if ids and not (choice.yes or _agreed()):
                 raise click.ClickException("nothing was changed")
@@ -111,7 +112,7 @@ def _announce(dlq: DeadLetterQueue, letters: int, database: str, change: Change)
 
 
 def _agreed() -> bool:
-    # The prompt of click comes in part on stdout.
+    # Of older click, a part of the prompt goes to stdout.
     with stdout_reserved():
         return click.confirm("Go on?", err=True)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.queue import DeadLetterQueue
@@ -14,7 +16,11 @@ from azoth_dlq.store.sqlite.migrations import inspect
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+# Shells complete it to files; whether there is one that can be read is told below.
+FILE = click.Path(readable=False)
+database_argument: Callable[[Any], Any] = click.argument("database", metavar="DB", type=FILE)
 
 
 @contextmanager
@@ -23,6 +29,7 @@ def queue_of(path: str) -> Iterator[DeadLetterQueue]:
     _check_file(path)
     with DeadLetterQueue.open(path) as dlq:
         _check_tables(dlq.connection, path)
+        dlq.letters(0)  # a table that lacks columns is refused before anything is written
         yield dlq
 
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from azoth_dlq.cli.database import queue_of
+from azoth_dlq.cli.database import FILE, queue_of
 from azoth_dlq.cli.output import (
     first_line,
     json_option,
+    keep_log_quiet,
     print_json,
     print_lines,
     say,
-    show_log,
 )
 from azoth_dlq.cli.report import print_report, speed_text, to_be_retried
-from azoth_dlq.cli.supervised import drain_supervised
+from azoth_dlq.cli.supervised import supervised
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.replayer import DlqReplayer
 
@@ -66,6 +66,7 @@ class Outcome(NamedTuple):
 @click.option(
     "--output",
     metavar="FILE",
+    type=FILE,
     default="azoth-demo.db",
     show_default=True,
     help="The file to make; one that exists is never touched.",
@@ -75,12 +76,13 @@ def command(*, output: str, as_json: bool) -> int:
     """Make a file with 20,000 dead letters of an outage, drain it, and show what happened."""
     from azoth_dlq import demo  # noqa: PLC0415 -- no other command needs it
 
-    show_log(verbose=False)
+    keep_log_quiet()
     demo.make_outage(Path(output))
     config = DlqReplayConfig(stop_on_consecutive_failures=None)
     with queue_of(output) as dlq:
         before = dlq.store.figures(_CAUSES).by_error
-        ending = drain_supervised(DlqReplayer(dlq, demo.registry, config))
+        replayer = DlqReplayer(dlq, demo.registry, config)
+        ending = supervised(replayer, lambda progress: replayer.drain(on_progress=progress))
         if ending.report is not None:
             effects = demo.count_effects(dlq.connection)
             outcome = _outcome(dlq, ending.report, before, effects)
@@ -121,5 +123,16 @@ def _print(outcome: Outcome, output: str, *, as_json: bool) -> None:
         "",
         "To look further:",
         f"  azoth-dlq status {output}",
+        *_about_parked(outcome.parked, output),
         f"  azoth-dlq drain {output} --handlers {_HANDLERS} --now",
     )
+
+
+def _about_parked(parked: list[PermanentFailure], output: str) -> list[str]:
+    if not parked:
+        return []
+    return [
+        f"  azoth-dlq list {output} --parked",
+        f"  azoth-dlq show {output} {parked[0].id} --parked --payload",
+        f"  azoth-dlq requeue {output} {parked[0].id}",
+    ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from azoth_dlq.cli.bulk import Change, Choice, change_letters, choice_options
+from azoth_dlq.cli.database import database_argument
 from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
 from azoth_dlq.queue import DeadLetterQueue
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     after those in hand. Exit code 1 also where an id was not there, 130 where it was interrupted.
     """,
 )
-@click.argument("database", metavar="DB")
+@database_argument
 @choice_options
 @parked_option
 @filter_options

@@ -1,26 +1,34 @@
-"""`azoth-dlq drain`: attempt every letter that is due."""
+"""`azoth-dlq drain`: attempt every letter that is due, or one letter."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from azoth_dlq.cli.database import queue_of
+from azoth_dlq.cli.database import database_argument, queue_of
 from azoth_dlq.cli.handlers import handlers_option, load_registry
+from azoth_dlq.cli.letters import ID, no_such_letter, read_letter
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     json_option,
-    print_json,
-    print_lines,
-    say,
+    keep_log_quiet,
     show_log,
     stdout_reserved,
+    verbose_option,
 )
-from azoth_dlq.cli.report import next_steps, print_report, speed_text
-from azoth_dlq.cli.supervised import Ending, drain_supervised
-from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.cli.report import next_steps, print_ending, speed_text
+from azoth_dlq.cli.supervised import supervised
 from azoth_dlq.replayer import DlqReplayer
+
+if TYPE_CHECKING:
+    from azoth_dlq.cli.progress import Progress
+    from azoth_dlq.types import ReplayReport
+
+
+def _checked_id(context: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """An id: given as `type=`, its range would fill the help."""
+    return ID(text, option, context)
 
 
 @click.command(
@@ -30,6 +38,7 @@ from azoth_dlq.replayer import DlqReplayer
     Examples:
       azoth-dlq drain projection.db --handlers bank.handlers:registry
       azoth-dlq drain projection.db --handlers bank.handlers:registry --now --json
+      azoth-dlq drain projection.db --handlers bank.handlers:registry --id 17
       azoth-dlq drain projection.db --handlers bank.handlers:registry \\
         --priority by-error-type=timeout,deadlock --backoff exponential=10,3600
 
@@ -39,10 +48,13 @@ from azoth_dlq.replayer import DlqReplayer
     stdout stays empty. What handlers print goes to stderr.
     """,
 )
-@click.argument("database", metavar="DB")
+@database_argument
 @handlers_option
 @click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
-@click.option("-v", "--verbose", is_flag=True, help="Show the log: each failure and its error.")
+@click.option(
+    "--id", "letter_id", metavar="ID", callback=_checked_id, help="This letter alone, due or not."
+)
+@verbose_option
 @json_option
 @settings_options
 def command(  # noqa: PLR0913 -- one keyword an option
@@ -50,6 +62,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
     database: str,
     handlers: str,
     now: bool,
+    letter_id: int | None,
     verbose: bool,
     as_json: bool,
     config: str | None,
@@ -59,26 +72,23 @@ def command(  # noqa: PLR0913 -- one keyword an option
     chosen = load_config(config, settings)
     with stdout_reserved():
         registry = load_registry(handlers)
-    show_log(verbose=verbose)
+    show_log() if verbose else keep_log_quiet()
     with queue_of(database) as dlq:
         replayer = DlqReplayer(dlq, registry, chosen)
-        ending = drain_supervised(replayer, now=now, hide_progress=verbose)
-    _print(ending, database, chosen, as_json=as_json)
-    if ending.trouble is not None:
-        say(ending.trouble)
+
+        def work(progress: Progress) -> ReplayReport:
+            if letter_id is not None:
+                return replayer.replay(letter_id)
+            return replayer.drain(now=now, on_progress=progress)
+
+        if letter_id is not None and read_letter(dlq.store, letter_id) is None:
+            way = f"`azoth-dlq requeue {database} {letter_id}` moves that one back"
+            raise no_such_letter(dlq.store, letter_id, database, way=way)
+        ending = supervised(replayer, work, hide_progress=verbose)
+
+    def texts(report: ReplayReport) -> tuple[str, list[str]]:
+        heading = f"Drained {database} in {speed_text(report)}"
+        return heading, next_steps(report, database, chosen)
+
+    print_ending(ending, texts, as_json=as_json)
     return ending.exit_code
-
-
-def _print(ending: Ending, database: str, config: DlqReplayConfig, *, as_json: bool) -> None:
-    report = ending.report
-    if report is None:
-        return
-    if as_json:
-        print_json(report.as_dict())
-        return
-    if ending.trouble is not None and not (report.attempted or report.parked):
-        return
-    print_lines(f"Drained {database} in {speed_text(report)}", "")
-    print_report(report)
-    steps = next_steps(report, database, config)
-    print_lines("", *steps) if steps else None

@@ -14,6 +14,9 @@ from azoth_dlq.clock import EPOCH, MICROSECOND
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from azoth_dlq.store.base import Letters
     from azoth_dlq.types import FailedEvent, PermanentFailure
 
 ID: Final = click.IntRange(-(2**63), 2**63 - 1)
@@ -24,6 +27,26 @@ _EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 def space_of(parked: bool) -> str:  # noqa: FBT001 -- there is nothing else to tell
     """What ids are ids of."""
     return "permanent failures" if parked else "dead letters"
+
+
+def read_letter(
+    store: Letters, letter_id: int, *, parked: bool = False
+) -> FailedEvent | PermanentFailure | None:
+    """The letter of this id; None where there is none."""
+    found: Sequence[FailedEvent | PermanentFailure] = (
+        store.read(parked=True, ids=[letter_id]) if parked else store.read(ids=[letter_id])
+    )
+    return found[0] if found else None
+
+
+def no_such_letter(
+    store: Letters, letter_id: int, database: str, *, way: str, parked: bool = False
+) -> click.ClickException:
+    """The error that tells it; `way`: what to do where the other space has that id."""
+    message = f"{database} has no {letter_id} among its {space_of(parked)}"
+    if read_letter(store, letter_id, parked=not parked) is None:
+        return click.ClickException(f"{message}; `azoth-dlq list {database}` shows the ids")
+    return click.ClickException(f"{message}, but among its {space_of(not parked)}: {way}")
 
 
 def event_type_of(letter: FailedEvent | PermanentFailure) -> str | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from azoth_dlq import clock
-from azoth_dlq.cli.database import readable_store_of
+from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
 from azoth_dlq.cli.letters import age_of, as_dict, event_type_of, plain, space_of
 from azoth_dlq.cli.output import (
@@ -55,7 +54,7 @@ class Found(NamedTuple):
     and of permanent failures (--parked) are two spaces. The file is never written.
     """,
 )
-@click.argument("database", metavar="DB")
+@database_argument
 @parked_option
 @filter_options
 @click.option(
@@ -140,6 +139,8 @@ def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _terminal_width() -> int:
+    import shutil  # noqa: PLC0415 -- it loads compression, which no other command needs
+
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return shutil.get_terminal_size().columns if is_terminal else sys.maxsize
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from azoth_dlq.cli.database import FILE
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.errors import ConfigError
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _HELP: Final = {
-    "enabled": "Not used yet: a drain does not ask.",
-    "check_interval": "Not used yet: the longest sleep between two looks for due letters.",
+    "enabled": "Whether `run` replays at all; a drain does not ask.",
+    "check_interval": "The longest that `run` sleeps between two looks for due letters.",
     "max_retries": "Attempts before a letter is parked.",
     "backoff": "The delay after a failed attempt: fixed=S, exponential=S,MAX or fibonacci=S,MAX.",
     "min_age": "The least time since the failure or the last attempt.",
-    "batch_size": "Letters that one cycle attempts; a drain does not ask.",
+    "batch_size": "Letters that one cycle of a program attempts; drains do not ask.",
     "priority": "fifo, lifo, by-retry-count or by-error-type=TEXT,TEXT,…",
     "stop_on_consecutive_failures": "Failures in a row that end a drain, or never.",
     "jitter": "The share of its backoff by which a delay may be lessened, 0 to 1.",
@@ -36,6 +36,10 @@ _HELP: Final = {
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
 }
 _METAVARS: Final = {"timedelta": "SECONDS", "int": "N", "float": "X", "int | None": "N|never"}
+_WORDS: Final = {
+    "priority": ("fifo", "lifo", "by-retry-count"),
+    "stop_on_consecutive_failures": ("never",),
+}
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE]-?[0-9]{1,3})?|-?\.[0-9]+")
 
@@ -48,6 +52,7 @@ def settings_options(command: _Command) -> _Command:
     return click.option(
         "--config",
         metavar="FILE.toml",
+        type=FILE,
         help="Settings as top-level keys, named as the options with _ for -; options win over it.",
     )(command)
 
@@ -74,8 +79,18 @@ def _option(name: str, kind: str, default: Any) -> Callable[[_Command], _Command
         return click.option(f"--{flag}/--no-{flag}", name, default=None, help=shown)
     metavar = _METAVARS.get(kind, "TEXT")
     return click.option(
-        f"--{flag}", name, metavar=metavar, help=shown, callback=partial(_checked, kind)
+        f"--{flag}",
+        name,
+        metavar=metavar,
+        help=shown,
+        callback=partial(_checked, kind),
+        shell_complete=partial(_words, name),
     )
+
+
+def _words(name: str, _context: object, _option: object, start: str) -> list[str]:
+    """The values of a setting that are words without parameters."""
+    return [word for word in _WORDS.get(name, ()) if word.startswith(start)]
 
 
 def _checked(kind: str, context: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -102,12 +117,12 @@ def _plain(text: str, kind: str) -> int | float | str:
 
 
 def _default_text(default: Any) -> str:
-    if default is None:
-        return "never"
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _read(file: str) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 -- most commands are given no file
+
     try:
         settings = tomllib.loads(Path(file).read_bytes().decode())
         DlqReplayConfig.from_mapping(settings)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on stdout."
 )
+verbose_option: Callable[[Any], Any] = click.option(
+    "-v", "--verbose", is_flag=True, help="Show the log: each failure and its error."
+)
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -82,14 +85,18 @@ def duration_text(duration: timedelta) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def show_log(*, verbose: bool) -> None:
-    """Show the package's log on stderr, or leave it to whoever else listens."""
+def keep_log_quiet() -> None:
+    """Leave the package's log to whoever else listens."""
+    logging.getLogger("azoth_dlq").addHandler(logging.NullHandler())
+
+
+def show_log(*, letters: bool = True) -> None:
+    """Show the package's log on stderr, with what becomes of single letters or without."""
     logger = logging.getLogger("azoth_dlq")
-    if not verbose:
-        logger.addHandler(logging.NullHandler())
-        return
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("azoth-dlq: %(message)s"))
+    if not letters:
+        handler.addFilter(lambda record: record.name != "azoth_dlq.letters")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
 

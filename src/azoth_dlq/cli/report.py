@@ -8,14 +8,39 @@ from typing import TYPE_CHECKING
 from azoth_dlq.cli.output import (
     duration_text,
     instant_text,
+    print_json,
     print_lines,
     print_ranking,
     print_table,
+    say,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from azoth_dlq.cli.supervised import Ending
     from azoth_dlq.config import DlqReplayConfig
     from azoth_dlq.types import ReplayReport
+
+
+def print_ending(
+    ending: Ending,
+    texts: Callable[[ReplayReport], tuple[str, list[str]]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print how a drain or run ended: its report as JSON, or between the heading and the next
+    steps that `texts` makes of it; what went wrong in one line on stderr."""
+    report = ending.report
+    if report is not None and as_json:
+        print_json(report.as_dict())
+    elif report is not None and (ending.trouble is None or report.attempted or report.parked):
+        heading, steps = texts(report)
+        print_lines(heading, "")
+        print_report(report)
+        print_lines("", *steps) if steps else None
+    if ending.trouble is not None:
+        say(ending.trouble)
 
 
 def print_report(report: ReplayReport) -> None:
@@ -27,9 +52,9 @@ def print_report(report: ReplayReport) -> None:
             ("failed", report.failed, ""),
             ("snoozed", report.snoozed, ""),
             ("parked", report.parked, _parked_unattempted(report)),
-            ("skipped", report.skipped, "gone or changed meanwhile" if report.skipped else ""),
+            ("skipped", report.skipped, _skipped(report)),
             ("remaining", report.remaining, "due, and not reached" if report.remaining else ""),
-            ("waiting", report.waiting, "not due when the drain began" if report.waiting else ""),
+            _waiting(report),
         ]
     )
     if report.errors:
@@ -51,38 +76,60 @@ def to_be_retried(report: ReplayReport) -> int:
 
 
 def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> list[str]:
-    """What a report leaves to do, a line each."""
+    """What a drain leaves to do, a line each."""
     steps = []
     if report.stopped == "failures":
         steps.append(
             f"Stopped by {config.stop_on_consecutive_failures} failures in a row: what the handlers"
             " need seems to be down. When it is back, drain with --now."
         )
-    if report.stopped == "shutdown":
-        steps.append("Ended by a signal: the letters that are left stay due.")
-    if retried := to_be_retried(report):
+    steps += _after_signal(report)
+    retried = to_be_retried(report)
+    if retried:
         steps.append(f"{retried:,} failed and wait for their next attempt.")
-    if report.waiting:
+    if report.waiting and report.next_due is not None:
+        wait = duration_text(report.next_due - datetime.now(UTC))
         steps.append(
-            f"{report.waiting:,} not due yet when it began{_next(report)}; --now takes them, too."
+            f"{report.waiting:,} not due yet when it began, the next is in {wait} "
+            f"({instant_text(report.next_due)}); --now takes them, too."
         )
+    return steps + look_further(report, database, dead=bool(steps))
+
+
+def next_steps_of_run(report: ReplayReport, database: str) -> list[str]:
+    """What a run leaves to do, a line each; letters that failed may have succeeded since."""
+    steps = _after_signal(report) if report.remaining else []
+    return steps + look_further(report, database, dead=bool(report.failed or report.waiting))
+
+
+def look_further(report: ReplayReport, database: str, *, dead: bool) -> list[str]:
+    """The commands that look at what is left: dead letters, parked ones."""
+    commands = []
+    if dead:
+        commands += [f"list {database}", f"show {database} ID"]
     if report.parked:
-        steps.append(
-            f"{report.parked:,} parked: DeadLetterQueue.permanent_failures() says why, "
-            "requeue(ids) moves them back."
-        )
-    if steps:
-        steps.append(f"What is left: azoth-dlq status {database}")
-    return steps
+        commands += [f"list {database} --parked", f"requeue {database} ID"]
+    if not commands:
+        return []
+    lines = [f"  azoth-dlq {command}" for command in (f"status {database}", *commands)]
+    return ["To look further:", *lines]
+
+
+def _after_signal(report: ReplayReport) -> list[str]:
+    ended = report.stopped == "shutdown"
+    return ["Ended by a signal: the letters that are left stay due."] if ended else []
+
+
+def _skipped(report: ReplayReport) -> str:
+    return "gone, changed, or in hand elsewhere meanwhile" if report.skipped else ""
+
+
+def _waiting(report: ReplayReport) -> tuple[str, int | str, str]:
+    if report.waiting is None:
+        return "waiting", "?", "not counted: the last look left out letters that were not due"
+    return "waiting", report.waiting, "not due when the drain began" if report.waiting else ""
 
 
 def _parked_unattempted(report: ReplayReport) -> str:
     counts = {"unreadable": report.unreadable, "already exhausted": report.exhausted}
     return ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
-
-
-def _next(report: ReplayReport) -> str:
-    if report.next_due is None:
-        return ""
-    wait = duration_text(report.next_due - datetime.now(UTC))
-    return f", the next is in {wait} ({instant_text(report.next_due)})"

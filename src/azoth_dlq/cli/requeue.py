@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from azoth_dlq.cli.bulk import Change, Choice, change_letters, choice_options
+from azoth_dlq.cli.database import database_argument
 from azoth_dlq.cli.filters import filter_of, filter_options
 from azoth_dlq.queue import DeadLetterQueue
 
@@ -37,7 +38,7 @@ _CHANGE: Final = Change(
     also where an id was not there, 130 where it was interrupted.
     """,
 )
-@click.argument("database", metavar="DB")
+@database_argument
 @choice_options
 @filter_options
 def command(

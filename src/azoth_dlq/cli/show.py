@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from azoth_dlq import clock
-from azoth_dlq.cli.database import readable_store_of
+from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import parked_option
-from azoth_dlq.cli.letters import ID, age_of, as_dict, rfc3339, space_of
+from azoth_dlq.cli.letters import (
+    ID,
+    age_of,
+    as_dict,
+    no_such_letter,
+    read_letter,
+    rfc3339,
+    space_of,
+)
 from azoth_dlq.cli.output import (
     duration_text,
     instant_text,
@@ -22,7 +30,6 @@ from azoth_dlq.cli.output import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from azoth_dlq.store.base import Letters
     from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 _LONGEST_PAYLOAD: Final = 64 * 1024  # bytes, for people
@@ -43,7 +50,7 @@ _BYTES_A_LINE: Final = 32
     never written.
     """,
 )
-@click.argument("database", metavar="DB")
+@database_argument
 @click.argument("letter_id", metavar="ID", type=ID)
 @parked_option
 @click.option("--payload", is_flag=True, help="Show the event's bytes, too.")
@@ -52,9 +59,10 @@ def command(*, database: str, letter_id: int, parked: bool, payload: bool, as_js
     """Show the letter ID in DB: its columns, errors, history and, on demand, payload."""
     now = clock.now()
     with readable_store_of(database) as store:
-        letter = _read(store, letter_id, parked=parked)
+        letter = read_letter(store, letter_id, parked=parked)
         if letter is None:
-            raise click.ClickException(_missing(store, letter_id, database, parked=parked))
+            way = f"{'leave out' if parked else 'give'} --parked to see that one"
+            raise no_such_letter(store, letter_id, database, way=way, parked=parked)
         history = store.history(letter_id, parked=parked)
     if as_json:
         document = {"database": database, "ids_of": space_of(parked), **as_dict(letter, now)}
@@ -66,21 +74,6 @@ def command(*, database: str, letter_id: int, parked: bool, payload: bool, as_js
     if payload:
         _print_payload(letter.event_bytes)
     return 0
-
-
-def _read(store: Letters, letter_id: int, *, parked: bool) -> FailedEvent | PermanentFailure | None:
-    found: Sequence[FailedEvent | PermanentFailure] = (
-        store.read(parked=True, ids=[letter_id]) if parked else store.read(ids=[letter_id])
-    )
-    return found[0] if found else None
-
-
-def _missing(store: Letters, letter_id: int, database: str, *, parked: bool) -> str:
-    message = f"{database} has no {letter_id} among its {space_of(parked)}"
-    if _read(store, letter_id, parked=not parked) is None:
-        return f"{message}; `azoth-dlq list {database}` shows the ids"
-    way = "leave out --parked" if parked else "give --parked"
-    return f"{message}, but among its {space_of(not parked)}: {way} to see that one"
 
 
 def _attempt(record: AttemptRecord) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from azoth_dlq import clock
-from azoth_dlq.cli.database import readable_store_of
+from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.options import any_given, load_config, settings_options
 from azoth_dlq.cli.output import (
     duration_text,
@@ -25,9 +25,13 @@ from azoth_dlq.errors import ConfigError
 from azoth_dlq.status import Status, look
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from azoth_dlq.store.base import Store
+    from azoth_dlq.types import Drainer
+
+# The settings that decide which letters are due.
+_DECISIVE: Final = ("max_retries", "backoff", "min_age", "jitter")
 
 
 class Settings(NamedTuple):
@@ -50,7 +54,7 @@ class Settings(NamedTuple):
     would take them, else those of the last drain. The file is never written.
     """,
 )
-@click.argument("database", metavar="DB")
+@database_argument
 @json_option
 @settings_options
 def command(*, database: str, as_json: bool, config: str | None, **options: Any) -> int:
@@ -88,7 +92,7 @@ def _document(status: Status, settings: Settings, database: str) -> dict[str, An
 
 
 def _print(status: Status, settings: Settings, database: str) -> None:
-    print_lines(f"{database} at {instant_text(status.at)}, by {settings.source}", "")
+    print_lines(f"{database} at {instant_text(status.at)}", "")
     print_table(
         [
             ("dead letters", status.dead_letters, _age(status.oldest_age)),
@@ -98,6 +102,9 @@ def _print(status: Status, settings: Settings, database: str) -> None:
             ("  unreadable", status.unreadable, _next_drain_parks(status.unreadable)),
             ("in the future", status.ahead, _wrong_clock(status.ahead)),
             ("permanent failures", status.permanent_failures, ""),
+            ("stopped", "no" if status.stopped_at is None else "yes", _stopped(status)),
+            ("draining now", len(status.draining), ""),
+            *(("", "", _drainer(drainer, status.at)) for drainer in status.draining),
         ]
     )
     if status.dead_letters:
@@ -106,6 +113,9 @@ def _print(status: Status, settings: Settings, database: str) -> None:
         print_ranking("by retry count", retries)
         print_lines("")
         print_ranking("by error", status.by_error)
+    shown = settings.config.to_mapping()
+    print_lines("", f"What is due, by {settings.source}:")
+    print_lines(*(f"  {name} = {shown[name]}" for name in _DECISIVE))
 
 
 def _age(age: timedelta | None) -> str:
@@ -117,6 +127,20 @@ def _next(status: Status) -> str:
         return ""
     wait = duration_text(status.next_due - status.at)
     return f"the next in {wait} ({instant_text(status.next_due)})"
+
+
+def _stopped(status: Status) -> str:
+    if status.stopped_at is None:
+        return ""
+    return f"by failures in a row, until a letter succeeds; {_since(status.stopped_at, status.at)}"
+
+
+def _drainer(drainer: Drainer, now: datetime) -> str:
+    return f"process {drainer.pid} on {drainer.host}, {_since(drainer.since, now)}"
+
+
+def _since(instant: datetime, now: datetime) -> str:
+    return f"for {duration_text(now - instant)} (since {instant_text(instant)})"
 
 
 def _next_drain_parks(letters: int) -> str:

@@ -1,4 +1,4 @@
-"""A drain that a person or a script watches: signals, progress, and how it ended."""
+"""A drain or run that a person or a script watches: signals, progress, and how it ended."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ from azoth_dlq.engine.failure import describe
 from azoth_dlq.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from azoth_dlq.replayer import DlqReplayer
     from azoth_dlq.types import ReplayReport
 
 
 class Ending(NamedTuple):
-    """How a drain ended: what it did (None: it did not begin), the exit code, what went wrong."""
+    """How the work ended: what it did (None: it did not begin), the exit code, what went wrong."""
 
     report: ReplayReport | None
     exit_code: int
     trouble: str | None = None
 
 
-def drain_supervised(
-    replayer: DlqReplayer, *, now: bool = False, hide_progress: bool = False
+def supervised(
+    replayer: DlqReplayer,
+    work: Callable[[Progress], ReplayReport],
+    *,
+    hide_progress: bool = False,
 ) -> Ending:
-    """Drain; SIGINT and SIGTERM end it, and progress is shown on a terminal."""
+    """Do `work` by `replayer`; SIGINT and SIGTERM end it, and progress is shown on a terminal."""
     with (
         ending_in_order(replayer.shutdown) as received,
         stdout_reserved(),
         Progress(hidden=hide_progress) as progress,
     ):
         try:
-            report = replayer.drain(now=now, on_progress=progress)
+            report = work(progress)
         except StorageError as error:
             return Ending(error.report, 1, str(error))
         except KeyboardInterrupt:
@@ -42,6 +47,6 @@ def drain_supervised(
         except Exception:
             raise
         except BaseException as error:  # noqa: BLE001 -- SystemExit and whatever else handlers raise
-            trouble = f"a handler raised {describe(error)}, which ended the drain"
+            trouble = f"a handler raised {describe(error)}, which ended the work"
             return Ending(progress.report, 1, f"{trouble}; what was done before is committed")
     return Ending(report, 1 if report.stopped == "failures" else 0)

@@ -176,8 +176,8 @@ cdef class Batch:
         return place
 
     cdef bint fits(self, row) except -1:
-        cdef long notes = row[len(row) - 3]
-        return not notes & KEPT_ALONE and row[0] not in self.singly
+        notes = row[len(row) - 3]
+        return (notes is None or not notes & KEPT_ALONE) and row[0] not in self.singly
 
     cdef bint take(self, row, registration) except -1:
         """Whether the letter belongs to the run; its bytes may have to be fetched."""
@@ -267,6 +267,7 @@ def attempt(list rows not None, group, store, registry, stop, limits):
             event_id, event_bytes = row[width - 2], row[width - 1]
             if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
                 event_bytes = event_bytes_of(row, group, store)
+                before = monotonic()
             if event_bytes is not None:
                 isolate(row[0])
                 last_before, called_before, batch_before = last, called, batch

@@ -50,6 +50,7 @@ class Drain:
         self._started_at = surroundings.clock()
         self._began = monotonic()
         self._plan: Plan | None = None
+        self._attempted = 0
 
     def run(
         self,
@@ -57,10 +58,11 @@ class Drain:
         *,
         now: bool = False,
         limit: int | None = None,
-        until: float | None = None,
+        lasting: float | None = None,
     ) -> ReplayReport:
         """Attempt every letter that is due (`now`: or would be later) as far as `look` sees it, at
-        most `limit` of them, until monotonic second `until`.
+        most `limit` of them. `lasting`: no group is begun when the plan is older than so many
+        seconds, but for those until a letter is attempted.
 
         Errors: StorageError with the report so far, ConfigError, InvalidStateError.
         """
@@ -76,7 +78,7 @@ class Drain:
                 self._groups.turns.patiently(
                     lambda: stack.enter_context(self._store.draining(settings))
                 )
-                self._work(look, limit, until)
+                self._work(look, limit, lasting)
         except ShutdownRequested:
             self._stopped = "shutdown"
         except (Busy, CommitRefused, StorageFault) as fault:
@@ -89,7 +91,7 @@ class Drain:
         report = self.report()
         if report.unreadable:
             logger.error("%d letters could not be read and were parked", report.unreadable)
-        did_something = report.attempted or report.parked or report.skipped or report.stopped
+        did_something = report.attempted or report.parked or report.stopped
         quiet = look.suspects and not did_something
         logger.log(logging.DEBUG if quiet else logging.INFO, "%s", report)
         self._metrics.drained(stopped=self._stopped == "failures")
@@ -111,7 +113,7 @@ class Drain:
 
     # The drain
 
-    def _work(self, look: Look, limit: int | None, until: float | None) -> None:
+    def _work(self, look: Look, limit: int | None, lasting: float | None) -> None:
         if self._registry.needs_connection:
             self._store.reader()
         plan = self._groups.turns.patiently(
@@ -122,26 +124,35 @@ class Drain:
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined
             self._tally.add({"skipped": missing}, [])
-            self._metrics.record(skipped=missing)
-        if plan.waiting is not None and look.ids is None:
+            self._metrics.record(skipped=missing, groups=0)
+        else:
             self._metrics.looked(
                 at=self._started_at,
-                depth=letters.examined,
+                depth=plan.depth,
                 due=len(letters),
                 oldest_due=letters.oldest_due,
             )
+        planned = monotonic()
         self._groups.plan(letters, limit)
         self._park_unfit(letters)
-        while self._groups.is_amid_call or not (self._groups.is_done or self._stopped):
-            self._groups.turns.give()
-            if not self._groups.is_amid_call and self._is_over(until):
-                return
-            self._groups.work()
+        self._attempt(None if lasting is None else planned + lasting)
 
-    def _is_over(self, until: float | None) -> bool:
+    def _attempt(self, until: float | None) -> None:
+        is_over = False
+        while self._groups.is_amid_call or not (self._groups.is_done or self._stopped or is_over):
+            self._groups.turns.give()
+            if not self._groups.is_amid_call and self._is_shut_down():
+                return
+            before = self._attempted
+            self._groups.work(settle_only=is_over)
+            # What a lost group or a failed batch has taught is not known to the next drain.
+            has_moved = self._attempted > before and not self._groups.is_amid_batch
+            is_over = has_moved and until is not None and monotonic() >= until
+
+    def _is_shut_down(self) -> bool:
         if self._stop.requested:
             self._stopped = "shutdown"
-        return self._stop.requested or (until is not None and monotonic() >= until)
+        return self._stop.requested
 
     # Letters that are parked unattempted
 
@@ -149,7 +160,7 @@ class Drain:
         place, most_seconds = 0, self._config.max_transaction_time.total_seconds()
         while place < letters.unfit_count:
             self._groups.turns.give()
-            if self._is_over(None):
+            if self._is_shut_down():
                 return
             self._groups.open()
             opened = monotonic()
@@ -169,6 +180,7 @@ class Drain:
     def _count(self, group: Group) -> None:
         """What a committed group did."""
         self._stopped = group.stopped
+        self._attempted += len(group)
         counts = {
             "succeeded": len(group.acked),
             "failed": group.failed,

@@ -21,10 +21,10 @@ _NOTICE = 50  # characters kept free for how many frames are left out
 
 def readable(text: str, limit: int = ERROR_LIMIT) -> str:
     """The text, bounded and without what SQLite cannot take: NUL, lone surrogates."""
-    if len(text) > limit:
-        text = text[: limit - len(_CUT)] + _CUT
-    text = text.replace("\0", "\N{SYMBOL FOR NULL}")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    # Cut before it is escaped, for it may be megabytes, and after, for that makes it longer.
+    plain = text[: limit + 1].replace("\0", "\N{SYMBOL FOR NULL}")
+    plain = plain.encode("utf-8", "backslashreplace").decode("utf-8")
+    return plain if len(plain) <= limit else plain[: limit - len(_CUT)] + _CUT
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}

@@ -19,7 +19,7 @@ from azoth_dlq.engine.failure import (
     readable,
     traceback_text,
 )
-from azoth_dlq.errors import EventDecodeError
+from azoth_dlq.errors import EventDecodeError, InvalidStateError
 from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
 from azoth_dlq.registry import Registration
 from azoth_dlq.store.base import Attempted, Parking, Retry, Settlement, Snoozed
@@ -28,8 +28,10 @@ from azoth_dlq.types import AttemptOutcome
 if TYPE_CHECKING:
     from azoth_dlq.engine.outside import OutsideCall
 
-logger = logging.getLogger("azoth_dlq")
+# A logger of their own, so that lines a letter can be left out.
+logger = logging.getLogger("azoth_dlq.letters")
 _MOST_RETRIES = 2**63 - 1
+_ROGUE = error_type_name(InvalidStateError())
 _MOST_TEXT = 8 * 1024 * 1024  # characters of errors in a group: held until they are written
 
 
@@ -109,7 +111,7 @@ class Group:
         if delay is not None and isinstance(error, Snooze):
             self.attempts[event_type, "snoozed"] += 1
             self._snooze(row, handler, error, delay)
-            self._record(row, "snoozed", error, seconds)
+            self._record(row, "snoozed", error, error, seconds)
             return
         self.failed += 1
         self.attempts[event_type, "failed"] += 1
@@ -124,7 +126,7 @@ class Group:
         else:
             self._count_failure()
             self._charge(row, text, handler, delay=delay)
-        self._record(row, "failed", error, seconds)
+        self._record(row, "failed", error, origin, seconds)
         if origin is not None and logger.isEnabledFor(logging.DEBUG):
             self._note(logging.DEBUG, "%s: %s", letter_text(row), traceback_text(origin))
 
@@ -134,7 +136,7 @@ class Group:
         self.attempts[event_type, "failed"] += 1
         self._count_failure()
         self._charge(row, readable(text))
-        self._keep("failed", row, "InvalidStateError", readable(text))
+        self._keep("failed", row, _ROGUE, readable(text))
 
     def _count_failure(self) -> None:
         self.failures_in_row += 1
@@ -166,11 +168,16 @@ class Group:
             logger.log(level, message, *values)
 
     def _record(
-        self, row: tuple[Any, ...], outcome: AttemptOutcome, error: Exception, seconds: float
+        self,
+        row: tuple[Any, ...],
+        outcome: AttemptOutcome,
+        error: Exception,
+        origin: BaseException | None,
+        seconds: float,
     ) -> None:
         if self._keeps_history:
             kind, message = error_type_name(error), readable(message_of(error))
-            traceback = traceback_text(error)
+            traceback = "" if origin is None else traceback_text(origin)
             self._keep(outcome, row, kind, message, traceback=traceback, seconds=seconds)
 
     def _keep(  # noqa: PLR0913 -- a column each

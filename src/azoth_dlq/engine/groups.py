@@ -82,11 +82,19 @@ class Groups:
         return self._called is not None
 
     @property
+    def is_amid_batch(self) -> bool:
+        """Whether letters of a batch that failed are still to be called one by one."""
+        return bool(self._recovery.singly)
+
+    @property
     def is_done(self) -> bool:
         return self.place >= self._end
 
-    def work(self) -> None:
-        """Attempt letters in one group, and commit it or see to it that it is done again."""
+    def work(self, *, settle_only: bool = False) -> None:
+        """Attempt letters in one group, and commit it or see to it that it is done again.
+
+        `settle_only`: attempt none, write what became of the one that was called before.
+        """
         start = self.place
         opened = self.open()
         began = monotonic()
@@ -95,7 +103,7 @@ class Groups:
         try:
             if self._called is not None:
                 self._called.record(group)
-            if not self._called_alone and not self._stop.requested:
+            if not (settle_only or self._called_alone or self._stop.requested):
                 self._attempt_letters(group, began, verify=not opened.unchanged)
             self.commit(group)
             self._call_settled()
@@ -201,7 +209,7 @@ class Groups:
         return first + self.letters.ids(first, self.place).index(letter_id)
 
     def new_group(self) -> Group:
-        return Group(self._config, self._around.clock, self._around.failures_in_row)
+        return Group(self._config, self._around.clock, self._around.failures_in_row.count)
 
     def commit(self, group: Group) -> None:
         """Write what became of the group's letters, and commit."""
@@ -214,7 +222,7 @@ class Groups:
         if len(group) > _CHUNK:
             self._ack_seconds = (monotonic() - began) / len(group)
         self._recovery.committed(group.settlement, self.place)
-        self._around.failures_in_row = group.failures_in_row
+        self._around.failures_in_row.count = group.failures_in_row
         self._committed(group)
 
     # Opening a group

@@ -133,7 +133,7 @@ def gather(
     batches. `first` is what it was resolved to."""
     registration, payload = first
     row = rows[0]
-    if registration.batch_call is None or row[-3] & ALONE or row[0] in limits.singly:
+    if registration.batch_call is None or _is_alone(row) or row[0] in limits.singly:
         return OutsideCall([row], [payload], registration, batch=False)
     taken, payloads, bytes_left = [row], [payload], limits.batch_bytes - len(payload)
     candidates = rows[1 : min(limits.batch_size, limits.most)]
@@ -152,7 +152,7 @@ def _following(
     """Letters of the same handler with their payloads, up to the first that is of another, or
     that comes late, or cannot be read."""
     for row in rows:
-        if row[-3] & ALONE or not isinstance(row[-1], bytes) or type(row[-2]) is not int:
+        if _is_alone(row) or not isinstance(row[-1], bytes) or type(row[-2]) is not int:
             return
         # Where a route kills the process, it is this letter's doing.
         store.isolate(row[0])
@@ -167,3 +167,8 @@ def _following(
         if found is not registration:
             return
         yield row, payload
+
+
+def _is_alone(row: Row) -> bool:
+    """Whether the letter is to be kept out of batches."""
+    return bool((row[-3] or 0) & ALONE)

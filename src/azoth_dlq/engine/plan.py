@@ -25,11 +25,13 @@ LOOK_AT_ALL = Look()
 
 class Plan(NamedTuple):
     """The due letters in order. `next_due`: when the first of the others is due, at the earliest.
-    `waiting`: how many others are not due, None where not all were looked at."""
+    `waiting`: how many others are not due, None where not all were looked at. `depth`: how many
+    letters there are, None where that has not changed since the look before."""
 
     letters: Selection
     next_due: int | None
     waiting: int | None
+    depth: int | None
 
 
 def make_plan(
@@ -42,11 +44,16 @@ def make_plan(
         with_error=priority.needs_error_text, ids=look.ids, suspects=suspects
     ) as rows:
         letters = select(rows, rules, rank=priority.rank, descending=priority.descending)
+        depth: int | None = letters.examined
+        if suspects is not None:
+            changed = suspects.others_wrote or letters.examined
+            depth = store.figures().dead if changed else None
     instants = [letters.next_due, suspects.next_due if suspects else None]
     return Plan(
         letters,
         next_due=min((instant for instant in instants if instant is not None), default=None),
         waiting=None if suspects else letters.waiting,
+        depth=depth,
     )
 
 

@@ -42,12 +42,8 @@ class Run:
         self._registry = registry
         self._config = config
         self._total = Tally()
-        progress = surroundings.on_progress
-        self._around = replace(
-            surroundings,
-            total=self._total,
-            on_progress=None if progress is None else lambda _: progress(self.report()),
-        )
+        self._progress = surroundings.on_progress
+        self._around = replace(surroundings, total=self._total, on_progress=self._tell)
         self._turns = Turns(config, surroundings.sleep, surroundings.stop)
         self._interval = config.check_interval.total_seconds()
         self._started_at = surroundings.clock()
@@ -86,16 +82,22 @@ class Run:
             duration=timedelta(seconds=monotonic() - self._began),
         )
 
+    def _tell(self, report: ReplayReport) -> None:
+        self._last = report
+        if self._progress is not None:
+            self._progress(self.report())
+
     def _drain(self) -> float:
         """One drain; how many seconds to rest after it."""
         began = monotonic()
-        is_full = self._looked_at_all is None or began - self._looked_at_all >= _FULL_LOOK_SECONDS
+        looked = self._looked_at_all
+        # The next look may be a whole interval away.
+        is_full = looked is None or began + self._interval - looked > _FULL_LOOK_SECONDS
         drain = Drain(self._store, self._registry, self._config, self._around)
         try:
-            report = drain.run(Look(suspects=not is_full), until=began + self._interval)
+            report = drain.run(Look(suspects=not is_full), lasting=self._interval)
             self._last = report
-            while not self._turns.patiently(self._store.catch_up):
-                self._turns.give()
+            self._catch_up()
         except ShutdownRequested:
             return 0
         except (Busy, StorageFault, StorageError) as error:
@@ -105,8 +107,18 @@ class Run:
             self._looked_at_all = began
         return self._rest_after(report)
 
+    def _catch_up(self) -> None:
+        """Have the store note what was seen, in turns with other writers."""
+        done = False
+        while not done and not self._around.stop.requested:
+            self._turns.give()
+            began = monotonic()
+            done = self._turns.patiently(self._store.catch_up)
+            self._turns.held(monotonic() - began)
+
     def _survive(self, error: Busy | StorageFault | StorageError) -> None:
         """Where waiting may mend it. Errors: StorageError otherwise."""
+        self._last = getattr(error, "report", None) or self._last
         if not error.transient:
             if isinstance(error, StorageError):
                 error.report = self.report()
@@ -119,9 +131,10 @@ class Run:
             return self._interval
         if report.remaining:
             return 0  # it is planned anew
-        if report.attempted or report.parked or report.skipped or report.next_due is None:
+        if report.attempted or report.parked or report.skipped:
             # What was attempted may be due again before the others.
-            changed = report.attempted or report.parked or report.skipped
-            return _LEAST_REST_SECONDS if changed else self._interval
+            return _LEAST_REST_SECONDS
+        if report.next_due is None:
+            return self._interval
         due = (report.next_due - EPOCH) // MICROSECOND
         return max((due - self._around.clock()) / 1_000_000, _LEAST_REST_SECONDS)

@@ -12,15 +12,22 @@ from azoth_dlq.types import ReplayReport
 
 
 @dataclass(slots=True)
+class FailuresInRow:
+    """How many attempts in a row have failed so far."""
+
+    count: int = 0
+
+
+@dataclass(slots=True)
 class Surroundings:
     """Of all drains of one replayer: `clock()` in microseconds, `sleep(seconds)`, the request to
-    stop, counters; how many attempts in a row have failed so far; who gets the report so far after
-    each commit; and where a run of several drains adds up what they did."""
+    stop, counters, failures in a row. Of one drain or run: who gets the report so far after each
+    commit, and where a run of several drains adds up what they did."""
 
     clock: Callable[[], int]
     sleep: Callable[[float], None]
     stop: Stop
     metrics: DlqMetrics
-    failures_in_row: int = 0
+    failures_in_row: FailuresInRow = field(default_factory=FailuresInRow)
     on_progress: Callable[[ReplayReport], None] | None = None
     total: Tally = field(default_factory=Tally)

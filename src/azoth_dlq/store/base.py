@@ -89,7 +89,8 @@ class Settlement:
     recorded: those of `acked` that may have a history. history: goes with whatever becomes of the
     letter. alone: letters to be kept out of batches from now on. released: letters whose claim ends
     without an outcome; that of every other letter here ends, too. stopped_at: the instant of a stop
-    by failures; resumed: a letter succeeded, so that a stop recorded before is over.
+    by failures, kept unless one is recorded already; resumed: a letter succeeded, so that a stop
+    recorded before is over.
     """
 
     acked: list[int] = field(default_factory=list)
@@ -163,15 +164,17 @@ class Suspects:
     time that a letter of a retry count waits (all in microseconds).
 
     `least_wait(retry_count)` is None where the letter must be looked at in any case. `next_due` is
-    set by the store: a lower bound of when the first of the letters that it left out is due.
+    set by the store: a lower bound of when the first of the letters that it left out is due; and
+    `others_wrote`: whether another program may have written since the look before.
     """
 
-    __slots__ = ("least_wait", "next_due", "now")
+    __slots__ = ("least_wait", "next_due", "now", "others_wrote")
 
     def __init__(self, now: int, least_wait: Callable[[int], int | None]) -> None:
         self.now = now
         self.least_wait = least_wait
         self.next_due: int | None = None
+        self.others_wrote = True
 
 
 class Busy(Exception):
@@ -295,8 +298,9 @@ class Groups(Protocol):
         self, ids: Sequence[int], *, inline: int | None, verify: bool
     ) -> list[tuple[Any, ...]]:
         """The rows of `ids` that are still there, in that order: `(id, retry_count, …, notes,
-        event_id, event_bytes)`; `notes` are bits (RECORDED, ALONE), `event_bytes` is None where
-        longer than `inline` bytes; with `verify` the columns of `candidates` stand between."""
+        event_id, event_bytes)`; `notes` are bits (RECORDED, ALONE) or None, `event_bytes` is None
+        where longer than `inline` bytes; with `verify` the columns of `candidates` stand between.
+        """
 
     def isolate(self, letter_id: int) -> None:
         """What is written from here on belongs to this letter, which is now in hand.

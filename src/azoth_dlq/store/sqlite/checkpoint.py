@@ -14,7 +14,7 @@ CHECKPOINT_BYTES = 256 * 1024 * 1024
 
 def checkpoint(cursor: sqlite3.Cursor, database: str, *, at_least: int) -> None:
     """Where the log has so many bytes, copy it into the database. Errors: sqlite3.Error."""
-    if _log_size(database) < at_least:
+    if log_size(database) < at_least:
         return
     try:
         cursor.execute(sql.CHECKPOINT).fetchall()
@@ -24,8 +24,8 @@ def checkpoint(cursor: sqlite3.Cursor, database: str, *, at_least: int) -> None:
             raise
 
 
-def _log_size(database: str) -> int:
-    """0 where there is none."""
+def log_size(database: str) -> int:
+    """Bytes of the write-ahead log; 0 where there is none."""
     try:
         return Path(f"{database}-wal").stat().st_size
     except OSError:

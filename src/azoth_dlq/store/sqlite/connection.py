@@ -11,7 +11,7 @@ from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explain, explained
 from azoth_dlq.store.sqlite.guard import QueueConnection
-from azoth_dlq.store.sqlite.migrations import migrate
+from azoth_dlq.store.sqlite.migrations import LATEST, migrate
 
 MEMORY = ":memory:"
 _BUSY_SECONDS = 5.0
@@ -47,7 +47,7 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
             if new:
                 connection.execute(sql.MAKE_WAL)
                 connection.execute(sql.BEGIN)
-                migrate(connection)
+                migrate(connection, LATEST)
                 connection.execute(sql.COMMIT)
             connection.execute(sql.SCHEMA_VERSION).fetchall()
         except BaseException:

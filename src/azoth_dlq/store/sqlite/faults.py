@@ -107,7 +107,7 @@ def check_no_fault(error: BaseException | None, where: str, handler: str) -> Non
 
 
 def ids_used_up(error: BaseException, where: str, table: str) -> StorageError:
-    """The error of a full disk as what it is where an AUTOINCREMENT has reached its end."""
+    """The error of an AUTOINCREMENT that has reached its end; SQLite tells it as a full disk."""
     return StorageError(
         f"{where} has no id left for another row of {table}: 2**63-1 is or was in use; delete the "
         f"row that has it, and the row of {table} in sqlite_sequence (SQLite: {error})"

@@ -87,15 +87,13 @@ APPLIED = "SELECT +number, +name, +needs FROM main.azoth_dlq_migrations"
 
 
 class Migration(NamedTuple):
-    """Statements, columns to add as (table, column, type) where the table lacks them, and
-    statements that need those."""
+    """Statements, and columns to add as (table, column, type) where the table lacks them."""
 
     number: int
     name: str
     needs: int
     statements: tuple[str, ...]
-    columns: tuple[tuple[str, str, str], ...]
-    afterwards: tuple[str, ...] = ()
+    columns: tuple[tuple[str, str, str], ...] = ()
 
 
 STEPS = (
@@ -117,7 +115,7 @@ STEPS = (
     ),
     Migration(
         number=2,
-        name="history, claims, drainers, letters kept out of batches, and an index of waiting ones",
+        name="history, claims, drainers, letters kept out of batches, and since when they wait",
         needs=2,  # who knows no claims would call handlers twice
         statements=(HISTORY, HISTORY_OF_LETTERS, HISTORY_OF_PARKED, CLAIMS, DRAINERS),
         columns=(
@@ -125,10 +123,14 @@ STEPS = (
             ("dead_letter_queue", "azoth_base", "INTEGER"),
             ("dead_letter_queue", "azoth_base_of", "TEXT"),
         ),
-        afterwards=(WAITING, NOT_BEFORE),
     ),
+    # To make an index shuts others out for a scan of the table, so each has a step of its own; they
+    # are made when a run needs them first.
+    Migration(number=3, name="index of waiting letters", needs=2, statements=(WAITING,)),
+    Migration(number=4, name="index of letters put off", needs=2, statements=(NOT_BEFORE,)),
 )
 LATEST = STEPS[-1].number
+REQUIRED = 2  # for whatever but a run's polls
 HISTORY_SINCE = 2
 
 
@@ -146,7 +148,7 @@ class Schema(NamedTuple):
 
     @property
     def migrated(self) -> bool:
-        return self.version >= LATEST
+        return self.version >= REQUIRED
 
     @property
     def has_history(self) -> bool:
@@ -173,20 +175,18 @@ def inspect(connection: sqlite3.Connection) -> Schema:
     )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Make what is missing, within the caller's transaction."""
+def migrate(connection: sqlite3.Connection, number: int = REQUIRED) -> None:
+    """Make what is missing up to that step, within the caller's transaction."""
     cursor = own_cursor(connection)
     if not inspect(connection).has_queue:
         cursor.execute(DEAD_LETTER_QUEUE)
         cursor.execute(EVENT_ID_INDEX)
     cursor.execute(MIGRATIONS)
     version = inspect(connection).version
-    for step in STEPS[version:]:
+    for step in STEPS[version:number]:
         for statement in step.statements:
             cursor.execute(statement)
         for table, column, kind in step.columns:
             if column not in _names(connection, sql.COLUMNS, table):
                 cursor.execute(f"ALTER TABLE main.{table} ADD COLUMN {column} {kind}")
-        for statement in step.afterwards:
-            cursor.execute(statement)
         cursor.execute(RECORD, (step.number, step.name, step.needs))

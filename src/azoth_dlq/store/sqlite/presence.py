@@ -54,12 +54,7 @@ class Presence:
             if not is_alive(self._database, name):
                 cursor.execute(sql.DELETE_DRAINER, (text_of(name),))
         cursor.execute(sql.SET_DRAINER, (self.name, platform.node(), os.getpid(), since))
-        # The file that a drain left tells that it died, for as long as there are claims of it.
-        claiming = {text_of(name) for (name,) in read(connection, sql.CLAIMING)}
-        for path in _files_beside(self._database):
-            name = path.name[-len(self.name) :]
-            if name not in claiming and not is_alive(self._database, name):
-                _remove(path)
+        self._sweep_files(connection)
 
     def leave(self) -> None:
         lock = _held.pop(self.name, None)
@@ -69,6 +64,15 @@ class Presence:
             _remove(path := _file_of(self._database, self.name))
             lock.close()
             _remove(path)
+
+    def _sweep_files(self, connection: sqlite3.Connection) -> None:
+        files = {path.name[-len(self.name) :]: path for path in _files_beside(self._database)}
+        left = [name for name in files if not is_alive(self._database, name)]
+        if left:
+            # The file tells that its drain died, for as long as there are claims of it.
+            claiming = {text_of(name) for (name,) in read(connection, sql.CLAIMING)}
+            for name in set(left) - claiming:
+                _remove(files[name])
 
     def _lock(self) -> sqlite3.Connection:
         path = _file_of(self._database, self.name)

@@ -257,15 +257,15 @@ class SqliteQueue:
                         self._execute(commit)
                 raise
         except sqlite3.Error as error:
-            raise self._explain(error) from error
+            raise self._used_up(error) or explain(error, self.where) from error
 
-    def _explain(self, error: BaseException) -> StorageError | InvalidStateError:
-        """As `explain`; a table that has no more ids is told from a full disk."""
+    def _used_up(self, error: BaseException) -> StorageError | None:
+        """The error of a full disk as what it is where a table has no more ids."""
         if primary_code(error) == sqlite3.SQLITE_FULL:
-            with suppress(StorageError):  # it may be damaged, too, or without such tables
+            with suppress(StorageError):  # there may be no such tables
                 for (table,) in self._query(sql.WITHOUT_FREE_IDS, _NUMBERED_TABLES):
                     return ids_used_up(error, self.where, text_of(table))
-        return explain(error, self.where)
+        return None
 
     def _database_file(self) -> str:
         rows = self._query(sql.DATABASES)

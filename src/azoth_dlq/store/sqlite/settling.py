@@ -28,10 +28,10 @@ def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) ->
     # Before letters are parked, so that their last attempt goes with them.
     history.record(cursor, settlement.history, history_limit)
     _park(cursor, settlement.parked)
-    if settlement.stopped_at is not None:
-        cursor.execute(sql.SET_STATE, (STOPPED, settlement.stopped_at))
-    elif settlement.resumed:
+    if settlement.resumed:
         cursor.execute(sql.DELETE_STATE, (STOPPED,))
+    if settlement.stopped_at is not None:
+        cursor.execute(sql.ADD_STATE, (STOPPED, settlement.stopped_at))
 
 
 def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:

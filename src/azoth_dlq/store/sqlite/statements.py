@@ -165,10 +165,10 @@ def among_ids(ids: int) -> str:
     return f"WHERE id IN ({_places(ids)})"
 
 
-# RECORDED and ALONE of the port, as bits.
+# RECORDED and ALONE of the port as bits, NULL where there are none: most letters have none.
 _NOTES = (
-    "(coalesce(d.azoth_last_error, d.azoth_not_before) IS NOT NULL) "
-    "+ 2 * (d.azoth_alone IS NOT NULL)"
+    "CASE WHEN coalesce(d.azoth_last_error, d.azoth_not_before, d.azoth_alone) IS NOT NULL "
+    "THEN 1 + 2 * (d.azoth_alone IS NOT NULL) END"
 )
 
 # Of TEXT, which sorts before every BLOB, length() counts the characters before the first NUL; a
@@ -278,6 +278,7 @@ def delete_history(ids: int | None, *, parked: bool) -> str:
 
 GET_STATE = "SELECT +value FROM main.azoth_dlq_state WHERE key = ?"
 SET_STATE = "INSERT OR REPLACE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
+ADD_STATE = "INSERT OR IGNORE INTO main.azoth_dlq_state (key, value) VALUES (?, ?)"
 DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
 
 # Who drains, and which letters are in whose hands
@@ -314,10 +315,12 @@ def delete_claims(ids: int, *, of_drainer: bool) -> str:
 # The text from which a letter's waiting is counted: `azoth_base` is its instant, and holds as long
 # as it is the text of `azoth_base_of`.
 _BASE_TEXT = "coalesce(last_retry_at, failed_at)"
+# Numbers are less than any text, and integers are divided without a fraction. With a function,
+# such as typeof(), in an index, every statement that deletes letters would be journaled apart.
+_HAS_COUNT = "retry_count < '' AND (2 * retry_count + 1) / 2 = retry_count"
 # The keys of the index `azoth_dlq_waiting` are this and `azoth_base`; negative: look at the row.
 WAITING_COUNT = (
-    f"CASE WHEN typeof(retry_count) = 'integer' AND azoth_base_of IS {_BASE_TEXT} "
-    "THEN retry_count ELSE -1 END"
+    f"CASE WHEN {_HAS_COUNT} AND azoth_base_of IS {_BASE_TEXT} THEN retry_count ELSE -1 END"
 )
 IS_WAITING = "azoth_base IS NOT NULL"
 # The key of the index `azoth_dlq_not_before`; -1: look at the row.
@@ -349,7 +352,7 @@ SEQUENCE = "SELECT +seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
 # Rows that are in no index, or stand at -1 though they can be read.
 _NOT_NOTED = (
     f"({_not_before(migrated=True)}) IS NULL "
-    f"AND (azoth_base IS NULL OR {IS_PUT_OFF} OR azoth_base_of IS NOT {_BASE_TEXT})"
+    f"AND (azoth_base IS NULL OR azoth_base_of IS NOT {_BASE_TEXT})"
 )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.store.base import (
-    Abandoned,
     Busy,
     CommitRefused,
     DrainSettings,
@@ -25,7 +24,6 @@ from azoth_dlq.store.sqlite import history, left_open, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
-from azoth_dlq.store.sqlite.claims import DrainClaims
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
     check_no_fault,
@@ -38,10 +36,9 @@ from azoth_dlq.store.sqlite.faults import (
 )
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import inspect, migrate
-from azoth_dlq.store.sqlite.presence import Presence
-from azoth_dlq.store.sqlite.queue import SETTINGS, SqliteQueue, chunks
+from azoth_dlq.store.sqlite.outside import SqliteOutside
+from azoth_dlq.store.sqlite.queue import SETTINGS, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
-from azoth_dlq.store.sqlite.reader import Reader
 from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, drain_session
 from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
@@ -50,13 +47,12 @@ _IDENTITY = "identity"  # of the database, among others that had its name
 _GROUP = "group"  # the token of the last group that was committed
 
 
-class SqliteStore(SqliteQueue):
+class SqliteStore(SqliteOutside):
     """Dead letters of one SQLite connection. One thread, one process; one drain at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._use(Guard(strict=True), Marker(""))
-        self._enter("", 0)
         self._waiting = Waiting(connection, self._cursor, self._lock)
         self._announcement: DrainSettings | None = None  # until it is committed
         self._history_limit = 0
@@ -97,19 +93,13 @@ class SqliteStore(SqliteQueue):
         marker = self._marker
         try:
             self.end(commit=False)
-            self._checkpoint(at_least=1)
+            if self._announcement is None:  # a group was committed
+                self._checkpoint(at_least=1)
         finally:
             self._use(Guard(strict=True), Marker(""))
             marker.close()
             self._reader.close()
             self._presence.leave()
-
-    def _enter(self, file: str, busy_timeout: float) -> None:
-        """As one drain of the file among others."""
-        self._file = file
-        self._presence = Presence(file)
-        self._claims = DrainClaims(self._connection, file, self._presence.name)
-        self._reader = Reader(file, busy_timeout)
 
     def _use(self, guard: Guard, marker: Marker) -> None:
         self._guard = guard
@@ -139,7 +129,9 @@ class SqliteStore(SqliteQueue):
                 yield iter(())
                 return
             with self._snapshot():
-                self._data_version = self._pragma(sql.DATA_VERSION)
+                before, self._data_version = self._data_version, self._pragma(sql.DATA_VERSION)
+                if suspects is not None:
+                    suspects.others_wrote = before != self._data_version
                 self._guard.touched_queue = False
                 self._unchanged = True
                 self._changes_at_rest = self._connection.total_changes
@@ -153,7 +145,7 @@ class SqliteStore(SqliteQueue):
         self._check_process()
         self._check_at_rest()
         with told_to_engine(self.where), raw_text(self._connection):
-            done = self._waiting.catch_up(self._schema_now())
+            done = self._waiting.catch_up()
             self._checkpoint(at_least=CHECKPOINT_BYTES)
             return done
 
@@ -341,23 +333,6 @@ class SqliteStore(SqliteQueue):
         """Between groups the connection is its owner's."""
         self._connection.isolation_level = self._isolation_level  # type: ignore[assignment]
 
-    # Letters whose handlers run outside any transaction
-
-    def claim(self, ids: Sequence[int], *, batch: bool) -> None:
-        with told_to_engine(self.where):
-            self._claims.claim(ids, batch=batch)
-
-    def claimed(self) -> set[int]:
-        with told_to_engine(self.where):
-            return self._claims.claimed_by_others()
-
-    def abandoned(self) -> Abandoned:
-        with told_to_engine(self.where):
-            return self._claims.abandoned()
-
-    def reader(self) -> sqlite3.Connection:
-        return self._reader.connection()
-
     def tidy(self, error: BaseException | None = None) -> str | None:
         if self._guard.forked:
             raise self._lost("")
@@ -383,9 +358,9 @@ class SqliteStore(SqliteQueue):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            explained = self._explain(error)
-            transient = isinstance(explained, StorageError) and explained.transient
-            return StorageFault(str(explained), transient=transient)
+            told = self._used_up(error) or explain(error, self.where)
+            transient = isinstance(told, StorageError) and told.transient
+            return StorageFault(str(told), transient=transient)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:

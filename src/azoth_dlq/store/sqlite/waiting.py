@@ -4,8 +4,9 @@ Every row up to a high-water mark is in one of two partial indexes: by its retry
 instant from which it waits, or by the instant until which it was put off. Where anybody has changed
 the row since, the indexed expression is -1, so that no write of another program hides a letter.
 Newer rows are found by their ids, which AUTOINCREMENT never gives twice; those that another program
-inserts below the mark, under ids of its own choice, by a look at all rows alone. So is a letter
-whose `failed_at` alone was made unreadable after an attempt, or when its time comes.
+inserts below the mark, under ids of its own choice, by a look at all rows alone. A letter that is
+to be parked is found at once, but where it was put off, or where its `failed_at` alone was made
+unreadable after an attempt: then when its time comes, or by a look at all rows.
 
 The mark is this store's own. The indexes are everybody's: whatever takes a row out of the one puts
 it into the other.
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 from azoth_dlq.kernels.eligibility import parse_timestamp
 from azoth_dlq.store.base import Suspects
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.migrations import Schema, migrate
+from azoth_dlq.store.sqlite.migrations import LATEST, REQUIRED, Schema, inspect, migrate
 from azoth_dlq.store.sqlite.queue import chunks
 from azoth_dlq.store.sqlite.raw import text_of
 
@@ -59,6 +60,7 @@ class Waiting:
         self._connection = connection
         self._cursor = cursor
         self._lock = lock
+        self._has_indexes = False  # as far as is known
         self._mark: int | None = None  # rows up to this id are in an index
         self._seen: int | None = None  # the highest id of the last look
 
@@ -100,7 +102,7 @@ class Waiting:
         suspects.next_due = min((due for due in dues if due is not None), default=None)
         return queries
 
-    def catch_up(self, schema: Schema) -> bool:
+    def catch_up(self) -> bool:
         """Put some of the rows of the last look into an index, in one transaction; whether all of
         them are. Errors: sqlite3.Error."""
         if self._seen is None:
@@ -108,9 +110,7 @@ class Waiting:
         top = min(self._seen, self._last_given_id())
         if top == _BELOW_ALL_IDS:
             return True
-        if not schema.migrated:
-            with self._transaction():
-                migrate(self._connection)
+        if self._makes_index():
             return False
         mark = _BELOW_ALL_IDS if self._mark is None else self._mark
         changed = self._read(sql.NOT_NOTED_CHANGED) or self._read(sql.NOT_NOTED_PUT_OFF)
@@ -126,6 +126,16 @@ class Waiting:
         if not changed:
             self._mark = notes[noted - 1].id
         return False
+
+    def _makes_index(self) -> bool:
+        """Make the next index that the file lacks; whether it lacked one."""
+        version = LATEST if self._has_indexes else inspect(self._connection).version
+        self._has_indexes = version >= LATEST
+        if self._has_indexes:
+            return False
+        with self._transaction():
+            migrate(self._connection, max(version + 1, REQUIRED))
+        return True
 
     def _read(self, statement: str, *values: int) -> list[_Note]:
         rows = self._cursor.execute(statement, (*values, NOTED_AT_ONCE)).fetchall()

@@ -1,0 +1,78 @@
+"""`azoth-dlq run`: attempt letters as they become due, until a signal ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from azoth_dlq.cli.database import database_argument, queue_of
+from azoth_dlq.cli.handlers import handlers_option, load_registry
+from azoth_dlq.cli.options import load_config, settings_options
+from azoth_dlq.cli.output import (
+    duration_text,
+    json_option,
+    say,
+    show_log,
+    stdout_reserved,
+    verbose_option,
+)
+from azoth_dlq.cli.report import next_steps_of_run, print_ending
+from azoth_dlq.cli.supervised import supervised
+from azoth_dlq.durations import plain_seconds
+from azoth_dlq.replayer import DlqReplayer
+
+if TYPE_CHECKING:
+    from azoth_dlq.types import ReplayReport
+
+
+@click.command(
+    "run",
+    short_help="Attempt letters as they become due, until a signal.",
+    epilog="""\b
+    Examples:
+      azoth-dlq run projection.db --handlers bank.handlers:registry
+      azoth-dlq run projection.db --handlers bank.handlers:registry --check-interval 10 --json
+      azoth-dlq run projection.db --handlers bank.handlers:registry --config replay.toml -v
+
+    Durations are seconds. Each drain that did something is a line on stderr. A database that is
+    busy, full or failing is tried again after --check-interval, as after a stop by failures. The
+    first SIGINT (Ctrl-C) or SIGTERM ends the run after the letter in hand, with the report of the
+    whole run and exit code 0; a second one interrupts the handler. Exit code 1: an error that
+    waiting does not mend. What handlers print goes to stderr.
+    """,
+)
+@database_argument
+@handlers_option
+@verbose_option
+@json_option
+@settings_options
+def command(
+    *,
+    database: str,
+    handlers: str,
+    verbose: bool,
+    as_json: bool,
+    config: str | None,
+    **settings: Any,
+) -> int:
+    """Attempt letters in DB as they become due, until a signal ends it, and report."""
+    chosen = load_config(config, settings)
+    with stdout_reserved():
+        registry = load_registry(handlers)
+    show_log(letters=verbose)
+    with queue_of(database) as dlq:
+        if chosen.enabled:
+            interval = plain_seconds(chosen.check_interval)
+            say(f"replaying {database} by {handlers}, looking at least every {interval} s")
+        replayer = DlqReplayer(dlq, registry, chosen)
+        ending = supervised(
+            replayer, lambda progress: replayer.run(on_progress=progress), hide_progress=True
+        )
+
+    def texts(report: ReplayReport) -> tuple[str, list[str]]:
+        heading = f"Ran on {database} for {duration_text(report.duration)}"
+        return heading, next_steps_of_run(report, database)
+
+    print_ending(ending, texts, as_json=as_json)
+    return ending.exit_code
