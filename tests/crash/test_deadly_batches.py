@@ -90,6 +90,19 @@ def test_a_route_that_kills_the_process_within_a_batch_costs_its_own_letter(
     assert list(dlq_file.parked()) == [culprit]
 
 
+def test_a_route_is_not_asked_again_by_batches_before_it(dlq_file: DlqFile) -> None:
+    (culprit,) = dlq_file.add("dies_in_route:exit")
+    dlq_file.query("UPDATE dead_letter_queue SET failed_at = '2020-01-01 00:00:00'")
+    good, deaths = [], 0
+    while culprit in dlq_file.left():
+        good += dlq_file.add("batch:")
+        deaths += dlq_file.start(max_retries=MAX_RETRIES, priority="lifo").wait() != 0
+        assert deaths <= MAX_RETRIES + 1
+    assert list(dlq_file.parked()) == [culprit]
+    dlq_file.drain()
+    assert dlq_file.effects() == good
+
+
 def test_a_letter_that_is_fetched_late_leaves_those_before_it_in_hand(dlq_file: DlqFile) -> None:
     letters = dlq_file.add("batch:exit", "batch:", f"batch:{'x' * 20_000}", "batch:")
     deaths, batches = _drain_until_empty(dlq_file)

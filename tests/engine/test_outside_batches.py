@@ -96,6 +96,21 @@ def test_letters_that_are_gone_when_a_batch_fails_are_skipped_once(any_scene: Sc
     assert (report.succeeded, report.skipped, report.remaining) == (4, 2, 0)
 
 
+def test_letters_that_were_gone_before_a_batch_that_fails_are_skipped_once(
+    any_scene: Scene,
+) -> None:
+    handler = outside_batches(any_scene, OutsideBatches(raises(ValueError("no batch"))))
+    for kind in ("ok", "outside", "outside", "outside", "ok"):
+        any_scene.letter(kind)
+
+    def delete(_report: object) -> None:
+        elsewhere(any_scene, "DELETE FROM dead_letter_queue WHERE id = 3")
+
+    report = any_scene.replay(max_transaction_time=1e-6).drain(on_progress=delete)
+    assert (handler.batches, handler.called) == ([[2, 4]], [2, 4])
+    assert (report.succeeded, report.skipped, report.remaining) == (4, 1, 0)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_of_a_batch_frees_its_letters(
     any_scene: Scene, error: type[BaseException]

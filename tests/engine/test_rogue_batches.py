@@ -137,6 +137,7 @@ def test_a_batch_that_ends_the_transaction_costs_no_letter_anything(
         (_swallowed_conflict, "ended the transaction"),
         (_half_read, "half read"),
         (_execute_rollback, "the handler tried to"),
+        (_release_ours, "the handler tried to"),
     ],
 )
 def test_the_culprit_of_a_batch_is_found_by_single_calls(
