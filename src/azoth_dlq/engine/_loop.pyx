@@ -23,23 +23,24 @@ from azoth_dlq.engine.letters import (
     warn_slow,
 )
 from azoth_dlq.kernels.csrc cimport azdlq_utf8_valid
-from azoth_dlq.metrics import BUCKET_BOUNDS
-from azoth_dlq.store.base import ALONE, Forked, TransactionLost
+from azoth_dlq import metrics
+from azoth_dlq.store import base
+from azoth_dlq.store.base import Forked, TransactionLost
 
 cdef double SLOW_CALL_SECONDS = 1.0
-cdef long KEPT_ALONE = ALONE
+cdef long KEPT_ALONE = base.ALONE
 
 cdef enum:
     MOST_BUCKETS = 16
 
 cdef double[MOST_BUCKETS] BOUNDS
-cdef Py_ssize_t BUCKETS = len(BUCKET_BOUNDS) + 1
+cdef Py_ssize_t BUCKETS = len(metrics.BUCKET_BOUNDS) + 1
 
 
 cdef int take_bounds() except -1:
     cdef Py_ssize_t place
     for place in range(BUCKETS - 1):
-        BOUNDS[place] = BUCKET_BOUNDS[place]
+        BOUNDS[place] = metrics.BUCKET_BOUNDS[place]
     return 0
 
 
