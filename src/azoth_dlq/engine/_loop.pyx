@@ -19,7 +19,7 @@ from azoth_dlq._event cimport Event
 from azoth_dlq.engine.letters import (
     event_bytes_of,
     note_batch_failure,
-    note_failure,
+    note_failed_attempt,
     warn_slow,
 )
 from azoth_dlq.kernels.csrc cimport azdlq_utf8_valid
@@ -249,7 +249,7 @@ cdef class Attempts:
     cdef Batch batch, batch_before
     cdef Py_ssize_t place, behind, letters, done
     cdef double before
-    cdef bint succeeded
+    cdef bint succeeded, ended
 
     def __cinit__(self, list rows, group, store, registry, limits):
         self.rows, self.group, self.store, self.limits = rows, group, store, limits
@@ -274,11 +274,11 @@ cdef class Attempts:
                 break
             self.go_on(row)
             if self.done >= most or self.before + self.done * ack_seconds >= ends_at:
-                self.group.full = True
-            if stop.requested:
-                self.group.full = True
-            if self.group.full or self.group.stale:
+                self.group.full = self.ended = True
+            if self.ended or stop.requested:
                 break
+        if stop.requested:
+            self.group.full = True
         return 0
 
     cdef object event_bytes(self, tuple row):
@@ -288,6 +288,7 @@ cdef class Attempts:
         if PyBytes_CheckExact(event_bytes) and PyLong_CheckExact(event_id):
             return event_bytes
         event_bytes = event_bytes_of(row, self.group, self.store)
+        self.ended = self.group.full
         self.before = monotonic()
         return event_bytes
 
@@ -310,7 +311,7 @@ cdef class Attempts:
                 return False
             self.call(row, payload)
             if self.keep():
-                self.group.stale = True
+                self.group.stale = self.ended = True
         except (TransactionLost, Forked):
             raise
         except Exception as error:
@@ -364,7 +365,8 @@ cdef class Attempts:
         if self.succeeded:
             self.group.failures_in_row = 0
             self.succeeded = False
-        note_failure(row, self.called, error, self.group, self.store, seconds=seconds)
+        note_failed_attempt(row, self.called, error, self.group, self.store, seconds=seconds)
+        self.ended = self.group.full
         self.done += 1
         if self.called is not None:
             self.calls.add(self.called, seconds, 1)
