@@ -187,8 +187,8 @@ def _new_letter(letter: tuple[int, bytes, BaseException | str], place: str, now:
         allowed = "an int from -2**63 to 2**63-1"
         raise ConfigError.for_field(f"{prefix}event_id", event_id, allowed)
     if not isinstance(event_bytes, (bytes, bytearray, memoryview)):
-        allowed = "bytes, such as b'deposit:100'"
-        raise ConfigError.for_field(f"{prefix}event_bytes", event_bytes, allowed)
+        kind = type(event_bytes).__name__  # what it holds may be a payload
+        raise ConfigError(f"{prefix}event_bytes is of type {kind}: must be bytes, as b'deposit:1'")
     if not isinstance(error, (BaseException, str)):
         raise ConfigError.for_field(f"{prefix}error", error, "an exception or a text")
     text = readable(error) if isinstance(error, str) else describe(error)

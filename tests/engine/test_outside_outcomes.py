@@ -167,21 +167,21 @@ def test_what_a_handler_commits_on_the_queues_connection_stays(any_scene: Scene)
 
 
 @pytest.mark.parametrize("error", [None, ValueError("it failed")])
-def test_closing_the_queues_connection_ends_the_drain(
-    any_scene: Scene, error: Exception | None
+def test_closing_a_plain_connection_ends_the_drain(
+    plain_scene: Scene, error: Exception | None
 ) -> None:
     def act(*_: object) -> None:
-        any_scene.conn.close()
+        plain_scene.conn.close()
         if error is not None:
             raise error
 
-    outside(any_scene, act)
-    letters = amid_others(any_scene)
+    outside(plain_scene, act)
+    letters = amid_others(plain_scene)
     with pytest.raises(StorageError, match="closed the queue's connection") as caught:
-        any_scene.drain()
+        plain_scene.drain()
     assert caught.value.report is not None
     assert caught.value.report.succeeded == 1
-    assert retry_counts(any_scene) == dict.fromkeys(letters[1:], 0)
+    assert retry_counts(plain_scene) == dict.fromkeys(letters[1:], 0)
 
 
 @pytest.mark.parametrize("use", ["discard", "mark_retry"])

@@ -158,7 +158,7 @@ def test_a_sweep_looks_at_a_bounded_number_of_rows_and_the_next_goes_on(
 ) -> None:
     ids = add(queue, 10)
     drain(queue.store, failed(*ids))
-    monkeypatch.setattr(history, "_LOOKED_AT", 4)
+    monkeypatch.setattr(history, "SWEEP_ROWS", 4)
     left = []
     execute(path, "DELETE FROM dead_letter_queue WHERE id <> ?", ids[0])
     for _ in range(4):
@@ -184,7 +184,7 @@ def test_a_sweep_is_taken_back_with_its_group_and_done_again(
 
 def test_thousands_of_rows_are_swept_in_a_moment(queue: DeadLetterQueue) -> None:
     """At most that many rows are looked at while others wait for the lock."""
-    assert history._LOOKED_AT <= 5000  # noqa: SLF001 -- it is the promise
+    assert history.SWEEP_ROWS <= 5000
     (letter_id,) = add(queue)
     queue.connection.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000) "
@@ -193,7 +193,7 @@ def test_thousands_of_rows_are_swept_in_a_moment(queue: DeadLetterQueue) -> None
     )
     drain(queue.store, failed(letter_id))
     ((left,),) = queue.connection.execute("SELECT count(*) FROM azoth_dlq_history").fetchall()
-    assert left == 6001 - history._LOOKED_AT  # noqa: SLF001 -- see above
+    assert left == 6001 - history.SWEEP_ROWS
 
 
 # Files of before

@@ -442,7 +442,7 @@ def test_what_is_left_open_on_the_reader_ends_with_the_call(
 def test_a_handler_that_closed_the_connection_ends_the_drain(store: SqliteStore) -> None:
     with store.draining(SETTINGS):
         group(store)
-        store.connection.close()
+        sqlite3.Connection.close(store.connection)
         with pytest.raises(StorageError, match="the handler closed the queue's connection"):
             store.tidy()
 
@@ -451,7 +451,7 @@ def test_a_closed_connection_keeps_no_lock(path: Path, store: SqliteStore) -> No
     with store.draining(SETTINGS):
         group(store)
         (name,) = names(path)
-        store.connection.close()
+        sqlite3.Connection.close(store.connection)
     assert locks(path) == []
     assert not is_alive(str(path), name)
 

@@ -192,7 +192,8 @@ cdef class Batch:
             if routed and not self.join(row[0]):
                 return False
             payload = self.resolver.resolve(event_bytes)
-        except Exception:  # It fails on its own, when its turn comes.
+        except Exception as error:  # It fails on its own, when its turn comes.
+            self.store.undo(error)
             payload = None
         if payload is not None and self.resolver.registration is registration:
             if self.add(row, event_id, payload):
@@ -213,7 +214,8 @@ cdef class Batch:
         if self.resolver.validate is not None:
             try:
                 self.resolver.validate(payload)
-            except Exception:  # It fails on its own, when its turn comes.
+            except Exception as error:  # It fails on its own, when its turn comes.
+                self.store.undo(error)
                 return False
         self.ids.append(row[0])
         self.events.append(Event(event_id, payload))

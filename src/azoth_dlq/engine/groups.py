@@ -9,7 +9,7 @@ from typing import Any
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._loop import attempt
 from azoth_dlq.engine.group import Group
-from azoth_dlq.engine.letters import Limits
+from azoth_dlq.engine.letters import INLINE, Limits
 from azoth_dlq.engine.outside import OutsideCall, gather
 from azoth_dlq.engine.recovery import Recovery, culprit_text
 from azoth_dlq.engine.surroundings import Surroundings
@@ -28,7 +28,6 @@ from azoth_dlq.store.base import (
 
 Row = tuple[Any, ...]
 _CHUNK = 500  # letters fetched at once, where no handler takes batches
-_INLINE = 16 * 1024  # longer event bytes are fetched when their turn comes
 _FIRST_ACK_SECONDS = 2e-6
 _DIED = "the process died while the handler of this letter ran (killed, crashed, or out of memory)"
 
@@ -61,7 +60,7 @@ class Groups:
         self._end = 0
         # A chunk is let go only when the next is there.
         most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
-        self._largest_chunk = max(1, min(most, config.memory_limit // (2 * _INLINE)))
+        self._largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
         self._chunk = self._largest_chunk
         self._ack_seconds = _FIRST_ACK_SECONDS
         self._recovery = Recovery()
@@ -102,7 +101,7 @@ class Groups:
         next_call = None
         try:
             if self._called is not None:
-                self._called.record(group)
+                self._called.record(group, self._store)
             if not (settle_only or self._called_alone or self._stop.requested):
                 self._attempt_letters(group, began, verify=not opened.unchanged)
             self.commit(group)
@@ -134,7 +133,7 @@ class Groups:
                 continue
             ids = recovery.without_condemned(ids) if recovery.condemned else ids
             wanted = self._still_wanted(ids)
-            rows = self._store.fetch(wanted, inline=_INLINE, verify=verify) if wanted else []
+            rows = self._store.fetch(wanted, inline=INLINE, verify=verify) if wanted else []
             if verify:
                 rows = letters.unchanged(rows, self.place, self.place + len(ids))
             taken = attempt(rows, group, self._store, self._registry, self._stop, limits)

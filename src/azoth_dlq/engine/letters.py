@@ -11,6 +11,7 @@ from azoth_dlq.registry import Registration
 from azoth_dlq.store.base import Store
 
 logger = logging.getLogger("azoth_dlq")
+INLINE = 16 * 1024  # longer event bytes are fetched when their turn comes
 _SQL_TYPES = {
     "NoneType": "NULL",
     "int": "INTEGER",

@@ -9,7 +9,7 @@ from typing import Any
 
 from azoth_dlq._event import Event
 from azoth_dlq.engine.group import Group
-from azoth_dlq.engine.letters import Limits, warn_batch_failed
+from azoth_dlq.engine.letters import INLINE, Limits, warn_batch_failed
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.metrics import BUCKET_BOUNDS
 from azoth_dlq.registry import EventHandlerRegistry, Registration
@@ -68,16 +68,23 @@ class OutsideCall:
         if self._error is not None and self._batch:
             warn_batch_failed(self.ids, self._registration.name, self._error)
 
-    def record(self, group: Group) -> None:
-        """Within the next group: what became of the letters."""
+    def record(self, group: Group, store: Store) -> None:
+        """Within the next group: what became of the letters. One whose id now is another event's
+        has been replaced: the outcome is not that one's."""
         if self.interrupt is not None or self.is_failed_batch:
             group.settlement.released += self.ids
             group.interrupt = self.interrupt
             group.full = group.full or self.interrupt is not None
             return
         registration, succeeded = self._registration, 0
-        for row in self._rows:
-            if self._refused:
+        present = {row[0]: row for row in store.fetch(self.ids, inline=INLINE, verify=False)}
+        for called in self._rows:
+            # As it is now: another program may have counted an attempt.
+            row = present.get(called[0], called)
+            if row[-2:] != called[-2:]:
+                group.skipped += 1
+                group.settlement.released.append(row[0])
+            elif self._refused:
                 group.failed_with(row, f"{registration.name}: {self._refused}")
             elif self._error is not None:
                 group.raised(row, registration, self._error, self.seconds)

@@ -108,9 +108,10 @@ class Run:
         return self._rest_after(report)
 
     def _catch_up(self) -> None:
-        """Have the store note what was seen, in turns with other writers."""
-        done = False
-        while not done and not self._around.stop.requested:
+        """Have the store note what was seen, in turns with other writers. Not for ever: a trigger
+        may change each letter that is noted."""
+        done, until = False, monotonic() + max(self._interval, _LEAST_REST_SECONDS)
+        while not done and not self._around.stop.requested and monotonic() < until:
             self._turns.give()
             began = monotonic()
             done = self._turns.patiently(self._store.catch_up)

@@ -127,6 +127,7 @@ cdef class Isolation:
     def isolate(self, long long letter_id):
         """What is written from here on belongs to this letter."""
         cdef Guard guard = self.guard
+        guard.active = False
         if guard.strict or self._connection.total_changes != self._changes:
             self.release()
             self.open()

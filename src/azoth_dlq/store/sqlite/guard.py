@@ -6,6 +6,7 @@ import sqlite3
 from types import TracebackType
 from typing import Any, Literal
 
+from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.sqlite._isolation import Guard
 
 
@@ -47,8 +48,12 @@ class QueueConnection(sqlite3.Connection):
 
     def close(self) -> None:
         self._forbid("close the connection")
-        if self.guard is not None and self.guard.forked:
-            return
+        if self.guard is not None:
+            if self.guard.forked:
+                return
+            raise InvalidStateError(
+                "a drain is running on this connection; close it when the drain is done"
+            )
         super().close()
 
     def set_authorizer(self, callback: Any) -> None:

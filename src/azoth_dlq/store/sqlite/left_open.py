@@ -7,8 +7,7 @@ import sqlite3
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.raw import is_closed
-from azoth_dlq.store.sqlite.session import roll_back
+from azoth_dlq.store.sqlite.raw import is_closed, own_cursor
 
 
 def check_not_closed(connection: sqlite3.Connection, handler: str) -> None:
@@ -28,6 +27,23 @@ def finish_open_statements(connection: sqlite3.Connection, *, but: sqlite3.Curso
                 sqlite3.Cursor.execute(cursor, "SELECT 1 WHERE 0")
             except sqlite3.Error:
                 continue
+
+
+def execute_uninterrupted(cursor: sqlite3.Cursor, statement: str) -> None:
+    """Execute it whatever interrupts it: a progress handler that was left behind, or `interrupt()`,
+    which stays in force as long as any statement is open."""
+    try:
+        cursor.execute(statement)
+    except (sqlite3.OperationalError, MemoryError):
+        cursor.connection.set_progress_handler(None, 0)
+        finish_open_statements(cursor.connection, but=cursor)
+        cursor.execute(statement)
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """Roll back what is open."""
+    if connection.in_transaction:
+        execute_uninterrupted(own_cursor(connection), sql.ROLLBACK)
 
 
 def end_half_read(connection: sqlite3.Connection, cursor: sqlite3.Cursor) -> str | None:

@@ -28,6 +28,7 @@ _NONCE = 5  # places in the mapping seen as int64s; `_isolation` knows the other
 IN_HAND = 6
 LETTER = 7
 BATCH = 8
+NO_IDENTITY = bytes(16)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -52,9 +53,14 @@ class Marker:
 
     __slots__ = ("_boot", "_identity", "_map", "_nonce", "slots")
 
-    def __init__(self, database: str, identity: bytes = bytes(16)) -> None:
+    def __init__(self, database: str, identity: bytes = NO_IDENTITY) -> None:
         """Open the slot beside `database` (16 bytes tell it from others that had its name), or a
         private one for a database without a file ("")."""
+        if type(identity) is not bytes or len(identity) != len(NO_IDENTITY):
+            raise StorageError(
+                f"{database}: the value of 'identity' in azoth_dlq_state is no blob of 16 bytes; "
+                "set it to randomblob(16)"
+            )
         self._boot = _boot_id()
         self._identity = identity
         self._nonce = -1  # of our group; no nonce is negative

@@ -161,6 +161,11 @@ def inspect(connection: sqlite3.Connection) -> Schema:
     version = 0
     if "azoth_dlq_migrations" in tables:
         applied = read(connection, APPLIED)
+        if not all(type(number) is type(needed) is int for number, _, needed in applied):
+            raise StorageError(
+                "the table azoth_dlq_migrations holds something else than numbers; restore it from "
+                "a backup: it tells which programs may use the file"
+            )
         version = max((number for number, _, _ in applied), default=0)
         needs = max((needed for _, _, needed in applied), default=0)
         if needs > LATEST:

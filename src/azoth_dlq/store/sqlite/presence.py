@@ -129,7 +129,7 @@ def drainers(connection: sqlite3.Connection, database: str) -> list[Drainer]:
     return [
         Drainer(host=text_of(host), pid=pid, since=to_datetime(since))
         for name, host, pid, since in read(connection, sql.DRAINERS)
-        if is_alive(database, name)
+        if type(pid) is int and type(since) is int and is_alive(database, name)
     ]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, overload
 
-from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
@@ -25,7 +24,13 @@ from azoth_dlq.store.sqlite.faults import (
 )
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
 from azoth_dlq.store.sqlite.presence import drainers
-from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, text_of
+from azoth_dlq.store.sqlite.raw import (
+    instant_or_none,
+    integer_or_none,
+    own_cursor,
+    raw_text,
+    text_of,
+)
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
@@ -185,7 +190,7 @@ class SqliteQueue:
             *counts,
             settings=text_of(settings[0][0]) if settings else None,
             draining=draining,
-            stopped_at=stopped[0][0] if stopped else None,
+            stopped_at=integer_or_none(stopped[0][0]) if stopped else None,
         )
 
     @contextmanager
@@ -295,7 +300,7 @@ def _letter(row: tuple[Any, ...]) -> FailedEvent:
         retry_count=_as_stored(count),
         last_retry_at=_optional_text(last),
         last_error=_optional_text(last_error),
-        not_before=None if not_before is None else to_datetime(not_before),
+        not_before=instant_or_none(not_before),
     )
 
 
@@ -308,7 +313,7 @@ def _permanent_failure(row: tuple[Any, ...]) -> PermanentFailure:
         failed_at=text_of(row[4]),
         retry_count=_as_stored(row[5]),
         marked_permanent_at=text_of(row[6]),
-        dead_letter_id=row[7],
+        dead_letter_id=integer_or_none(row[7]),
         last_retry_at=_optional_text(row[8]),
         last_error=_optional_text(row[9]),
         reason=_optional_text(row[10]),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
+
+from azoth_dlq.clock import to_datetime
 
 
 @contextmanager
@@ -46,3 +49,13 @@ def text_of(value: object) -> str:
     if isinstance(value, (bytes, bytearray)):
         return bytes(value).decode("utf-8", "replace")
     return "" if value is None else str(value)
+
+
+def integer_or_none(value: object) -> int | None:
+    """An integer of ours; None where another program has left something else."""
+    return value if type(value) is int else None
+
+
+def instant_or_none(value: object) -> datetime | None:
+    """The same as microseconds since 1970."""
+    return to_datetime(value) if type(value) is int else None

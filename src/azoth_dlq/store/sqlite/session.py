@@ -14,6 +14,7 @@ from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard
 from azoth_dlq.store.sqlite.faults import explained, told_to_engine
 from azoth_dlq.store.sqlite.guard import QueueConnection
+from azoth_dlq.store.sqlite.left_open import roll_back
 from azoth_dlq.store.sqlite.raw import is_closed, own_cursor, read, text_of
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
@@ -69,8 +70,12 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
     with explained(where):
         busy_timeout = int(_pragma(connection, sql.BUSY_TIMEOUT))
         autocheckpoint = int(_pragma(connection, sql.WAL_AUTOCHECKPOINT))
-    # Of a subclass of the user's, `cursor` and `execute` may do anything.
-    execute = own_cursor(connection).execute
+    cursor = own_cursor(connection)  # a subclass of the user's may do anything in `execute`
+
+    def execute(statement: str) -> None:
+        # A statement that is not read to its end keeps an interrupt() of a handler's in force.
+        cursor.execute(statement).fetchall()
+
     with ExitStack() as put_back:  # each on its own: one that fails keeps none of the others
         _draining[id(connection)] = connection, guard
 
@@ -79,7 +84,7 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
 
         put_back.callback(_stop_draining, connection, guard)
         _let_python_begin(connection, later)
-        later(setattr, connection, "isolation_level", connection.isolation_level)
+        later(_set_isolation_level, connection, connection.isolation_level)
         later(execute, sql.set_busy_timeout(busy_timeout))
         execute(sql.set_busy_timeout(SHORT_WAIT_MS))
         later(execute, sql.set_wal_autocheckpoint(autocheckpoint))
@@ -88,7 +93,7 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
         later(connection.set_authorizer, None)
         connection.set_authorizer(guard.authorize)
         if isinstance(connection, QueueConnection):
-            later(setattr, connection, "guard", None)
+            put_back.callback(_unguard, connection, guard)
             connection.guard = guard
         later(guard.rest)
         yield guard, autocheckpoint
@@ -104,21 +109,21 @@ def _unless_gone(
         action(*arguments)
 
 
+def _unguard(connection: QueueConnection, guard: Guard) -> None:
+    """Also where it is closed by now."""
+    if not guard.forked:
+        connection.guard = None
+
+
 def _stop_draining(connection: sqlite3.Connection, guard: Guard) -> None:
     if not guard.forked:
         del _draining[id(connection)]
 
 
-def roll_back(connection: sqlite3.Connection) -> None:
-    if not connection.in_transaction:
-        return
-    execute = own_cursor(connection).execute
-    try:
-        execute(sql.ROLLBACK)
-    except (sqlite3.OperationalError, MemoryError):
-        # A progress handler that a letter's handler has left behind interrupts this, too.
-        connection.set_progress_handler(None, 0)
-        execute(sql.ROLLBACK)
+def _set_isolation_level(connection: sqlite3.Connection, level: str | None) -> None:
+    """Where a transaction is still open, setting it to None would commit that."""
+    roll_back(connection)
+    connection.isolation_level = level  # type: ignore[assignment]  # stubs lack ""
 
 
 def _let_python_begin(connection: sqlite3.Connection, later: Callable[..., None]) -> None:

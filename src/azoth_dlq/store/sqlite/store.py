@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from azoth_dlq.errors import InvalidStateError, StorageError
+from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.base import (
     Busy,
     CommitRefused,
@@ -26,6 +26,7 @@ from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
+    as_fault,
     check_no_fault,
     explain,
     explained,
@@ -271,7 +272,7 @@ class SqliteStore(SqliteOutside):
         if not self._isolation.holds(unless):
             return None
         with told_to_engine(self.where):
-            self._execute(sql.UNDO_LETTER)
+            left_open.execute_uninterrupted(self._cursor, sql.UNDO_LETTER)
         self._isolation.undone()
         return self._guard.violation
 
@@ -283,8 +284,8 @@ class SqliteStore(SqliteOutside):
             self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
             settling.write(self._cursor, settlement, self._history_limit)
             self._claims.settle(settlement)
-            if self._announcement is not None:  # once a drain
-                history.sweep(self._cursor)
+            is_first = self._announcement is not None
+            history.sweep(self._cursor, written=len(settlement.history), is_first=is_first)
         except (sqlite3.Error, MemoryError) as error:
             raise self._refused(error) from error
 
@@ -297,7 +298,7 @@ class SqliteStore(SqliteOutside):
             self._has_savepoint = False
             if self._connection.in_transaction:
                 with told_to_engine(self.where):
-                    self._execute(sql.ROLLBACK)
+                    left_open.roll_back(self._connection)
                 self._changes_at_rest = self._connection.total_changes
             self._claims.group_over(committed=False)
             self._rest()
@@ -361,9 +362,9 @@ class SqliteStore(SqliteOutside):
     def _refused(self, error: BaseException) -> Exception:
         interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
         if interrupted or is_fault(error) or isinstance(error, MemoryError):
-            told = self._used_up(error) or explain(error, self.where)
-            transient = isinstance(told, StorageError) and told.transient
-            return StorageFault(str(told), transient=transient)
+            if (used_up := self._used_up(error)) is not None:
+                return StorageFault(str(used_up), transient=False)
+            return as_fault(error, self.where)
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
@@ -375,13 +376,9 @@ class SqliteStore(SqliteOutside):
                 "handler (os._exit), or start programs with subprocess"
             )
         self.end(commit=False)
-        with told_to_engine(self.where):
-            committed = self._committed_group() == self._group
+        with told_to_engine(self.where), raw_text(self._connection):
+            committed = text_of(self._state(_GROUP)) == self._group
         return TransactionLost(message, by_letter_in_hand=by_letter_in_hand, committed=committed)
-
-    def _committed_group(self) -> str:
-        with raw_text(self._connection):
-            return text_of(self._state(_GROUP))
 
     def _check_open_statement(self) -> None:
         with told_to_engine(self.where):

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from azoth_dlq.kernels.eligibility import parse_timestamp
 from azoth_dlq.store.base import Suspects
 from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.faults import primary_code
 from azoth_dlq.store.sqlite.migrations import LATEST, REQUIRED, Schema, inspect, migrate
 from azoth_dlq.store.sqlite.queue import chunks
 from azoth_dlq.store.sqlite.raw import text_of
@@ -158,7 +159,12 @@ class Waiting:
                         break
                 if written < done:
                     self._check_noted([note.id for note in notes[:done]])
-        except (sqlite3.IntegrityError, _Refused):
+        except _Refused:
+            return 0
+        except sqlite3.Error as error:
+            # A trigger may raise, or call a function that only its own program has.
+            if primary_code(error) not in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR):
+                raise
             return 0
         return done
 
