@@ -305,3 +305,17 @@ class _Other(Scene):
 
     def __init__(self, queue: DeadLetterQueue, scene: Scene) -> None:
         self.queue, self.registry, self.clock, self.slept = queue, scene.registry, scene.clock, []
+
+
+def test_letters_discarded_through_another_queue_on_the_connection_are_skipped(
+    scene: Scene,
+) -> None:
+    def discard(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        DeadLetterQueue(conn).discard([event_id + 1])
+
+    scene.registry.register("discards", discard)
+    scene.letter("discards")
+    scene.letter()
+    last = scene.letter()
+    assert scene.drain(max_transaction_time=30).skipped == 1
+    assert scene.calls == [last]

@@ -306,3 +306,51 @@ def test_a_trigger_that_keeps_letters_from_being_parked_is_told_as_a_storage_err
     assert caught.value.report is not None
     assert not scene.conn.in_transaction
     assert scene.queue.count() == (2 if unreadable else 1)
+
+
+def test_an_interrupt_of_the_acks_charges_nobody(scene: Scene) -> None:
+    letters = [scene.letter(), scene.letter()]
+
+    def interrupt(text: str) -> None:
+        if text.startswith("DELETE"):
+            scene.conn.interrupt()
+
+    scene.conn.set_trace_callback(interrupt)
+    with pytest.raises(StorageError, match="interrupted"):
+        scene.drain()
+    scene.conn.set_trace_callback(None)
+    assert (scene.effects(), scene.left()) == ([], letters)
+    assert {letter.retry_count for letter in scene.queue.letters()} == {0}
+
+
+def test_an_interrupt_goes_up_also_where_the_group_cannot_be_committed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        raise KeyboardInterrupt
+
+    def refuse(_settlement: object) -> None:
+        raise StorageError("no")
+
+    scene.registry.register("interrupts", interrupt)
+    letter = scene.letter("interrupts")
+    monkeypatch.setattr(scene.queue.store, "settle", refuse)
+    with pytest.raises(KeyboardInterrupt):
+        scene.drain()
+    assert scene.left() == [letter]
+
+
+def test_a_progress_handler_left_behind_leaves_the_connection_in_order(scene: Scene) -> None:
+    def leave(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        conn.set_progress_handler(lambda: 1, 1)
+
+    scene.registry.register("leaves", leave)
+    letters = [scene.letter(), scene.letter("leaves"), scene.letter()]
+    with pytest.raises((StorageError, sqlite3.OperationalError)):
+        scene.drain()
+    scene.conn.set_progress_handler(None, 0)
+    assert not scene.conn.in_transaction
+    assert scene.conn.isolation_level is None
+    assert scene.conn.execute("PRAGMA wal_autocheckpoint").fetchone() == (1000,)
+    assert (scene.effects(), scene.left()) == ([], letters)
