@@ -10,6 +10,7 @@ import pytest
 
 from azoth_dlq import DeadLetterQueue, StorageError
 from tests.conftest import Scene
+from tests.engine.lost_groups import add_orphan, refuse_orphans, roll_back_by_conflict
 
 
 def _commit(conn: sqlite3.Connection) -> None:
@@ -128,21 +129,15 @@ def test_a_handler_cannot_end_the_transaction(any_scene: Scene, rogue: Any) -> N
     assert any_scene.calls == good
 
 
-def _roll_back_by_conflict(conn: sqlite3.Connection) -> None:
-    conn.execute("CREATE TABLE IF NOT EXISTS once (x UNIQUE)")
-    conn.execute("INSERT INTO once VALUES (1)")
-    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
-
-
 def _swallowed_conflict_then_write(conn: sqlite3.Connection) -> None:
     with contextlib.suppress(sqlite3.IntegrityError):
-        _roll_back_by_conflict(conn)
+        roll_back_by_conflict(conn)
     with contextlib.suppress(sqlite3.Error):
         conn.execute("INSERT INTO effects VALUES (-1)")
 
 
 @pytest.mark.parametrize(
-    "rogue", [_roll_back_by_conflict, _swallowed_conflict_then_write], ids=lambda f: f.__name__
+    "rogue", [roll_back_by_conflict, _swallowed_conflict_then_write], ids=lambda f: f.__name__
 )
 def test_a_group_that_a_statement_rolled_back_is_done_again(any_scene: Scene, rogue: Any) -> None:
     good, culprit = _surrounded(any_scene, rogue)
@@ -168,17 +163,8 @@ def test_a_statement_left_half_read_fails_its_own_letter(any_scene: Scene) -> No
 
 
 def test_a_deferred_constraint_fails_its_own_letter(any_scene: Scene) -> None:
-    any_scene.conn.execute("PRAGMA foreign_keys = ON")
-    any_scene.conn.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
-    any_scene.conn.execute(
-        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
-    )
-    any_scene.conn.commit()
-
-    def orphan(conn: sqlite3.Connection) -> None:
-        conn.execute("INSERT INTO child VALUES (7)")
-
-    good, culprit = _surrounded(any_scene, orphan)
+    refuse_orphans(any_scene)
+    good, culprit = _surrounded(any_scene, add_orphan)
     report = any_scene.drain()
     assert any_scene.effects() == good
     assert any_scene.left() == [culprit]

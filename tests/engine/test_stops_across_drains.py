@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Scene
 from tests.engine.downstream import AT_ONCE, SILENT, Downstream, replayer_of, stopped_at
+from tests.engine.lost_groups import add_orphan, refuse_orphans
 
 # The count
 
@@ -80,16 +81,8 @@ def test_what_is_not_committed_is_not_counted(scene: Scene, downstream: Downstre
 def test_a_stop_in_a_group_that_is_lost_is_counted_once(
     scene: Scene, downstream: Downstream
 ) -> None:
-    scene.conn.execute("PRAGMA foreign_keys = ON")
-    scene.conn.executescript(
-        "CREATE TABLE parent (id INTEGER PRIMARY KEY);"
-        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
-    )
-
-    def orphan(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
-        conn.execute("INSERT INTO child VALUES (?)", (event_id,))
-
-    scene.registry.register("orphan", orphan)
+    refuse_orphans(scene)
+    scene.registry.register("orphan", add_orphan)
     culprit = scene.letter("orphan")
     failed = downstream.letters(None, None, None)
     # Refused at COMMIT: the orphan fails first of all, and is counted with the others.
