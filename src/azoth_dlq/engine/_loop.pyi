@@ -25,6 +25,17 @@ class Batch:
         most: int,
     ) -> Self: ...
 
+@final
+class Attempts:
+    def __new__(
+        cls,
+        rows: list[tuple[Any, ...]],
+        group: Group,
+        store: Store,
+        registry: EventHandlerRegistry,
+        limits: Limits,
+    ) -> Self: ...
+
 def attempt(
     rows: list[tuple[Any, ...]],
     group: Group,

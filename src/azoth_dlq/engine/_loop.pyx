@@ -19,7 +19,7 @@ from azoth_dlq._event cimport Event
 from azoth_dlq.engine.letters import (
     event_bytes_of,
     note_batch_failure,
-    note_failure,
+    note_failed_attempt,
     warn_slow,
 )
 from azoth_dlq.kernels.csrc cimport azdlq_utf8_valid
@@ -234,6 +234,181 @@ cdef object name_of(registration):
     return "the registry's route" if registration is None else registration.name
 
 
+@cython.final
+cdef class Attempts:
+    """The letters of one chunk: where the loop is, and what is known of the last ones called."""
+
+    cdef list rows, acked, recorded
+    cdef object group, store, limits, connection, isolate, keep
+    cdef Calls calls
+    cdef Resolver resolver
+    # The letter called last (of a batch the last one), its registration, its batch; and of the one
+    # before it, for when its own call turns out to be none.
+    cdef tuple last, last_before
+    cdef object called, called_before
+    cdef Batch batch, batch_before
+    cdef Py_ssize_t place, behind, letters, done
+    cdef double before
+    cdef bint succeeded, ended
+
+    def __cinit__(self, list rows, group, store, registry, limits):
+        self.rows, self.group, self.store, self.limits = rows, group, store, limits
+        self.acked, self.recorded = group.acked, group.recorded
+        self.connection, self.isolate, self.keep = store.connection, store.isolate, store.keep
+        self.calls = Calls(group)
+        self.resolver = Resolver(registry)
+        self.done = len(group)
+        self.before = monotonic()
+
+    cdef int run(self, stop) except -1:
+        """Attempt one letter or batch after the other, until something ends it."""
+        cdef Py_ssize_t most = self.limits.most
+        cdef double ends_at = self.limits.ends_at, ack_seconds = self.limits.ack_seconds
+        cdef tuple row
+        while self.place < len(self.rows):
+            row = self.rows[self.place]
+            self.behind = self.place + 1
+            self.letters = 0
+            event_bytes = self.event_bytes(row)
+            if event_bytes is not None and not self.attempt(row, event_bytes):
+                break
+            self.go_on(row)
+            if self.done >= most or self.before + self.done * ack_seconds >= ends_at:
+                self.group.full = self.ended = True
+            if self.ended or stop.requested:
+                break
+        if stop.requested:
+            self.group.full = True
+        return 0
+
+    cdef object event_bytes(self, tuple row):
+        """Those of the row; fetched where they come late, None where it is no letter."""
+        cdef Py_ssize_t width = len(row)
+        event_id, event_bytes = row[width - 2], row[width - 1]
+        if PyBytes_CheckExact(event_bytes) and PyLong_CheckExact(event_id):
+            return event_bytes
+        event_bytes = event_bytes_of(row, self.group, self.store)
+        self.ended = self.group.full
+        self.before = monotonic()
+        return event_bytes
+
+    cdef bint attempt(self, tuple row, bytes event_bytes) except -1:
+        """Call the letter's handler, with those that go with it in a batch, and note the outcome;
+        False where it is to be called outside the transaction."""
+        self.isolate(row[0])
+        self.last_before, self.called_before, self.batch_before = self.last, self.called, self.batch
+        self.last, self.called, self.batch = row, None, None
+        self.letters = 1
+        try:
+            # Within the isolation: a route, too, may kill the process.
+            payload = self.resolver.resolve(event_bytes)
+            self.called = self.resolver.registration
+            if not self.resolver.transactional:
+                self.keep()
+                self.group.outside = self.called, payload
+                self.group.full = True
+                self.forget_last()
+                return False
+            self.call(row, payload)
+            if self.keep():
+                self.group.stale = self.ended = True
+        except (TransactionLost, Forked):
+            raise
+        except Exception as error:
+            self.note_failure(row, error)
+        else:
+            self.note_success(row)
+        return True
+
+    cdef int call(self, tuple row, bytes payload) except -1:
+        if self.resolver.batch_call is not None:
+            self.batch = Batch(
+                self.rows, self.store, self.resolver, self.limits, self.limits.most - self.done
+            )
+            self.behind = self.batch.gather(self.place, payload)
+            self.letters = self.behind - self.place
+            if self.letters:
+                self.last = self.rows[self.behind - 1]
+                self.called.batch_call(self.connection, self.batch.events)
+                return 0
+            # Not to be called in a batch; what is in hand is it alone.
+            self.batch, self.letters, self.behind = None, 1, self.place + 1
+            self.isolate(row[0])
+        self.called.call(self.connection, row[len(row) - 2], payload)
+        return 0
+
+    cdef int note_success(self, tuple row) except -1:
+        cdef double now
+        if self.batch is None:
+            self.acked.append(row[0])
+            if row[len(row) - 3]:
+                self.recorded.append(row[0])
+        else:
+            self.acked.extend(self.batch.ids)
+            rows = self.rows[self.place:self.behind]
+            self.recorded.extend([r[0] for r in rows if r[len(r) - 3]])
+        self.done += self.letters
+        self.succeeded = True
+        now = monotonic()
+        self.calls.add(self.called, now - self.before, self.letters)
+        self.calls.succeeded += self.letters
+        return 0
+
+    cdef int note_failure(self, tuple row, error) except -1:
+        cdef double seconds = monotonic() - self.before
+        if self.batch is not None and self.letters:
+            name = name_of(self.called)
+            note_batch_failure(self.batch.ids, name, error, self.group, self.store)
+            self.limits.singly.update(self.batch.ids)
+            self.behind = self.place
+            return 0
+        if self.succeeded:
+            self.group.failures_in_row = 0
+            self.succeeded = False
+        note_failed_attempt(row, self.called, error, self.group, self.store, seconds=seconds)
+        self.ended = self.group.full
+        self.done += 1
+        if self.called is not None:
+            self.calls.add(self.called, seconds, 1)
+        return 0
+
+    cdef int go_on(self, tuple row) except -1:
+        """Behind the letters that were called."""
+        cdef double now = monotonic()
+        if now - self.before > SLOW_CALL_SECONDS and self.last is not None and self.letters:
+            warn_slow(row[0], self.letters, name_of(self.called), now - self.before)
+        self.before = now
+        if self.behind == self.place and self.letters:
+            # A batch that failed: of the letters behind the last one, none has an outcome.
+            self.forget_last()
+        self.place = self.behind
+        return 0
+
+    cdef void forget_last(self) noexcept:
+        self.last, self.called, self.batch = self.last_before, self.called_before, self.batch_before
+
+    cdef int interrupted(self, interrupt) except -1:
+        """Take back what was in hand, unless its outcome is noted."""
+        cdef Py_ssize_t acked = len(self.acked)
+        self.group.interrupt = interrupt
+        self.group.full = True
+        self.store.undo(unless=self.acked[acked - 1] if acked else None)
+        if self.letters and acked and self.acked[acked - 1] == self.last[0]:
+            self.place = self.behind
+        return 0
+
+    cdef int tell(self) except -1:
+        """Have the group know of the calls."""
+        if self.last is not None:
+            self.group.last_called = self.last
+            self.group.handler = name_of(self.called)
+            self.group.batch = None if self.batch is None else self.batch.ids
+        if self.succeeded:
+            self.group.failures_in_row = 0
+        self.calls.tell()
+        return 0
+
+
 def attempt(list rows not None, group, store, registry, stop, limits):
     """Attempt letters in the order of `rows`; how many were taken.
 
@@ -241,119 +416,19 @@ def attempt(list rows not None, group, store, registry, stop, limits):
     ends early when writing what it has would last beyond `limits.ends_at`, at `limits.most` letters
     in the group, and when `stop.requested`: the group is then `full`. It also ends where a handler
     may have changed the rows: they are then `stale`. Letters of a batch that failed are added to
-    `limits.singly`. It ends before a letter whose handler runs
-    outside the transaction, which is then `group.outside`. An interrupt (a `BaseException` that is
-    no `Exception`) ends it, too, and is left in `group.interrupt`.
+    `limits.singly`. It ends before a letter whose handler runs outside the transaction, which is
+    then `group.outside`. An interrupt (a `BaseException` that is no `Exception`) ends it, too, and
+    is left in `group.interrupt`.
 
     Errors: TransactionLost and StorageFault, with `group.last_called` telling in whose hands.
     """
-    cdef Calls calls = Calls(group)
-    cdef Resolver resolver = Resolver(registry)
-    cdef Batch batch = None, batch_before = None
-    cdef list acked = group.acked, recorded = group.recorded
-    cdef Py_ssize_t done = len(group), place = 0, behind, letters, count = len(rows), width
-    cdef Py_ssize_t most = limits.most
-    cdef double ends_at = limits.ends_at, ack_seconds = limits.ack_seconds
-    cdef tuple row
-    cdef double before = monotonic(), now
-    cdef bint succeeded = False
-    connection, isolate, keep = store.connection, store.isolate, store.keep
-    called = last = called_before = last_before = None
+    cdef Attempts attempts = Attempts(rows, group, store, registry, limits)
     try:
-        while place < count:
-            row = rows[place]
-            width = len(row)
-            behind = place + 1
-            letters = 0
-            event_id, event_bytes = row[width - 2], row[width - 1]
-            if not PyBytes_CheckExact(event_bytes) or not PyLong_CheckExact(event_id):
-                event_bytes = event_bytes_of(row, group, store)
-                before = monotonic()
-            if event_bytes is not None:
-                isolate(row[0])
-                last_before, called_before, batch_before = last, called, batch
-                last, called, batch = row, None, None
-                letters = 1
-                try:
-                    # Within the isolation: a route, too, may kill the process.
-                    payload = resolver.resolve(event_bytes)
-                    called = resolver.registration
-                    if not resolver.transactional:
-                        keep()
-                        group.outside = called, payload
-                        group.full = True
-                        last, called, batch = last_before, called_before, batch_before
-                        break
-                    if resolver.batch_call is not None:
-                        batch = Batch(rows, store, resolver, limits, most - done)
-                        behind = batch.gather(place, payload)
-                        letters = behind - place
-                    if letters and batch is not None:
-                        last = rows[behind - 1]
-                        called.batch_call(connection, batch.events)
-                    else:
-                        if batch is not None:
-                            # Not to be called in a batch; what is in hand is it alone.
-                            batch, letters, behind = None, 1, place + 1
-                            isolate(row[0])
-                        called.call(connection, event_id, payload)
-                    if keep():
-                        group.stale = True
-                except (TransactionLost, Forked):
-                    raise
-                except Exception as error:
-                    now = monotonic()
-                    if batch is not None and letters:
-                        note_batch_failure(batch.ids, name_of(called), error, group, store)
-                        limits.singly.update(batch.ids)
-                        behind = place
-                    else:
-                        if succeeded:
-                            group.failures_in_row = 0
-                            succeeded = False
-                        note_failure(row, called, error, group, store, seconds=now - before)
-                        done += 1
-                        if called is not None:
-                            calls.add(called, now - before, 1)
-                else:
-                    if batch is None:
-                        acked.append(row[0])
-                        if row[width - 3]:
-                            recorded.append(row[0])
-                    else:
-                        acked.extend(batch.ids)
-                        recorded.extend([r[0] for r in rows[place:behind] if r[len(r) - 3]])
-                    done += letters
-                    succeeded = True
-                    now = monotonic()
-                    calls.add(called, now - before, letters)
-                    calls.succeeded += letters
-            now = monotonic()
-            if now - before > SLOW_CALL_SECONDS and last is not None and letters:
-                warn_slow(row[0], letters, name_of(called), now - before)
-            before = now
-            if behind == place and letters:
-                # A batch that failed: of the letters behind the last one, none has an outcome.
-                last, called, batch = last_before, called_before, batch_before
-            place = behind
-            if done >= most or now + done * ack_seconds >= ends_at or stop.requested:
-                group.full = True
-            if group.full or group.stale:
-                break
+        attempts.run(stop)
     except Exception:
         raise
     except BaseException as interrupt:
-        group.interrupt = interrupt
-        group.full = True
-        store.undo(unless=acked[len(acked) - 1] if acked else None)
-        if letters and acked and acked[len(acked) - 1] == last[0]:
-            place = behind
+        attempts.interrupted(interrupt)
     finally:
-        if last is not None:
-            group.last_called = last
-            group.handler = name_of(called)
-            group.batch = None if batch is None else batch.ids
-        if succeeded:
-            group.failures_in_row = 0
-        calls.tell()
-    return place
+        attempts.tell()
+    return attempts.place

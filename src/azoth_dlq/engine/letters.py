@@ -36,7 +36,7 @@ class Limits(NamedTuple):
     singly: set[int]
 
 
-def note_failure(  # noqa: PLR0913 -- what is known of a failed call
+def note_failed_attempt(  # noqa: PLR0913 -- what is known of a failed call
     row: tuple[Any, ...],
     registration: Registration | None,
     error: Exception,

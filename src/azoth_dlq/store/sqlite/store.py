@@ -52,6 +52,7 @@ class SqliteStore(SqliteOutside):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
+        self._suspects_open_statement = False
         self._use(Guard(strict=True), Marker(""))
         self._waiting = Waiting(connection, self._cursor, self._lock)
         self._announcement: DrainSettings | None = None  # until it is committed
@@ -62,7 +63,6 @@ class SqliteStore(SqliteOutside):
         self._unchanged = False  # since the candidates were read, but by handlers
         self._group = ""
         self._has_savepoint = False
-        self._suspects_open_statement = False
         self._is_prepared = False
         self._isolation_level: str | None = None  # between groups: its owner's
         self._checkpoints = False
@@ -73,6 +73,7 @@ class SqliteStore(SqliteOutside):
         self._file = self._database_file()
         with drain_session(self._connection, self.where) as (guard, autocheckpoint):
             is_wal = bool(self._file) and check_journal(self._connection, self.where)
+            self._suspects_open_statement = False
             self._use(guard, Marker(""))
             self._enter(self._file, settings.busy_timeout)
             self._isolation_level = self._connection.isolation_level
@@ -80,7 +81,6 @@ class SqliteStore(SqliteOutside):
             self._announcement = settings
             self._history_limit = settings.history_limit
             self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
-            self._suspects_open_statement = False
             # Who switched automatic checkpoints off wants to make them alone.
             self._checkpoints = is_wal and autocheckpoint > 0
             try:
@@ -114,6 +114,9 @@ class SqliteStore(SqliteOutside):
         )
         self.isolate = self._isolation.isolate
         self.join = self._isolation.join
+        self.keep = self._isolation.leave
+        if self._suspects_open_statement:
+            self.keep = self._keep_if_finished
 
     @contextmanager
     def candidates(
@@ -252,10 +255,10 @@ class SqliteStore(SqliteOutside):
                 rows += self._execute(statement, some)
             return rows
 
-    def keep(self) -> bool:
+    def _keep_if_finished(self) -> bool:
+        """`keep`, once a handler has left a statement open."""
         touched = self._isolation.leave()
-        if self._suspects_open_statement:
-            self._check_open_statement()
+        self._check_open_statement()
         return touched
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
@@ -390,6 +393,7 @@ class SqliteStore(SqliteOutside):
         """Some handler since the last renewal left a writing statement half read: have the group
         done again, and look after each call."""
         self._suspects_open_statement = True
+        self.keep = self._keep_if_finished
         left_open.finish_open_statements(self._connection, but=self._cursor)
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
 
