@@ -137,6 +137,19 @@ class Scene:
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of a file that is not there yet."""
+    return tmp_path / "letters.db"
+
+
+@pytest.fixture
+def queue(path: Path) -> Iterator[DeadLetterQueue]:
+    """Over a file of its own."""
+    with DeadLetterQueue.open(path) as opened:
+        yield opened
+
+
+@pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     path = tmp_path / "projection.db"
     with DeadLetterQueue.open(path) as queue:

@@ -6,15 +6,12 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.filters import LetterFilter
-from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
+from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import (
-    ALONE,
-    RECORDED,
     Attempted,
     DrainSettings,
     Figures,
@@ -38,8 +35,17 @@ from tests.conformance.memory_database import (
     Tables,
     is_fault,
 )
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from tests.conformance.memory_rows import (
+    attempt_record,
+    failed_event,
+    is_timestamp,
+    microsecond_text,
+    notes_of,
+    permanent_failure,
+    readable,
+    second_text,
+    state_of,
+)
 
 
 class MemoryStore(MemoryClaims):
@@ -66,7 +72,7 @@ class MemoryStore(MemoryClaims):
             ids = []
             for letter in letters:
                 letter_id = tables.next_id()
-                failed_at = _second_text(letter.failed_at)
+                failed_at = second_text(letter.failed_at)
                 tables.letters[letter_id] = Row(*letter[:3], failed_at)
                 ids.append(letter_id)
             return ids
@@ -87,8 +93,8 @@ class MemoryStore(MemoryClaims):
         found = sorted((i for i in known if ids is None or i in ids), reverse=True)
         shown = found if limit < 0 else found[:limit]
         if parked:
-            return [_permanent_failure(i, tables.parked[i]) for i in shown]
-        return [_failed_event(i, tables.letters[i]) for i in shown]
+            return [permanent_failure(i, tables.parked[i]) for i in shown]
+        return [failed_event(i, tables.letters[i]) for i in shown]
 
     def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
         tables = self._connection.tables
@@ -98,7 +104,7 @@ class MemoryStore(MemoryClaims):
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         tables = self._connection.tables
         rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
-        return [_attempt_record(a) for a in rows[row_id].history] if row_id in rows else []
+        return [attempt_record(a) for a in rows[row_id].history] if row_id in rows else []
 
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         with self._writing() as tables:
@@ -117,7 +123,7 @@ class MemoryStore(MemoryClaims):
                 new_id = tables.next_id() if old_id in tables.letters else old_id
                 failed_at = parked.row.failed_at
                 tables.letters[new_id] = parked.row._replace(
-                    failed_at=failed_at if _is_timestamp(failed_at) else _second_text(now),
+                    failed_at=failed_at if is_timestamp(failed_at) else second_text(now),
                     retry_count=0,
                     last_retry_at=None,
                     not_before=None,
@@ -137,7 +143,7 @@ class MemoryStore(MemoryClaims):
 
     def figures(self, errors: int = 0) -> Figures:
         tables = self._connection.tables
-        texts = Counter(_text(row.error_message)[:200] for row in tables.letters.values())
+        texts = Counter(readable(row.error_message)[:200] for row in tables.letters.values())
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
         return Figures(
             len(tables.letters),
@@ -180,7 +186,7 @@ class MemoryStore(MemoryClaims):
             suspects.next_due = None
         rows = self._connection.tables.letters.items()
         yield (
-            (i, *_state(row), *([row.error_message] if with_error else []))
+            (i, *state_of(row), *([row.error_message] if with_error else []))
             for i, row in rows
             if ids is None or i in ids
         )
@@ -216,8 +222,8 @@ class MemoryStore(MemoryClaims):
                 continue
             long = inline is not None and len(row.event_bytes or b"") > inline
             event = (row.event_id, None if long else row.event_bytes)
-            state = _state(row) if verify else (row.retry_count,)
-            rows.append((letter_id, *state, _notes(row), *event))
+            state = state_of(row) if verify else (row.retry_count,)
+            rows.append((letter_id, *state, notes_of(row), *event))
         return rows
 
     def isolate(self, letter_id: int) -> None:
@@ -263,7 +269,7 @@ class MemoryStore(MemoryClaims):
 
     def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
         for retry in settlement.retries:
-            state = (retry.retry_count, _microsecond_text(retry.last_retry_at))
+            state = (retry.retry_count, microsecond_text(retry.last_retry_at))
             if retry.id in letters:
                 letters[retry.id] = letters[retry.id]._replace(
                     retry_count=state[0],
@@ -322,97 +328,13 @@ class MemoryStore(MemoryClaims):
         if parking.retry_count is not None:
             row = row._replace(retry_count=parking.retry_count)
         if parking.last_retry_at is not None:
-            row = row._replace(last_retry_at=_microsecond_text(parking.last_retry_at))
+            row = row._replace(last_retry_at=microsecond_text(parking.last_retry_at))
         if parking.error is not None:
             row = row._replace(last_error=parking.error)
         tables.last_parked_id += 1
         tables.parked[tables.last_parked_id] = ParkedRow(
-            row, _second_text(parking.parked_at), parking.id, parking.reason
+            row, second_text(parking.parked_at), parking.id, parking.reason
         )
-
-
-def _notes(row: Row) -> int | None:
-    recorded = row.last_error is not None or row.not_before is not None
-    return RECORDED + ALONE * row.alone if recorded or row.alone else None
-
-
-def _state(row: Row) -> tuple[object, ...]:
-    return row.retry_count, row.failed_at, row.last_retry_at, row.valid_not_before
-
-
-def _instant(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _second_text(microseconds: int) -> str:
-    return f"{_instant(microseconds):%Y-%m-%d %H:%M:%S}"
-
-
-def _microsecond_text(microseconds: int) -> str:
-    return f"{_instant(microseconds):%Y-%m-%dT%H:%M:%S.%f}Z"
-
-
-def _is_timestamp(text: object) -> bool:
-    try:
-        parse_timestamp(text)  # type: ignore[arg-type] # another program may have left anything
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _optional_text(value: object) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
-
-
-def _attempt_record(attempt: Attempted) -> AttemptRecord:
-    duration = attempt.duration
-    return AttemptRecord(
-        at=_instant(attempt.at),
-        outcome=attempt.outcome,
-        error_type=attempt.error_type,
-        message=attempt.message,
-        traceback=attempt.traceback,
-        duration=None if duration is None else timedelta(microseconds=duration),
-    )
-
-
-def _failed_event(letter_id: int, row: Row) -> FailedEvent:
-    not_before = row.valid_not_before
-    return FailedEvent(
-        id=letter_id,
-        event_id=row.event_id,
-        event_bytes=_bytes(row.event_bytes),
-        error_message=_text(row.error_message),
-        failed_at=_text(row.failed_at),
-        retry_count=row.retry_count,
-        last_retry_at=_optional_text(row.last_retry_at),
-        last_error=row.last_error,
-        not_before=None if not_before is None else _instant(not_before),
-    )
-
-
-def _permanent_failure(parked_id: int, parked: ParkedRow) -> PermanentFailure:
-    return PermanentFailure(
-        id=parked_id,
-        event_id=parked.row.event_id,
-        event_bytes=_bytes(parked.row.event_bytes),
-        error_message=_text(parked.row.error_message),
-        failed_at=_text(parked.row.failed_at),
-        retry_count=parked.row.retry_count,
-        marked_permanent_at=parked.marked_permanent_at,
-        dead_letter_id=parked.dead_letter_id,
-        last_retry_at=_optional_text(parked.row.last_retry_at),
-        last_error=parked.row.last_error,
-        reason=parked.reason,
-    )
 
 
 _: Store = MemoryStore()

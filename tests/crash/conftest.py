@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,9 @@ import pytest
 from azoth_dlq import DeadLetterQueue
 
 ROOT = Path(__file__).parents[2]
+NEEDS_SIGKILL = pytest.mark.skipif(
+    not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here"
+)
 
 
 class Ending(NamedTuple):
@@ -54,8 +58,8 @@ class Program:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def interrupt(self, signal: int) -> None:
-        self._process.send_signal(signal)
+    def interrupt(self, number: int) -> None:
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         self._process.kill()

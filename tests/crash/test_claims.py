@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,9 +15,9 @@ import pytest
 from azoth_dlq.store.base import Abandoned, DrainSettings
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from tests.crash.claimer import AT_ONCE
-from tests.crash.conftest import DlqFile, Program
+from tests.crash.conftest import NEEDS_SIGKILL, DlqFile, Program
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+pytestmark = NEEDS_SIGKILL
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "10"))  # in each journal mode
 CLAIMS = [1, 2, 5]

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-from typing import Any
-
 import pytest
 
-from tests.crash.conftest import DlqFile, Program
+from tests.crash.conftest import NEEDS_SIGKILL, DlqFile, Program
+from tests.crash.deaths import MAX_RETRIES, assert_two_die_no_more_often_than_one
 
-KILLED = pytest.param(
-    *("killed", 4),
-    marks=pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here"),
-)
-MAX_RETRIES = 2
+KILLED = pytest.param("killed", 4, marks=NEEDS_SIGKILL)
 
 
 def _batches(program: Program) -> list[str]:
@@ -128,25 +122,10 @@ def test_two_deadly_letters_of_one_batch_are_both_found(dlq_file: DlqFile) -> No
 def test_two_processes_that_meet_a_deadly_batch_die_no_more_often_than_one(
     dlq_file: DlqFile,
 ) -> None:
-    letters = dlq_file.add(*["batch:1"] * 40, "batch:exit", *["batch:1"] * 40)
-    culprit = letters[40]
-    deaths = 0
-    settings: dict[str, Any] = {
-        "max_retries": MAX_RETRIES,
-        "max_transaction_time": 0.005,
-        "yield_time": 0,
-    }
-    while dlq_file.left():
-        programs = [dlq_file.start(**settings) for _ in range(2)]
-        deaths += sum(program.wait() != 0 for program in programs)
-        assert deaths <= MAX_RETRIES + 1
-        assert set(dlq_file.charges()) <= {culprit}
-    assert dlq_file.effects() == [letter for letter in letters if letter != culprit]
-    assert list(dlq_file.parked()) == [culprit]
-    dlq_file.assert_whole(letters)
+    assert_two_die_no_more_often_than_one(dlq_file, "batch:1", "batch:exit", beside=40)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+@NEEDS_SIGKILL
 def test_a_batch_killed_from_elsewhere_charges_nobody(dlq_file: DlqFile) -> None:
     letters = dlq_file.add("batch:", "batch:waits", "batch:")
     program = dlq_file.start()

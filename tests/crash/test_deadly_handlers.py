@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-from typing import Any
-
 import pytest
 
-from tests.crash.conftest import DlqFile
+from tests.crash.conftest import NEEDS_SIGKILL, DlqFile
+from tests.crash.deaths import MAX_RETRIES, assert_two_die_no_more_often_than_one
 
 WAYS = [
-    pytest.param(
-        "killed",
-        marks=pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here"),
-    ),
+    pytest.param("killed", marks=NEEDS_SIGKILL),
     "exit",
     "segfault",
     "abort",
 ]
-MAX_RETRIES = 2
 DIED = "process died"
 
 
@@ -74,22 +68,7 @@ def test_a_letter_that_kills_the_process_in_the_route_is_charged_itself(dlq_file
 def test_two_processes_that_meet_a_deadly_letter_die_no_more_often_than_one(
     dlq_file: DlqFile,
 ) -> None:
-    letters = dlq_file.add(*["takes:1"] * 100, "dies:exit", *["takes:1"] * 100)
-    culprit = letters[100]
-    deaths = 0
-    settings: dict[str, Any] = {
-        "max_retries": MAX_RETRIES,
-        "max_transaction_time": 0.005,
-        "yield_time": 0,
-    }
-    while dlq_file.left():
-        programs = [dlq_file.start(**settings) for _ in range(2)]
-        deaths += sum(program.wait() != 0 for program in programs)
-        assert deaths <= MAX_RETRIES + 1
-        assert set(dlq_file.charges()) <= {culprit}
-    assert dlq_file.effects() == [letter for letter in letters if letter != culprit]
-    assert list(dlq_file.parked()) == [culprit]
-    dlq_file.assert_whole(letters)
+    assert_two_die_no_more_often_than_one(dlq_file, "takes:1", "dies:exit", beside=100)
 
 
 def test_a_letter_that_fails_and_one_that_dies_are_counted_alike(dlq_file: DlqFile) -> None:

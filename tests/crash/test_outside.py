@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.crash.calls import LOG
-from tests.crash.conftest import DlqFile, Program
+from tests.crash.conftest import NEEDS_SIGKILL, DlqFile, Program
 
 KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25")) // 2
-SIGKILL = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
@@ -49,7 +48,7 @@ def _claims(file: DlqFile) -> list[int]:
     return [i for (i,) in file.query("SELECT letter_id FROM azoth_dlq_claims ORDER BY 1")]
 
 
-@SIGKILL
+@NEEDS_SIGKILL
 def test_a_letter_whose_process_is_killed_is_charged_and_called_again(dlq_file: DlqFile) -> None:
     letters = dlq_file.add("ok:", "outside:waits", "ok:", "outside:")
     _in_hand(dlq_file).kill()
@@ -135,7 +134,7 @@ def test_drains_at_once_never_call_a_letter_at_the_same_time(dlq_file: DlqFile) 
     assert len({line.pid for line in _calls(dlq_file)}) == 2
 
 
-@SIGKILL
+@NEEDS_SIGKILL
 def test_drains_killed_at_random_instants_call_every_letter_at_least_once(
     dlq_file: DlqFile,
 ) -> None:
@@ -181,7 +180,7 @@ def _assert_no_two_at_once(calls: list[Line]) -> None:
 
 
 @FORK
-@SIGKILL
+@NEEDS_SIGKILL
 def test_a_child_that_outlives_its_parent_keeps_no_claim(dlq_file: DlqFile) -> None:
     letters = dlq_file.add("outside:forks", "outside:waits", "ok:")
     _in_hand(dlq_file).kill()

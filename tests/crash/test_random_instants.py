@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.conftest import DlqFile
+from tests.crash.conftest import NEEDS_SIGKILL, DlqFile
 
 KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25"))
 INTERRUPTS = max(10, KILLS // 2)
@@ -56,7 +56,7 @@ def _drain_what_is_left(file: DlqFile, letters: list[int]) -> None:
     assert file.effects() == expected
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+@NEEDS_SIGKILL
 def test_a_drain_killed_at_random_instants_does_everything_once(dlq_file: DlqFile) -> None:
     letters = _add_letters(dlq_file, KILLS)
     for _ in range(KILLS):

@@ -1,4 +1,4 @@
-"""What handlers that run in a worker thread leave behind."""
+"""What handlers of these tests call, and what they leave behind in a worker thread."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from azoth_dlq import EventHandlerRegistry
 from tests.conftest import Scene
+from tests.engine.downstream import Downstream
 
 PATIENCE = 10.0
 
@@ -50,3 +51,8 @@ def calls(scene: Scene) -> Iterator[Calls]:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+@pytest.fixture
+def downstream(scene: Scene) -> Downstream:
+    return Downstream(scene)

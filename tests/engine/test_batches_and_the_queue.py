@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import pytest
 
 from tests.conftest import Scene
 from tests.engine.batching import Batching, takes_batches
-
-USES: dict[str, Callable[[Scene, int], object]] = {
-    "remove": lambda scene, other: scene.queue.remove(other),
-    "discard": lambda scene, other: scene.queue.discard([other]),
-    "mark_retry": lambda scene, other: scene.queue.mark_retry(other),
-    "DELETE": lambda scene, other: scene.conn.execute(
-        "DELETE FROM dead_letter_queue WHERE id = ?", (other,)
-    ),
-    "UPDATE": lambda scene, other: scene.conn.execute(
-        "UPDATE dead_letter_queue SET retry_count = retry_count + 1 WHERE id = ?", (other,)
-    ),
-}
+from tests.engine.changes import CHANGES
 
 
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", CHANGES)
 @pytest.mark.parametrize("group", [1e-6, 30], ids=["a group each", "one group"])
 def test_a_planned_letter_that_a_batch_removes_or_changes_is_skipped(
     any_scene: Scene, use: str, group: float
 ) -> None:
     others = iter([4, 8])
     handler = takes_batches(
-        any_scene, Batching(lambda *_: USES[use](any_scene, next(others, 99))), most=2
+        any_scene, Batching(lambda *_: CHANGES[use](any_scene, next(others, 99))), most=2
     )
     letters = [any_scene.letter("batch") for _ in range(9)]
     report = any_scene.drain(max_transaction_time=group)
@@ -39,12 +27,12 @@ def test_a_planned_letter_that_a_batch_removes_or_changes_is_skipped(
     assert any_scene.effects() == [n for n in letters if n not in (4, 8)]
 
 
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", CHANGES)
 def test_a_planned_letter_that_a_failed_batch_removed_or_changed_is_attempted(
     any_scene: Scene, use: str
 ) -> None:
     def act(_conn: object, _events: object) -> None:
-        USES[use](any_scene, 5)
+        CHANGES[use](any_scene, 5)
         raise ValueError("no batches")
 
     takes_batches(any_scene, Batching(act), most=3)

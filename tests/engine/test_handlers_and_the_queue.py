@@ -10,6 +10,7 @@ import pytest
 
 from azoth_dlq import DeadLetterQueue, InvalidStateError
 from tests.conftest import Scene
+from tests.engine.changes import CHANGES
 
 
 def _upper(text: bytes) -> str:
@@ -141,15 +142,7 @@ def test_every_handler_of_a_drain_may_add_letters(scene: Scene) -> None:
 
 
 USES: dict[str, Callable[[Scene, int], object]] = {
-    "remove": lambda scene, other: scene.queue.remove(other),
-    "discard": lambda scene, other: scene.queue.discard([other]),
-    "mark_retry": lambda scene, other: scene.queue.mark_retry(other),
-    "DELETE": lambda scene, other: scene.conn.execute(
-        "DELETE FROM dead_letter_queue WHERE id = ?", (other,)
-    ),
-    "UPDATE": lambda scene, other: scene.conn.execute(
-        "UPDATE dead_letter_queue SET retry_count = retry_count + 1 WHERE id = ?", (other,)
-    ),
+    **CHANGES,
     "upsert": lambda scene, other: scene.conn.execute(
         "INSERT INTO dead_letter_queue (id, event_id, event_bytes, error_message) "
         "VALUES (?, 1, 'ok:', 'another') ON CONFLICT DO UPDATE SET retry_count = 3",
@@ -305,3 +298,17 @@ class _Other(Scene):
 
     def __init__(self, queue: DeadLetterQueue, scene: Scene) -> None:
         self.queue, self.registry, self.clock, self.slept = queue, scene.registry, scene.clock, []
+
+
+def test_letters_discarded_through_another_queue_on_the_connection_are_skipped(
+    scene: Scene,
+) -> None:
+    def discard(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        DeadLetterQueue(conn).discard([event_id + 1])
+
+    scene.registry.register("discards", discard)
+    scene.letter("discards")
+    scene.letter()
+    last = scene.letter()
+    assert scene.drain(max_transaction_time=30).skipped == 1
+    assert scene.calls == [last]

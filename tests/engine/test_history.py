@@ -19,6 +19,7 @@ from azoth_dlq import (
 )
 from azoth_dlq.types import AttemptRecord
 from tests.conftest import NOW, Scene
+from tests.engine.lost_groups import add_orphan, refuse_orphans, roll_back_by_conflict
 
 AT_ONCE: dict[str, Any] = {"min_age": 0, "backoff": BackoffStrategy.fixed(0), "max_retries": 99}
 BETWEEN = timedelta(minutes=1)
@@ -166,14 +167,8 @@ def test_a_handler_that_tried_to_commit_is_recorded(scene: Scene) -> None:
     assert "commits" in attempt.message
 
 
-def _lose(conn: sqlite3.Connection) -> None:
-    conn.execute("CREATE TABLE once (x UNIQUE)")
-    conn.execute("INSERT INTO once VALUES (1)")
-    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
-
-
 def test_in_a_group_that_is_done_again_each_attempt_is_recorded_once(scene: Scene) -> None:
-    scene.registry.register("loses", lambda conn, *_args: _lose(conn))
+    scene.registry.register("loses", roll_back_by_conflict)
     failed = scene.letter("fails")
     culprit = scene.letter("loses")
     report = scene.drain(**AT_ONCE)
@@ -186,14 +181,8 @@ def test_in_a_group_that_is_done_again_each_attempt_is_recorded_once(scene: Scen
 
 
 def test_a_letter_that_cannot_be_committed_is_recorded_once(scene: Scene) -> None:
-    scene.conn.execute("PRAGMA foreign_keys = ON")
-    scene.conn.executescript(
-        "CREATE TABLE parent (id INTEGER PRIMARY KEY);"
-        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
-    )
-    scene.registry.register(
-        "orphan", lambda conn, *_args: conn.execute("INSERT INTO child VALUES (9)")
-    )
+    refuse_orphans(scene)
+    scene.registry.register("orphan", add_orphan)
     failed = [scene.letter("fails") for _ in range(4)]
     culprit = scene.letter("orphan")
     scene.drain(**AT_ONCE)

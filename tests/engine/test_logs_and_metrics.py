@@ -10,6 +10,7 @@ import pytest
 
 from azoth_dlq import DlqMetricsSnapshot, EventHandlerRegistry, NonRetryable, Snooze
 from tests.conftest import Scene
+from tests.engine.lost_groups import roll_back_by_conflict
 
 CARD = "4111-1111-1111-1111"
 
@@ -213,15 +214,10 @@ def test_payloads_never_get_into_the_log(scene: Scene, caplog: pytest.LogCapture
 def test_only_what_was_committed_is_logged(scene: Scene, log: Callable[[int], list[str]]) -> None:
     """The group is lost once, and done again."""
 
-    def roll_back(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
-        conn.execute("CREATE TABLE once (x UNIQUE)")
-        conn.execute("INSERT INTO once VALUES (1)")
-        conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
-
     def never(*_args: object) -> None:
         raise NonRetryable("gone")
 
-    scene.registry.register("rogue", roll_back)
+    scene.registry.register("rogue", roll_back_by_conflict)
     scene.registry.register("never", never)
     good = scene.letter()
     scene.letter("fails")

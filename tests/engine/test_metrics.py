@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from azoth_dlq import (
 )
 from azoth_dlq.store.base import Abandoned
 from tests.conftest import Scene
+from tests.engine.lost_groups import add_orphan, refuse_orphans, roll_back_by_conflict
 
 AT_ONCE: dict[str, Any] = {"min_age": 0, "backoff": BackoffStrategy.fixed(0), "max_retries": 99}
 
@@ -36,12 +36,6 @@ def _drained(scene: Scene, **settings: Any) -> DlqMetricsSnapshot:
     replayer = scene.replay(**settings)
     replayer.drain()
     return replayer.metrics.snapshot()
-
-
-def _lose(conn: sqlite3.Connection, *_args: object) -> None:
-    conn.execute("CREATE TABLE once (x UNIQUE)")
-    conn.execute("INSERT INTO once VALUES (1)")
-    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
 
 
 # Attempts
@@ -100,7 +94,7 @@ def test_a_batch_counts_its_letters(scene: Scene) -> None:
 
 
 def test_of_a_lost_group_what_was_committed_is_counted(scene: Scene) -> None:
-    scene.registry.register("loses", _lose)
+    scene.registry.register("loses", roll_back_by_conflict)
     for kind in ("ok", "fails", "loses", "ok"):
         scene.letter(kind)
     snapshot = _drained(scene)
@@ -284,14 +278,8 @@ def test_a_charged_death_is_counted(scene: Scene, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_commit_that_is_refused_counts_each_group_that_was_lost(scene: Scene) -> None:
-    scene.conn.execute("PRAGMA foreign_keys = ON")
-    scene.conn.executescript(
-        "CREATE TABLE parent (id INTEGER PRIMARY KEY);"
-        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
-    )
-    scene.registry.register(
-        "orphan", lambda conn, *_args: conn.execute("INSERT INTO child VALUES (9)")
-    )
+    refuse_orphans(scene)
+    scene.registry.register("orphan", add_orphan)
     for kind in ("ok", "orphan"):
         scene.letter(kind)
     snapshot = _drained(scene)

@@ -8,6 +8,7 @@ import pytest
 
 from azoth_dlq import StorageError
 from tests.conftest import Scene
+from tests.engine.lost_groups import add_orphan, fault, refuse_orphans, roll_back_by_conflict
 from tests.engine.outside import (
     amid_others,
     claims,
@@ -18,15 +19,9 @@ from tests.engine.outside import (
 )
 
 
-def _fault(code: int) -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("as SQLite says it")
-    error.sqlite_errorcode = code
-    return error
-
-
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
 def test_a_fault_of_the_database_charges_nobody(any_scene: Scene, code: int) -> None:
-    outside(any_scene, raises(_fault(code)))
+    outside(any_scene, raises(fault(code)))
     letters = amid_others(any_scene)
     with pytest.raises(StorageError, match="met in the handler") as caught:
         any_scene.drain()
@@ -73,17 +68,12 @@ def test_an_outcome_that_is_refused_in_every_form_ends_the_drain(any_scene: Scen
     assert retry_counts(any_scene) == dict.fromkeys(letters[1:], 0)
 
 
-def _refuse_orphans(scene: Scene) -> None:
-    scene.conn.execute("PRAGMA foreign_keys = ON")
-    scene.conn.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
-    scene.conn.execute(
-        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
-    )
-    scene.conn.commit()
+def _register_orphan(scene: Scene) -> None:
+    refuse_orphans(scene)
 
     def violate(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
         conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-        conn.execute("INSERT INTO child VALUES (7)")
+        add_orphan(conn)
 
     scene.registry.register("orphan", violate)
 
@@ -92,7 +82,7 @@ def _refuse_orphans(scene: Scene) -> None:
 def test_a_letter_that_cannot_be_committed_costs_those_outside_nothing(
     any_scene: Scene, place: int
 ) -> None:
-    _refuse_orphans(any_scene)
+    _register_orphan(any_scene)
     handler = outside(any_scene)
     kinds = ["outside", "outside", "outside"]
     kinds.insert(place, "orphan")
@@ -106,9 +96,7 @@ def test_a_letter_that_cannot_be_committed_costs_those_outside_nothing(
 
 def _roll_back(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
     conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-    conn.execute("CREATE TABLE IF NOT EXISTS once (x UNIQUE)")
-    conn.execute("INSERT INTO once VALUES (1)")
-    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
+    roll_back_by_conflict(conn)
 
 
 @pytest.mark.parametrize("place", range(4))

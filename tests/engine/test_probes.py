@@ -2,71 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 
-from azoth_dlq import (
-    BackoffStrategy,
-    DlqReplayer,
-    EventDecodeError,
-    NonRetryable,
-    ReplayReport,
-    RetryAfter,
-    Snooze,
-)
+from azoth_dlq import DlqReplayer, ReplayReport, RetryAfter, Snooze
 from tests.conftest import Scene
-
-AT_ONCE: dict[str, Any] = {"min_age": 0, "backoff": BackoffStrategy.fixed(0), "max_retries": 99}
-SILENT = [NonRetryable("gone"), Snooze(3600), EventDecodeError("odd")]
-
-
-class Downstream:
-    """What the handler `sends` calls: up, or down; some letters have an outcome of their own."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.is_down = True
-        self.outcomes: dict[int, BaseException] = {}
-        self.calls: list[int] = []
-        scene.registry.register("sends", self._send)
-
-    def _send(self, conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
-        self.calls.append(event_id)
-        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-        if event_id in self.outcomes:
-            raise self.outcomes[event_id]
-        if self.is_down:
-            raise ConnectionError("nobody answers")
-
-    def letters(self, *outcomes: BaseException | None) -> list[int]:
-        letters = [self.scene.letter("sends") for _ in outcomes]
-        self.outcomes |= {
-            i: outcome for i, outcome in zip(letters, outcomes, strict=True) if outcome is not None
-        }
-        return letters
-
-    def calls_of(self, drain: Callable[[], ReplayReport]) -> tuple[list[int], ReplayReport]:
-        self.calls.clear()
-        report = drain()
-        return self.calls[:], report
-
-
-@pytest.fixture
-def downstream(scene: Scene) -> Downstream:
-    return Downstream(scene)
-
-
-def _replayer(scene: Scene, most: int | None = 2, **settings: Any) -> DlqReplayer:
-    return scene.replay(stop_on_consecutive_failures=most, **AT_ONCE, **settings)
+from tests.engine.downstream import SILENT, Downstream, replayer_of
 
 
 def _stopped(downstream: Downstream, before: Sequence[BaseException | None] = ()) -> DlqReplayer:
     """A replayer that two failures have stopped; a letter of each outcome of `before` comes first,
     and four behind them, of which two have failed."""
-    replayer = _replayer(downstream.scene)
+    replayer = replayer_of(downstream.scene)
     failed = downstream.letters(None, None)
     assert replayer.drain().stopped == "failures"
     downstream.scene.conn.execute("UPDATE dead_letter_queue SET retry_count = 9")
@@ -81,103 +29,6 @@ def _drain(replayer: DlqReplayer) -> ReplayReport:
 
 def _cycle(replayer: DlqReplayer) -> ReplayReport:
     return replayer.run_replay_cycle()
-
-
-def _stopped_at(scene: Scene) -> int | None:
-    return scene.queue.store.figures().stopped_at
-
-
-# The count
-
-
-def test_failures_are_counted_across_the_drains_of_a_replayer(
-    scene: Scene, downstream: Downstream
-) -> None:
-    replayer = _replayer(scene, 3)
-    first = downstream.letters(None, None)
-    assert replayer.drain().stopped is None
-    scene.conn.execute("UPDATE dead_letter_queue SET retry_count = 9")
-    third, _ = downstream.letters(None, None)
-    calls, report = downstream.calls_of(replayer.drain)
-    assert (calls, report.stopped) == ([third], "failures")
-    assert third not in first
-
-
-def test_failures_are_counted_from_a_drain_to_a_cycle_and_a_single_letter(
-    scene: Scene, downstream: Downstream
-) -> None:
-    replayer = _replayer(scene, 3)
-    [letter] = downstream.letters(None)
-    stops = [
-        replayer.drain().stopped,
-        replayer.run_replay_cycle().stopped,
-        replayer.replay(letter).stopped,
-    ]
-    assert stops == [None, None, "failures"]
-
-
-def test_another_replayer_counts_for_itself(scene: Scene, downstream: Downstream) -> None:
-    downstream.letters(None, None)
-    assert _replayer(scene, 3).drain().stopped is None
-    calls, report = downstream.calls_of(_replayer(scene, 3).drain)
-    assert (len(calls), report.stopped) == (2, None)
-
-
-def test_a_success_between_two_drains_starts_the_count_anew(
-    scene: Scene, downstream: Downstream
-) -> None:
-    replayer = _replayer(scene, 2)
-    [letter] = downstream.letters(None)
-    replayer.drain()
-    good = scene.letter()
-    assert replayer.replay(good).succeeded == 1
-    assert replayer.replay(letter).stopped is None
-    assert replayer.replay(letter).stopped == "failures"
-
-
-def test_what_is_not_committed_is_not_counted(scene: Scene, downstream: Downstream) -> None:
-    """A group is lost by the letter behind the failure, and both are done again."""
-    scene.conn.execute("CREATE TABLE once (x UNIQUE)")
-    scene.conn.execute("INSERT INTO once VALUES (1)")
-
-    def lose(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
-        downstream.calls.append(event_id)
-        conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
-
-    scene.registry.register("loses", lose)
-    [first] = downstream.letters(None)
-    culprit = scene.letter("loses")
-    [third, fourth, fifth] = downstream.letters(None, None, None)
-    report = _replayer(scene, 4).drain()
-    # The first is called once more with the group; its attempt is one.
-    assert downstream.calls == [first, culprit, first, third, fourth]
-    assert (report.failed, report.stopped, report.remaining) == (4, "failures", 1)
-    assert fifth in scene.left()
-
-
-def test_a_stop_in_a_group_that_is_lost_is_counted_once(
-    scene: Scene, downstream: Downstream
-) -> None:
-    scene.conn.execute("PRAGMA foreign_keys = ON")
-    scene.conn.executescript(
-        "CREATE TABLE parent (id INTEGER PRIMARY KEY);"
-        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
-    )
-
-    def orphan(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
-        conn.execute("INSERT INTO child VALUES (?)", (event_id,))
-
-    scene.registry.register("orphan", orphan)
-    culprit = scene.letter("orphan")
-    failed = downstream.letters(None, None, None)
-    # Refused at COMMIT: the orphan fails first of all, and is counted with the others.
-    report = _replayer(scene, 3).drain()
-    assert (report.failed, report.stopped, report.remaining) == (3, "failures", 1)
-    retried = {letter.id for letter in scene.queue.letters() if letter.retry_count}
-    assert retried == {culprit, *failed[:2]}
-
-
-# Probes
 
 
 @pytest.mark.parametrize("attempt", [_drain, _cycle])
@@ -256,7 +107,7 @@ def test_a_probe_is_one_letter_a_group(downstream: Downstream, silent: Exception
 def test_a_drain_that_met_nothing_that_counts_leaves_the_next_one_probing(
     downstream: Downstream,
 ) -> None:
-    replayer = _replayer(downstream.scene)
+    replayer = replayer_of(downstream.scene)
     downstream.letters(None, None)
     replayer.drain()
     [snoozed] = downstream.letters(Snooze(0))
@@ -321,7 +172,7 @@ def test_a_probe_of_a_handler_of_batches_is_a_batch_of_one(
     scene.registry.register("batch", sender, transactional=transactional)
     for _ in range(10):
         scene.letter("batch")
-    replayer = _replayer(scene)
+    replayer = replayer_of(scene)
     assert replayer.drain().stopped == "failures"
     sender.batches.clear()
     sender.singles = 0
@@ -340,104 +191,10 @@ def test_a_probe_of_a_handler_outside_the_transaction_is_one_call(scene: Scene) 
     scene.registry.register("outside", sender.handle, transactional=False)
     for _ in range(6):
         scene.letter("outside")
-    replayer = _replayer(scene)
+    replayer = replayer_of(scene)
     assert replayer.drain().stopped == "failures"
     assert sender.singles == 2
     report = replayer.drain()
     assert (sender.singles, report.failed, report.stopped) == (3, 1, "failures")
     sender.is_down = False
     assert replayer.drain().succeeded == 6
-
-
-# How many
-
-
-def test_none_counts_but_never_stops_nor_probes(scene: Scene, downstream: Downstream) -> None:
-    replayer = _replayer(scene, None)
-    downstream.letters(*[None] * 30)
-    for _ in range(2):
-        groups = replayer.metrics.snapshot().groups
-        calls, report = downstream.calls_of(replayer.drain)
-        assert (len(calls), report.stopped) == (30, None)
-        assert replayer.metrics.snapshot().groups - groups == 1
-    assert _stopped_at(scene) is None
-
-
-def test_one_stops_at_the_first_failure_and_probes_from_then_on(
-    scene: Scene, downstream: Downstream
-) -> None:
-    replayer = _replayer(scene, 1)
-    downstream.letters(*[None] * 5)
-    for _ in range(3):
-        calls, report = downstream.calls_of(replayer.drain)
-        assert (len(calls), report.stopped) == (1, "failures")
-    downstream.is_down = False
-    groups = replayer.metrics.snapshot().groups
-    assert replayer.drain().succeeded == 5
-    assert replayer.metrics.snapshot().groups - groups == 2
-
-
-# What the file tells of it
-
-
-def test_a_stop_is_recorded_since_it_began_and_until_a_success(
-    scene: Scene, downstream: Downstream
-) -> None:
-    replayer = _replayer(scene)
-    downstream.letters(None, None, None)
-    assert _stopped_at(scene) is None
-    began = scene.clock.now
-    replayer.drain()
-    assert _stopped_at(scene) == began
-    scene.clock.move(minutes=1)
-    assert replayer.drain().stopped == "failures"
-    assert _stopped_at(scene) == began
-    downstream.is_down = False
-    replayer.drain()
-    assert _stopped_at(scene) is None
-
-
-def test_a_success_of_another_replayer_ends_the_stop(scene: Scene, downstream: Downstream) -> None:
-    replayer = _replayer(scene)
-    downstream.letters(None, None, None)
-    replayer.drain()
-    good = scene.letter()
-    assert scene.replay(**AT_ONCE).replay(good).succeeded == 1
-    assert _stopped_at(scene) is None
-    scene.clock.move(minutes=1)
-    assert replayer.drain().stopped == "failures"
-    assert _stopped_at(scene) == scene.clock.now
-
-
-@pytest.mark.parametrize("silent", SILENT, ids=repr)
-def test_what_says_nothing_about_the_outside_ends_no_stop(
-    scene: Scene, downstream: Downstream, silent: Exception
-) -> None:
-    replayer = _replayer(scene)
-    downstream.letters(None, None)
-    replayer.drain()
-    began = _stopped_at(scene)
-    assert began is not None
-    [letter] = downstream.letters(silent)
-    replayer.replay(letter)
-    assert _stopped_at(scene) == began
-
-
-def test_a_success_before_the_failures_of_its_group_leaves_it_stopped(
-    scene: Scene, downstream: Downstream
-) -> None:
-    scene.letter()
-    downstream.letters(None, None)
-    report = _replayer(scene).drain()
-    assert (report.succeeded, report.stopped) == (1, "failures")
-    assert _stopped_at(scene) == scene.clock.now
-
-
-def test_the_counters_tell_of_the_last_drain(scene: Scene, downstream: Downstream) -> None:
-    replayer = _replayer(scene)
-    downstream.letters(None, None)
-    replayer.drain()
-    assert replayer.metrics.snapshot().stopped
-    downstream.is_down = False
-    replayer.drain()
-    assert not replayer.metrics.snapshot().stopped

@@ -14,6 +14,7 @@ from azoth_dlq import DeadLetterQueue, StorageError
 from azoth_dlq._event import Event
 from tests.conftest import Scene
 from tests.engine.batching import Batching, takes_batches
+from tests.engine.lost_groups import add_orphan, fault, refuse_orphans, roll_back_by_conflict
 
 Acts = Callable[[Any, list[Event]], object]
 
@@ -69,15 +70,9 @@ def _half_read(conn: sqlite3.Connection) -> None:
     _kept.append(cursor)
 
 
-def _roll_back_by_conflict(conn: sqlite3.Connection) -> None:
-    conn.execute("CREATE TABLE IF NOT EXISTS once (x UNIQUE)")
-    conn.execute("INSERT INTO once VALUES (1)")
-    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
-
-
 def _swallowed_conflict(conn: sqlite3.Connection) -> None:
     with contextlib.suppress(sqlite3.IntegrityError):
-        _roll_back_by_conflict(conn)
+        roll_back_by_conflict(conn)
 
 
 def _swallowed_conflict_then_write(conn: sqlite3.Connection) -> None:
@@ -95,7 +90,7 @@ ROGUES = [
     _execute_rollback,
     _release_ours,
     _half_read,
-    _roll_back_by_conflict,
+    roll_back_by_conflict,
     _swallowed_conflict,
     _swallowed_conflict_then_write,
 ]
@@ -133,7 +128,7 @@ def test_a_batch_that_ends_the_transaction_costs_no_letter_anything(
 @pytest.mark.parametrize(
     ("rogue", "words"),
     [
-        (_roll_back_by_conflict, "ended the transaction"),
+        (roll_back_by_conflict, "ended the transaction"),
         (_swallowed_conflict, "ended the transaction"),
         (_half_read, "half read"),
         (_execute_rollback, "the handler tried to"),
@@ -208,33 +203,20 @@ def test_closing_a_connection_of_the_users_ends_the_drain(plain_scene: Scene) ->
 # What is found only when the group is committed
 
 
-def _refuse_orphans(scene: Scene) -> None:
-    scene.conn.execute("PRAGMA foreign_keys = ON")
-    scene.conn.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
-    scene.conn.execute(
-        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
-    )
-    scene.conn.commit()
-
-
-def _orphan(conn: sqlite3.Connection) -> None:
-    conn.execute("INSERT INTO child VALUES (7)")
-
-
 @pytest.mark.parametrize("culprit", [3, 5, 8])
 @pytest.mark.parametrize("most", [6, 4])
 def test_a_letter_of_a_batch_that_violates_a_deferred_constraint_fails_alone(
     any_scene: Scene, culprit: int, most: int
 ) -> None:
-    _refuse_orphans(any_scene)
+    refuse_orphans(any_scene)
 
     def act(conn: sqlite3.Connection, events: list[Event]) -> None:
         if culprit in [event.event_id for event in events]:
-            _orphan(conn)
+            add_orphan(conn)
 
     def act_singly(conn: sqlite3.Connection, event_id: int) -> None:
         if event_id == culprit:
-            _orphan(conn)
+            add_orphan(conn)
 
     _, letters = _surrounded(any_scene, act, act_singly, most)
     report = any_scene.drain()
@@ -245,8 +227,8 @@ def test_a_letter_of_a_batch_that_violates_a_deferred_constraint_fails_alone(
 def test_batches_that_violate_a_deferred_constraint_by_themselves_charge_nobody(
     any_scene: Scene,
 ) -> None:
-    _refuse_orphans(any_scene)
-    handler, letters = _surrounded(any_scene, lambda conn, _events: _orphan(conn))
+    refuse_orphans(any_scene)
+    handler, letters = _surrounded(any_scene, lambda conn, _events: add_orphan(conn))
     report = any_scene.drain()
     assert (report.succeeded, report.failed, report.skipped) == (10, 0, 0)
     _assert_all_done_once(any_scene, letters)
@@ -257,7 +239,7 @@ def test_a_letter_before_a_failed_batch_that_cannot_be_committed_fails_alone(
     any_scene: Scene,
 ) -> None:
     """Where the group ends behind the batch, of which no letter has an outcome."""
-    _refuse_orphans(any_scene)
+    refuse_orphans(any_scene)
 
     def act(_conn: object, _events: object) -> None:
         time.sleep(0.1)
@@ -265,7 +247,7 @@ def test_a_letter_before_a_failed_batch_that_cannot_be_committed_fails_alone(
 
     def violate(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
         conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-        _orphan(conn)
+        add_orphan(conn)
 
     takes_batches(any_scene, Batching(act))
     any_scene.registry.register("orphan", violate)
@@ -290,16 +272,10 @@ def test_a_trigger_that_keeps_one_ack_of_a_batch_out_fails_that_letter(scene: Sc
 # Faults of the database
 
 
-def _fault(code: int) -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("as SQLite says it")
-    error.sqlite_errorcode = code
-    return error
-
-
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
 def test_a_fault_that_every_batch_meets_charges_nobody(any_scene: Scene, code: int) -> None:
     def act(_conn: object, _events: object) -> None:
-        raise _fault(code)
+        raise fault(code)
 
     handler, letters = _surrounded(any_scene, act)
     with pytest.raises(StorageError) as caught:

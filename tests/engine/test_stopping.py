@@ -21,6 +21,7 @@ from azoth_dlq import (
     Snooze,
 )
 from tests.conftest import Scene
+from tests.engine.lost_groups import roll_back_by_conflict
 
 
 def _script(scene: Scene, *outcomes: Exception | None) -> list[int]:
@@ -124,16 +125,10 @@ def test_a_letter_parked_by_its_last_failure_is_parked_before_the_stop(scene: Sc
     assert scene.left() == letters[1:]
 
 
-def _roll_back(conn: sqlite3.Connection) -> None:
-    conn.execute("CREATE TABLE IF NOT EXISTS once (x UNIQUE)")
-    conn.execute("INSERT INTO once VALUES (1)")
-    conn.execute("INSERT OR ROLLBACK INTO once VALUES (1)")
-
-
 def test_failures_that_lose_the_transaction_count_too(scene: Scene) -> None:
     def rogue(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
         scene.calls.append(event_id)
-        _roll_back(conn)
+        roll_back_by_conflict(conn)
 
     scene.registry.register("rogue", rogue)
     letters = [scene.letter("rogue") for _ in range(6)]
@@ -143,7 +138,7 @@ def test_failures_that_lose_the_transaction_count_too(scene: Scene) -> None:
 
 
 def test_the_letters_before_a_lost_transaction_are_done_before_the_stop(scene: Scene) -> None:
-    scene.registry.register("rogue", lambda conn, _event_id, _payload: _roll_back(conn))
+    scene.registry.register("rogue", roll_back_by_conflict)
     before = [scene.letter() for _ in range(3)]
     scene.letter("rogue")
     scene.letter()

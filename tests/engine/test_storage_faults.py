@@ -10,6 +10,7 @@ import pytest
 
 from azoth_dlq import StorageError
 from tests.conftest import Scene
+from tests.engine.lost_groups import add_orphan, fault, refuse_orphans
 
 FAULTS = [
     sqlite3.SQLITE_FULL,
@@ -23,17 +24,11 @@ FAULTS = [
 ]
 
 
-def _fault(code: int) -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("as SQLite says it")
-    error.sqlite_errorcode = code
-    return error
-
-
 def _register(scene: Scene, code: int) -> None:
     def handle(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
         scene.calls.append(event_id)
         conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-        raise _fault(code)
+        raise fault(code)
 
     scene.registry.register("meets", handle)
 
@@ -69,7 +64,7 @@ def test_a_fault_that_a_handler_meets_ends_the_drain_when_what_was_before_is_don
 def test_a_fault_behind_another_error_of_the_handler_is_a_fault(scene: Scene) -> None:
     def handle(_conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
         try:
-            raise _fault(sqlite3.SQLITE_IOERR)
+            raise fault(sqlite3.SQLITE_IOERR)
         except sqlite3.OperationalError as error:
             raise RuntimeError("the handler's own words") from error
 
@@ -195,16 +190,12 @@ def test_a_file_too_full_for_the_errors_of_handlers_charges_nobody(scene: Scene)
 # What keeps a group from being written or committed
 
 
-def _refuse_orphans(scene: Scene) -> None:
-    scene.conn.execute("PRAGMA foreign_keys = ON")
-    scene.conn.executescript(
-        "CREATE TABLE parent (id INTEGER PRIMARY KEY);"
-        "CREATE TABLE child (parent REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
-    )
+def _register_orphan(scene: Scene) -> None:
+    refuse_orphans(scene)
 
     def orphan(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
         scene.calls.append(event_id)
-        conn.execute("INSERT INTO child VALUES (?)", (event_id,))
+        add_orphan(conn)
 
     scene.registry.register("orphan", orphan)
 
@@ -221,7 +212,7 @@ def _assert_charged_once(scene: Scene, letters: list[int], words: str) -> None:
 def test_a_deferred_constraint_is_found_among_two_hundred_by_halving(
     any_scene: Scene, place: int
 ) -> None:
-    _refuse_orphans(any_scene)
+    _register_orphan(any_scene)
     letters = [any_scene.letter("orphan" if n == place else "ok") for n in range(200)]
     commits = 0
 
@@ -242,7 +233,7 @@ def test_a_deferred_constraint_is_found_among_two_hundred_by_halving(
 
 
 def test_two_deferred_constraints_are_both_found(scene: Scene) -> None:
-    _refuse_orphans(scene)
+    _register_orphan(scene)
     letters = [scene.letter("orphan" if n in (3, 4) else "ok") for n in range(30)]
     report = scene.drain()
     _assert_charged_once(scene, letters[3:5], "FOREIGN KEY")
@@ -253,7 +244,7 @@ def test_two_deferred_constraints_are_both_found(scene: Scene) -> None:
 def test_an_event_without_a_handler_before_a_deferred_constraint_hides_nothing(
     scene: Scene,
 ) -> None:
-    _refuse_orphans(scene)
+    _register_orphan(scene)
     unknown = scene.letter("unknown")
     orphan = scene.letter("orphan")
     good = scene.letter()
@@ -268,7 +259,7 @@ def test_an_event_without_a_handler_before_a_deferred_constraint_hides_nothing(
 def test_an_unreadable_row_behind_a_deferred_constraint_hides_nothing(
     scene: Scene, columns: dict[str, Any]
 ) -> None:
-    _refuse_orphans(scene)
+    _register_orphan(scene)
     good = scene.letter()
     orphan = scene.letter("orphan")
     bad = scene.letter(**columns)
@@ -306,3 +297,51 @@ def test_a_trigger_that_keeps_letters_from_being_parked_is_told_as_a_storage_err
     assert caught.value.report is not None
     assert not scene.conn.in_transaction
     assert scene.queue.count() == (2 if unreadable else 1)
+
+
+def test_an_interrupt_of_the_acks_charges_nobody(scene: Scene) -> None:
+    letters = [scene.letter(), scene.letter()]
+
+    def interrupt(text: str) -> None:
+        if text.startswith("DELETE"):
+            scene.conn.interrupt()
+
+    scene.conn.set_trace_callback(interrupt)
+    with pytest.raises(StorageError, match="interrupted"):
+        scene.drain()
+    scene.conn.set_trace_callback(None)
+    assert (scene.effects(), scene.left()) == ([], letters)
+    assert {letter.retry_count for letter in scene.queue.letters()} == {0}
+
+
+def test_an_interrupt_goes_up_also_where_the_group_cannot_be_committed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        raise KeyboardInterrupt
+
+    def refuse(_settlement: object) -> None:
+        raise StorageError("no")
+
+    scene.registry.register("interrupts", interrupt)
+    letter = scene.letter("interrupts")
+    monkeypatch.setattr(scene.queue.store, "settle", refuse)
+    with pytest.raises(KeyboardInterrupt):
+        scene.drain()
+    assert scene.left() == [letter]
+
+
+def test_a_progress_handler_left_behind_leaves_the_connection_in_order(scene: Scene) -> None:
+    def leave(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        conn.set_progress_handler(lambda: 1, 1)
+
+    scene.registry.register("leaves", leave)
+    letters = [scene.letter(), scene.letter("leaves"), scene.letter()]
+    report = scene.drain()
+    assert (report.succeeded, report.failed) == (2, 1)
+    scene.conn.set_progress_handler(None, 0)
+    assert not scene.conn.in_transaction
+    assert scene.conn.isolation_level is None
+    assert scene.conn.execute("PRAGMA wal_autocheckpoint").fetchone() == (1000,)
+    assert (scene.effects(), scene.left()) == ([letters[0], letters[2]], [letters[1]])

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq import DeadLetterQueue
+from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from tests.conftest import DATA
 from tests.store.polls import Polls, polling
 
@@ -59,6 +60,14 @@ def polls(tmp_path: Path) -> Iterator[Polls]:
     DeadLetterQueue.open(path).close()
     with polling(path) as polls:
         yield polls
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    """Over a file with our tables."""
+    DeadLetterQueue.open(path).close()
+    with closing(open_connection(path)) as connection:
+        yield SqliteStore(connection)
 
 
 def as_nobody(code: str, path: Path) -> str:

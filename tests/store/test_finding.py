@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,6 @@ INSERT = (
     "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message) "
     "VALUES (1, CAST(? AS {event}), CAST(? AS {error}))"
 )
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[DeadLetterQueue]:
-    with DeadLetterQueue.open(tmp_path / "letters.db") as queue:
-        yield queue
 
 
 def insert(queue: DeadLetterQueue, event_bytes: bytes, error: bytes, *, event: str = "BLOB") -> int:

@@ -29,17 +29,6 @@ ROWS = "SELECT coalesce(letter_id, -parked_id), message FROM azoth_dlq_history O
 SWEPT = "SELECT value FROM azoth_dlq_state WHERE key = 'swept'"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "letters.db"
-
-
-@pytest.fixture
-def queue(path: Path) -> Iterator[DeadLetterQueue]:
-    with DeadLetterQueue.open(path) as opened:
-        yield opened
-
-
 def add(queue: DeadLetterQueue, count: int = 1) -> list[int]:
     return queue.add_many((n, b"ok:x", "boom") for n in range(count))
 

@@ -39,11 +39,6 @@ RECORDED = "SELECT number, name, needs FROM azoth_dlq_migrations"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "letters.db"
-
-
-@pytest.fixture
 def connection(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection

@@ -24,11 +24,6 @@ COUNT = (
 ADD = "azoth_dlq.DeadLetterQueue.open(path).add(1, b'ok:x', 'boom')"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "letters.db"
-
-
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_BUSY_SECONDS", 0.05)

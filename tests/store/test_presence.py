@@ -1,4 +1,4 @@
-"""The lock by which drains know of each other, and the connection that only reads."""
+"""The lock by which drains know of each other."""
 
 from __future__ import annotations
 
@@ -7,67 +7,28 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
-from azoth_dlq import DeadLetterQueue, InvalidStateError, StorageError
-from azoth_dlq.store.base import Abandoned, DrainSettings, Forked, NewLetter, Settlement
-from azoth_dlq.store.sqlite import SqliteStore, open_connection, open_for_looking
+from azoth_dlq import DeadLetterQueue
+from azoth_dlq.store.base import Abandoned, Forked
+from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.store.sqlite.connection import connect
-from azoth_dlq.store.sqlite.presence import Presence, is_alive
-from tests.store.conftest import as_nobody, execute
+from azoth_dlq.store.sqlite.presence import is_alive
+from tests.store.conftest import as_nobody
+from tests.store.drainers import NAME, SETTINGS, group, lock, locks, names, presence
 
-SETTINGS = DrainSettings(busy_timeout=0.2, settings="{}")
-NEW = NewLetter(1, b"ok:", "boom", 0)
-NAME = "0123456789abcdef"
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes and links")
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "letters.db"
+def path(path: Path) -> Path:
+    """Of a file with our tables."""
     DeadLetterQueue.open(path).close()
     return path
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[SqliteStore]:
-    with closing(open_connection(path)) as connection:
-        yield SqliteStore(connection)
-
-
-@contextmanager
-def presence(path: Path) -> Iterator[Presence]:
-    present = Presence(str(path))
-    present.take()
-    try:
-        yield present
-    finally:
-        present.leave()
-
-
-def drain(store: SqliteStore, *claims: int) -> None:
-    """A drain with one group that leaves these claims."""
-    with store.draining(SETTINGS):
-        group(store, *claims)
-
-
-def group(store: SqliteStore, *claims: int) -> None:
-    store.begin()
-    store.claim(claims, batch=False)
-    store.end(commit=True)
-
-
-def locks(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(f"{path.name}-azoth-*"))
-
-
-def names(path: Path) -> list[str]:
-    return [str(name) for (name,) in execute(path, "SELECT name FROM azoth_dlq_drainers")]
 
 
 def alive_in_another_process(path: Path, name: str) -> bool:
@@ -78,9 +39,6 @@ def alive_in_another_process(path: Path, name: str) -> bool:
     command = [sys.executable, "-c", code, str(path), name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     return done.stdout.strip() == "True"
-
-
-# The lock
 
 
 def test_a_drain_is_alive_from_take_to_leave(path: Path) -> None:
@@ -158,13 +116,6 @@ def test_what_is_no_name_is_nobodys(path: Path, name: object) -> None:
         assert not is_alive(str(path), name)
 
 
-@contextmanager
-def lock(path: Path) -> Iterator[None]:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
-        yield
-
-
 def test_a_locked_file_that_is_not_empty_is_no_drain(path: Path) -> None:
     planted = Path(f"{path}-azoth-{NAME}")
     with closing(sqlite3.connect(planted)) as connection:
@@ -225,226 +176,6 @@ def test_a_database_without_a_file_is_drained_by_this_process_alone() -> None:
             store.begin()
             assert (store.claimed(), store.abandoned()) == ({1}, Abandoned([], []))
             assert store.claimed() == set()
-
-
-# Rows and files of drains that are over
-
-
-def test_a_drain_without_a_group_leaves_nothing(path: Path, store: SqliteStore) -> None:
-    with store.draining(SETTINGS):
-        assert locks(path) == []
-    assert names(path) == []
-
-
-def test_a_row_stays_until_the_next_drain(path: Path, store: SqliteStore) -> None:
-    drain(store)
-    (first,) = names(path)
-    with store.draining(SETTINGS):
-        assert names(path) == [first]
-        group(store)
-        (second,) = names(path)
-        assert second != first
-        assert locks(path) == [Path(f"{path}-azoth-{second}")]
-    assert locks(path) == []
-
-
-def test_the_files_of_the_dead_are_removed_and_those_of_the_living_stay(
-    path: Path, store: SqliteStore
-) -> None:
-    dead = Path(f"{path}-azoth-{NAME}")
-    dead.touch()
-    with presence(path) as living:
-        drain(store)
-        assert locks(path) == [Path(f"{path}-azoth-{living.name}")]
-        assert is_alive(str(path), living.name)
-
-
-def test_rows_of_the_living_stay(path: Path, store: SqliteStore) -> None:
-    with closing(open_connection(path)) as connection:
-        other = SqliteStore(connection)
-        with other.draining(SETTINGS):
-            group(other)
-            drain(store)
-            drain(store)
-            assert len(names(path)) == 2
-    drain(store)
-    assert len(names(path)) == 1
-
-
-@pytest.mark.parametrize("suffix", ["precious", "0123456789ABCDEF", f"{NAME}0", f"{NAME}-journal"])
-def test_other_files_stay(path: Path, store: SqliteStore, suffix: str) -> None:
-    """Also where a row names them."""
-    other = Path(f"{path}-azoth-{suffix}")
-    other.touch()
-    drain(store)
-    execute(path, "INSERT INTO azoth_dlq_drainers VALUES (?, 'host', 1, 1)", suffix)
-    execute(path, "INSERT INTO azoth_dlq_claims VALUES (7, ?, 0)", suffix)
-    assert store.figures().draining == []
-    drain(store)
-    assert other.exists()
-    assert suffix not in names(path)
-
-
-def test_files_of_that_name_that_are_not_empty_stay(path: Path, store: SqliteStore) -> None:
-    other = Path(f"{path}-azoth-{NAME}")
-    other.write_text("precious")
-    drain(store)
-    assert other.read_text() == "precious"
-
-
-def test_a_row_cannot_have_another_file_opened_or_removed(
-    path: Path, store: SqliteStore, tmp_path: Path
-) -> None:
-    victim = tmp_path / "victim"
-    victim.touch()
-    drain(store)
-    name = "x/../victim"
-    Path(f"{path}-azoth-x").mkdir()
-    execute(path, "INSERT INTO azoth_dlq_drainers VALUES (?, 'host', 1, 1)", name)
-    execute(path, "INSERT INTO azoth_dlq_claims VALUES (7, ?, 0)", name)
-    with lock(victim), store.draining(SETTINGS):
-        store.begin()
-        assert store.abandoned() == Abandoned([], [])
-        assert store.claimed() == set()
-        store.end(commit=True)
-    assert victim.exists()
-    assert name not in names(path)
-
-
-def test_files_removed_while_nothing_runs_are_not_missed(path: Path, store: SqliteStore) -> None:
-    drain(store, 1)
-    Path(f"{path}-azoth").unlink()
-    with store.draining(SETTINGS):
-        store.begin()
-        assert (store.claimed(), store.abandoned()) == ({1}, Abandoned([], []))
-        assert store.claimed() == set()
-
-
-# Looking
-
-
-def test_who_only_looks_sees_who_drains(path: Path, store: SqliteStore) -> None:
-    with closing(open_for_looking(path)) as connection:
-        looking = SqliteStore(connection)
-        with store.draining(SETTINGS):
-            group(store)
-            (drainer,) = looking.figures().draining
-            assert drainer.pid == os.getpid()
-        assert looking.figures().draining == []
-
-
-def test_figures_of_a_file_without_our_tables(crate_file: Path) -> None:
-    with closing(open_for_looking(crate_file)) as connection:
-        figures = SqliteStore(connection).figures()
-        assert (figures.dead, figures.draining, figures.stopped_at) == (5000, [], None)
-
-
-def test_figures_of_a_file_of_the_first_step(path: Path) -> None:
-    for statement in (
-        "DELETE FROM azoth_dlq_migrations WHERE number > 1",
-        "DROP TABLE azoth_dlq_drainers",
-        "DROP TABLE azoth_dlq_claims",
-    ):
-        execute(path, statement)
-    with closing(open_for_looking(path)) as connection:
-        figures = SqliteStore(connection).figures()
-        assert (figures.dead, figures.draining, figures.stopped_at) == (0, [], None)
-
-
-# What claims cost
-
-
-def test_a_drain_without_claims_executes_nothing_for_them(store: SqliteStore) -> None:
-    (letter_id,) = store.add([NEW])
-    executed: list[str] = []
-    with store.draining(SETTINGS):
-        group(store)
-        store.connection.set_trace_callback(executed.append)
-        store.begin()
-        store.settle(Settlement(acked=[letter_id]))
-        store.end(commit=True)
-        store.connection.set_trace_callback(None)
-    assert any("dead_letter_queue" in statement for statement in executed)
-    assert not any("azoth_dlq_claims" in s or "azoth_dlq_drainers" in s for s in executed)
-
-
-def test_claims_are_not_kept_in_mind_once_they_ended(store: SqliteStore) -> None:
-    executed: list[str] = []
-    with store.draining(SETTINGS):
-        group(store, 1)
-        for committed in (False, True, True):
-            store.begin()
-            store.connection.set_trace_callback(executed.append)
-            store.settle(Settlement(acked=[1]))
-            store.connection.set_trace_callback(None)
-            store.end(commit=committed)
-    assert sum("azoth_dlq_claims" in statement for statement in executed) == 2
-
-
-# The connection that only reads
-
-
-def test_the_reader_is_closed_with_its_drain(store: SqliteStore) -> None:
-    with store.draining(SETTINGS):
-        reader = store.reader()
-        assert reader.execute("SELECT count(*) FROM dead_letter_queue").fetchall() == [(0,)]
-    with pytest.raises(sqlite3.ProgrammingError):
-        reader.execute("SELECT 1")
-
-
-def test_a_reader_that_a_handler_closed_is_opened_anew(store: SqliteStore) -> None:
-    with store.draining(SETTINGS):
-        store.reader().close()
-        assert store.tidy() is None
-        assert store.reader().execute("SELECT 1").fetchall() == [(1,)]
-
-
-def test_a_handler_cannot_make_the_reader_write(store: SqliteStore) -> None:
-    with store.draining(SETTINGS):
-        reader = store.reader()
-        reader.execute("PRAGMA query_only = OFF")
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            reader.execute("DELETE FROM dead_letter_queue")
-
-
-def test_a_reader_of_a_database_without_a_file_is_refused() -> None:
-    with closing(open_connection(":memory:")) as connection:
-        store = SqliteStore(connection)
-        with store.draining(SETTINGS), pytest.raises(InvalidStateError, match="without a file"):
-            store.reader()
-
-
-@pytest.mark.parametrize("left", ["half a SELECT", "a transaction"])
-@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
-def test_what_is_left_open_on_the_reader_ends_with_the_call(
-    store: SqliteStore, left: str, mode: str
-) -> None:
-    """Else the next handler would read the past, and a rollback journal admit no commit."""
-    store.connection.execute(f"PRAGMA journal_mode = {mode}")
-    with store.draining(SETTINGS):
-        store.add([NEW] * 3)
-        reader = store.reader()
-        if left == "a transaction":
-            reader.execute("BEGIN")
-        rows = reader.execute("SELECT id FROM dead_letter_queue")
-        assert rows.fetchone() == (1,)
-        store.tidy()
-        store.begin()
-        store.settle(Settlement(acked=[2]))
-        store.end(commit=True)
-        count = store.reader().execute("SELECT count(*) FROM dead_letter_queue").fetchall()
-        assert count == [(2,)]
-
-
-# Tidying
-
-
-def test_a_handler_that_closed_the_connection_ends_the_drain(store: SqliteStore) -> None:
-    with store.draining(SETTINGS):
-        group(store)
-        sqlite3.Connection.close(store.connection)
-        with pytest.raises(StorageError, match="the handler closed the queue's connection"):
-            store.tidy()
 
 
 def test_a_closed_connection_keeps_no_lock(path: Path, store: SqliteStore) -> None:

@@ -17,17 +17,6 @@ from azoth_dlq.types import FailedEvent
 PAST = "2020-01-01 00:00:00"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "letters.db"
-
-
-@pytest.fixture
-def queue(path: Path) -> Iterator[DeadLetterQueue]:
-    with DeadLetterQueue.open(path) as opened:
-        yield opened
-
-
 @pytest.fixture(params=["", None, "IMMEDIATE"])
 def given(request: pytest.FixtureRequest, path: Path) -> Iterator[DeadLetterQueue]:
     """Over a connection of the user's, to a file without any table."""

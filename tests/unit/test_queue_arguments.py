@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -21,17 +21,6 @@ from azoth_dlq import (
 )
 
 PAST = "2020-01-01 00:00:00"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "letters.db"
-
-
-@pytest.fixture
-def queue(path: Path) -> Iterator[DeadLetterQueue]:
-    with DeadLetterQueue.open(path) as opened:
-        yield opened
 
 
 def add(queue: DeadLetterQueue, count: int = 1) -> list[int]:

@@ -14,7 +14,6 @@ from azoth_dlq.cli.output import (
     json_option,
     keep_log_quiet,
     show_log,
-    stdout_reserved,
     verbose_option,
 )
 from azoth_dlq.cli.report import next_steps, print_ending, speed_text
@@ -70,8 +69,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
 ) -> int:
     """Attempt every letter in DB that is due, each once, and report."""
     chosen = load_config(config, settings)
-    with stdout_reserved():
-        registry = load_registry(handlers)
+    registry = load_registry(handlers)
     show_log() if verbose else keep_log_quiet()
     with queue_of(database) as dlq:
         replayer = DlqReplayer(dlq, registry, chosen)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from azoth_dlq.cli.output import stdout_reserved
 from azoth_dlq.engine.failure import describe
 from azoth_dlq.registry import EventHandlerRegistry
 
@@ -27,8 +28,12 @@ handlers_option: Callable[[Any], Any] = click.option(
 )
 
 
+@stdout_reserved()
 def load_registry(path: str) -> EventHandlerRegistry:
-    """Import the registry at `package.module:attribute`. Errors: click.BadParameter."""
+    """Import the registry at `package.module:attribute`, which may print: to stderr.
+
+    Errors: click.BadParameter.
+    """
     module_name, _, attribute = path.partition(":")
     _check_form(path, module_name, attribute)
     if "" not in sys.path:

@@ -14,7 +14,6 @@ from azoth_dlq.cli.output import (
     json_option,
     say,
     show_log,
-    stdout_reserved,
     verbose_option,
 )
 from azoth_dlq.cli.report import next_steps_of_run, print_ending
@@ -58,8 +57,7 @@ def command(
 ) -> int:
     """Attempt letters in DB as they become due, until a signal ends it, and report."""
     chosen = load_config(config, settings)
-    with stdout_reserved():
-        registry = load_registry(handlers)
+    registry = load_registry(handlers)
     show_log(letters=verbose)
     with queue_of(database) as dlq:
         if chosen.enabled:

@@ -1,0 +1,79 @@
+"""What a handler writes, or raises of whatever type, concerns its own letter alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+
+import pytest
+
+from azoth_dlq import RetryAfter
+from tests.conftest import Scene
+
+
+def test_ddl_of_a_good_letter_survives_a_later_failure(any_scene: Scene) -> None:
+    def make_table(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute(f"CREATE TABLE made_by_{event_id} (x)")
+
+    any_scene.registry.register("ddl", make_table)
+    first = any_scene.letter("ddl")
+    any_scene.letter("fails")
+    second = any_scene.letter("ddl")
+    any_scene.drain()
+    tables = {n for (n,) in any_scene.conn.execute("SELECT name FROM sqlite_master")}
+    assert {f"made_by_{first}", f"made_by_{second}"} <= tables
+
+
+def test_a_failing_handler_leaves_nothing_of_its_own(any_scene: Scene) -> None:
+    ok = [any_scene.letter("fails" if n % 3 == 1 else "ok") for n in range(9)]
+    any_scene.drain()
+    assert any_scene.effects() == [letter for n, letter in enumerate(ok) if n % 3 != 1]
+    assert any_scene.left() == [letter for n, letter in enumerate(ok) if n % 3 == 1]
+
+
+def test_a_failing_letter_with_the_id_zero_leaves_nothing(any_scene: Scene) -> None:
+    any_scene.letter("fails", id=0, event_id=7)
+    report = any_scene.drain()
+    assert (report.failed, any_scene.effects(), any_scene.left()) == (1, [], [0])
+
+
+def test_a_blob_written_by_a_good_letter_survives_a_later_failure(scene: Scene) -> None:
+    scene.conn.execute("CREATE TABLE blobs (id INTEGER PRIMARY KEY, b BLOB)")
+    scene.conn.execute("INSERT INTO blobs VALUES (1, zeroblob(3))")
+
+    def write_blob(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        with conn.blobopen("blobs", "b", 1) as blob:
+            blob.write(b"abc")
+
+    scene.registry.register("blob", write_blob)
+    scene.letter("blob")
+    scene.letter("fails")
+    scene.drain()
+    assert scene.conn.execute("SELECT b FROM blobs").fetchone() == (b"abc",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    reason: str
+
+
+class Undelayed(RetryAfter):
+    def __init__(self) -> None:
+        Exception.__init__(self, "no delay")
+
+
+class Strange(sqlite3.OperationalError):
+    sqlite_errorcode = "none"  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("error", [Frozen("x"), Undelayed(), Strange("x")], ids=repr)
+def test_an_error_of_an_odd_type_fails_its_letter_alone(scene: Scene, error: Exception) -> None:
+    def raise_(_conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        raise error
+
+    scene.registry.register("odd", raise_)
+    odd = scene.letter("odd")
+    good = scene.letter()
+    report = scene.drain()
+    assert (report.succeeded, report.failed, scene.left()) == (1, 1, [odd])
+    assert scene.effects() == [good]
