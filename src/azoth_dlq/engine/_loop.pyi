@@ -7,12 +7,8 @@ from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.store.base import Store
 
 @final
-class Calls:
-    def __new__(cls, group: Group) -> Self: ...
-
-@final
 class Resolver:
-    def __new__(cls, registry: EventHandlerRegistry, calls: Calls) -> Self: ...
+    def __new__(cls, registry: EventHandlerRegistry) -> Self: ...
 
 @final
 class Batch:

@@ -13,9 +13,10 @@ from cpython.bytes cimport (
 )
 from cpython.long cimport PyLong_CheckExact
 from cpython.time cimport monotonic
-from libc.string cimport memchr, memcmp, memset
+from libc.string cimport memchr, memcmp
 
 from azoth_dlq._event cimport Event
+from azoth_dlq.engine._calls cimport Calls
 from azoth_dlq.engine.letters import (
     event_bytes_of,
     note_batch_failure,
@@ -23,70 +24,11 @@ from azoth_dlq.engine.letters import (
     warn_slow,
 )
 from azoth_dlq.kernels.csrc cimport azdlq_utf8_valid
-from azoth_dlq import metrics
 from azoth_dlq.store import base
 from azoth_dlq.store.base import Forked, TransactionLost
 
 cdef double SLOW_CALL_SECONDS = 1.0
 cdef long KEPT_ALONE = base.ALONE
-
-cdef enum:
-    MOST_BUCKETS = 16
-
-cdef double[MOST_BUCKETS] BOUNDS
-cdef Py_ssize_t BUCKETS = len(metrics.BUCKET_BOUNDS) + 1
-
-
-cdef int take_bounds() except -1:
-    cdef Py_ssize_t place
-    for place in range(BUCKETS - 1):
-        BOUNDS[place] = metrics.BUCKET_BOUNDS[place]
-    return 0
-
-
-take_bounds()
-
-
-@cython.final
-cdef class Calls:
-    """The calls of one event type's handler: how many succeeded, and how long each took."""
-
-    cdef object group, registration
-    cdef Py_ssize_t succeeded
-    cdef Py_ssize_t[MOST_BUCKETS] counts
-    cdef double seconds
-
-    def __cinit__(self, group):
-        self.group = group
-        self.clear()
-
-    cdef void clear(self) noexcept:
-        self.succeeded = 0
-        self.seconds = 0
-        memset(self.counts, 0, sizeof(self.counts))
-
-    cdef int add(self, registration, double seconds, Py_ssize_t letters) except -1:
-        """The handler was called for so many letters at once."""
-        cdef Py_ssize_t bucket = 0
-        cdef double each = seconds / letters
-        if registration is not self.registration:
-            self.tell()
-            self.registration = registration
-        while bucket < BUCKETS - 1 and each > BOUNDS[bucket]:
-            bucket += 1
-        self.counts[bucket] += letters
-        self.seconds += seconds
-        return 0
-
-    cdef int tell(self) except -1:
-        """Have the group know of the calls so far."""
-        cdef Py_ssize_t bucket
-        if self.registration is not None:
-            counts = [self.counts[bucket] for bucket in range(BUCKETS)]
-            event_type = self.registration.event_type
-            self.group.called(event_type, self.succeeded, counts, self.seconds)
-            self.clear()
-        return 0
 
 
 @cython.final

@@ -1,0 +1,7 @@
+from typing import Self, final
+
+from azoth_dlq.engine.group import Group
+
+@final
+class Calls:
+    def __new__(cls, group: Group) -> Self: ...
