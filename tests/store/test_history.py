@@ -302,8 +302,8 @@ def test_histories_that_another_program_leaves_behind_do_not_grow_without_bound(
     path: Path, queue: DeadLetterQueue
 ) -> None:
     for _ in range(6):
-        ids = add(queue, 1500)
+        ids = add(queue, 4000)
         drain(queue.store, Settlement(history=[attempt(i) for i in ids]))
         execute(path, "DELETE FROM dead_letter_queue")
     ((left,),) = execute(path, "SELECT count(*) FROM azoth_dlq_history")
-    assert left <= 2 * 1500
+    assert left <= 2 * 4000
