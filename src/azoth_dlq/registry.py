@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from operator import itemgetter
@@ -69,7 +69,19 @@ class Registration:
         if self.validate is not None:
             for event in events:
                 self.validate(event.payload)
-        self.batch_call(conn, events)
+        check_ran(self.batch_call(conn, events), self.name)
+
+
+def check_ran(result: object, name: str) -> None:
+    """Errors: TypeError where what a handler returned is still to be run: nobody would."""
+    if inspect.isawaitable(result) or isinstance(result, Generator | AsyncGenerator):
+        if isinstance(result, Coroutine | Generator):
+            result.close()
+        kind = type(result).__name__
+        raise TypeError(
+            f"{name} returned a {kind}, which is still to be run; register a plain function that "
+            "does its work when it is called"
+        )
 
 
 class EventHandlerRegistry:
@@ -181,7 +193,7 @@ class EventHandlerRegistry:
     def process(self, conn: Any, event_id: int, event_bytes: bytes) -> None:
         """Call the handler of an event; what it raises is passed on. Errors: `EventDecodeError`."""
         registration, payload = self.resolve(event_bytes)
-        registration.call(conn, event_id, payload)
+        check_ran(registration.call(conn, event_id, payload), registration.name)
 
     def process_batched(self, conn: Any, events: Iterable[tuple[int, bytes]]) -> None:
         """Call the handlers of `(event_id, event_bytes)` events, in order: contiguous runs of a
@@ -194,7 +206,7 @@ class EventHandlerRegistry:
             payloads = ((event_id, payload) for event_id, _, payload in run)
             if registration.batch_call is None:
                 for event_id, payload in payloads:
-                    registration.call(conn, event_id, payload)
+                    check_ran(registration.call(conn, event_id, payload), registration.name)
                 continue
             while some := list(islice(payloads, self.batch.max_batch_size)):
                 registration.call_batch(conn, [Event(*pair) for pair in some])

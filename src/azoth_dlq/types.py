@@ -88,7 +88,8 @@ class Drainer:
 class ReplayReport:
     """What a cycle or drain did.
 
-    `parked` counts every parked letter: failed ones, and those parked unattempted as `unreadable`
+    `failed` counts attempts that ended with another process, too, once they are charged. `parked`
+    counts every parked letter: failed ones, and those parked unattempted as `unreadable`
     or `exhausted`. `skipped` were gone, changed or claimed by others since they were selected.
     `remaining` are due and were not reached. `waiting` were not due when it began (None: not
     counted, by a look at those alone that may be due), the first of them at `next_due` (UTC).

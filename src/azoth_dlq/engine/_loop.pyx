@@ -24,6 +24,7 @@ from azoth_dlq.engine.letters import (
     warn_slow,
 )
 from azoth_dlq.kernels.csrc cimport azdlq_utf8_valid
+from azoth_dlq.registry import check_ran
 from azoth_dlq.store import base
 from azoth_dlq.store.base import Forked, TransactionLost
 
@@ -273,12 +274,16 @@ cdef class Attempts:
             self.letters = self.behind - self.place
             if self.letters:
                 self.last = self.rows[self.behind - 1]
-                self.called.batch_call(self.connection, self.batch.events)
+                result = self.called.batch_call(self.connection, self.batch.events)
+                if result is not None:
+                    check_ran(result, self.called.name)
                 return 0
             # Not to be called in a batch; what is in hand is it alone.
             self.batch, self.letters, self.behind = None, 1, self.place + 1
             self.isolate(row[0])
-        self.called.call(self.connection, row[len(row) - 2], payload)
+        result = self.called.call(self.connection, row[len(row) - 2], payload)
+        if result is not None:
+            check_ran(result, self.called.name)
         return 0
 
     cdef int note_success(self, tuple row) except -1:

@@ -146,7 +146,9 @@ class Group:
             self.full = True
 
     def charge_death(self, row: tuple[Any, ...], text: str) -> None:
-        """The letter lost an attempt that another process made."""
+        """The letter's attempt ended with the process that made it."""
+        self.failed += 1
+        self.attempts["", "failed"] += 1
         self._charge(row, text)
         self._keep("died", row, "", text)
 

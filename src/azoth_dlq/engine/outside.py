@@ -12,7 +12,7 @@ from azoth_dlq.engine.group import Group
 from azoth_dlq.engine.letters import INLINE, Limits, warn_batch_failed
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.metrics import BUCKET_BOUNDS
-from azoth_dlq.registry import EventHandlerRegistry, Registration
+from azoth_dlq.registry import EventHandlerRegistry, Registration, check_ran
 from azoth_dlq.store.base import ALONE, Forked, StorageFault, Store, TransactionLost
 
 Row = tuple[Any, ...]
@@ -116,7 +116,8 @@ class OutsideCall:
             pairs = zip(self._rows, self._payloads, strict=True)
             registration.call_batch(connection, [Event(row[-2], payload) for row, payload in pairs])
         else:
-            registration.call(connection, self._rows[0][-2], self._payloads[0])
+            result = registration.call(connection, self._rows[0][-2], self._payloads[0])
+            check_ran(result, registration.name)
         complaint = store.tidy()
         if complaint is not None:
             raise InvalidStateError(complaint)
