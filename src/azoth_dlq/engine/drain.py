@@ -133,7 +133,9 @@ class Drain:
                 oldest_due=letters.oldest_due,
             )
         planned = monotonic()
-        self._groups.plan(letters, limit)
+        if plan.is_stop_over:
+            self._end_stop()
+        self._groups.plan(letters, limit, heeds_stop=look.ids is None)
         self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
 
@@ -153,6 +155,17 @@ class Drain:
         if self._stop.requested:
             self._stopped = "shutdown"
         return self._stop.requested
+
+    def _end_stop(self) -> None:
+        opened = self._groups.open()
+        group = self._groups.new_group()
+        # A letter that was added meanwhile may meet what the stop was for.
+        group.settlement.resumed = opened.unchanged
+        try:
+            self._groups.commit(group)
+        except BaseException:
+            self._store.end(commit=False)
+            raise
 
     # Letters that are parked unattempted
 

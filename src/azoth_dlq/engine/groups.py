@@ -69,10 +69,13 @@ class Groups:
         self._called_alone = False  # in a group of its own
         self.claimed: set[int] = set()
         self._frees_claims = True  # of dead drains, in the first group
+        self._heeds_stop = True  # that the store tells of
 
-    def plan(self, letters: Selection, limit: int | None) -> None:
-        """Attempt these letters, at most `limit` of them."""
+    def plan(self, letters: Selection, limit: int | None, *, heeds_stop: bool) -> None:
+        """Attempt these letters, at most `limit` of them; `heeds_stop`: begin with probes where
+        the store tells of a stop by failures."""
         self.letters = letters
+        self._heeds_stop = heeds_stop
         self._end = len(letters) if limit is None else min(limit, len(letters))
 
     @property
@@ -97,6 +100,10 @@ class Groups:
         start = self.place
         opened = self.open()
         began = monotonic()
+        if opened.stopped and self._heeds_stop:
+            # Whoever met the failures: this group, too, is a probe.
+            most = self._config.stop_on_consecutive_failures
+            self._around.failures_in_row.count = most or 0
         group = self.new_group()
         next_call = None
         try:
@@ -213,7 +220,7 @@ class Groups:
     def commit(self, group: Group) -> None:
         """Write what became of the group's letters, and commit."""
         began = monotonic()
-        group.settlement.resumed = bool(group.acked)
+        group.settlement.resumed |= bool(group.acked)
         self._store.settle(group.settlement)
         if group.next_call is not None:
             group.next_call.claim(self._store)

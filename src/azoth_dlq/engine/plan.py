@@ -26,12 +26,14 @@ LOOK_AT_ALL = Look()
 class Plan(NamedTuple):
     """The due letters in order. `next_due`: when the first of the others is due, at the earliest.
     `waiting`: how many others are not due, None where not all were looked at. `depth`: how many
-    letters there are, None where that has not changed since the look before."""
+    letters there are, None where that has not changed since the look before. `is_stop_over`: a stop
+    by failures is recorded, and no letter is left that it could be about."""
 
     letters: Selection
     next_due: int | None
     waiting: int | None
     depth: int | None
+    is_stop_over: bool
 
 
 def make_plan(
@@ -48,12 +50,15 @@ def make_plan(
         if suspects is not None:
             changed = suspects.others_wrote or letters.examined
             depth = store.figures().dead if changed else None
+        is_empty = depth == 0 and look.ids is None
+        is_stop_over = is_empty and store.figures().stopped_at is not None
     instants = [letters.next_due, suspects.next_due if suspects else None]
     return Plan(
         letters,
         next_due=min((instant for instant in instants if instant is not None), default=None),
         waiting=None if suspects else letters.waiting,
         depth=depth,
+        is_stop_over=is_stop_over,
     )
 
 
