@@ -157,15 +157,9 @@ class Drain:
         return self._stop.requested
 
     def _end_stop(self) -> None:
-        opened = self._groups.open()
-        group = self._groups.new_group()
-        # A letter that was added meanwhile may meet what the stop was for.
-        group.settlement.resumed = opened.unchanged
-        try:
-            self._groups.commit(group)
-        except BaseException:
-            self._store.end(commit=False)
-            raise
+        with self._groups.without_calls() as (opened, group):
+            # A letter that was added meanwhile may meet what the stop was for.
+            group.settlement.resumed = opened.unchanged
 
     # Letters that are parked unattempted
 
@@ -175,20 +169,13 @@ class Drain:
             self._groups.turns.give()
             if self._is_shut_down():
                 return
-            self._groups.open()
-            opened = monotonic()
-            group = self._groups.new_group()
-            try:
+            with self._groups.without_calls() as (_, group):
+                began = monotonic()
                 while chunk := letters.unfit(place, place + _CHUNK):
                     unfit.park(chunk, self._groups.claimed, group, self._store, self._rules)
                     place += len(chunk)
-                    if monotonic() - opened >= most_seconds:
+                    if monotonic() - began >= most_seconds:
                         break
-                self._groups.commit(group)
-            except BaseException:
-                self._store.end(commit=False)
-                raise
-            self._groups.turns.held(monotonic() - opened)
 
     def _count(self, group: Group) -> None:
         """What a committed group did."""

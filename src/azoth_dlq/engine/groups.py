@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
@@ -98,20 +99,20 @@ class Groups:
         `settle_only`: attempt none, write what became of the one that was called before.
         """
         start = self.place
-        opened = self.open()
+        opened = self._open()
         began = monotonic()
         if opened.stopped and self._heeds_stop:
             # Whoever met the failures: this group, too, is a probe.
             most = self._config.stop_on_consecutive_failures
             self._around.failures_in_row.count = most or 0
-        group = self.new_group()
+        group = self._new_group()
         next_call = None
         try:
             if self._called is not None:
                 self._called.record(group, self._store)
             if not (settle_only or self._called_alone or self._stop.requested):
                 self._attempt_letters(group, began, verify=not opened.unchanged)
-            self.commit(group)
+            self._commit(group)
             self._call_settled()
             next_call = group.next_call
         except BaseException as error:  # noqa: BLE001 -- what cannot be mended is raised again
@@ -122,6 +123,21 @@ class Groups:
             raise group.interrupt
         if next_call is not None:
             self._call_outside(next_call)
+
+    @contextmanager
+    def without_calls(self) -> Iterator[tuple[Opened, Group]]:
+        """A group that attempts nothing, and is committed in the end."""
+        opened = self._open()
+        began = monotonic()
+        group = self._new_group()
+        try:
+            yield opened, group
+            self._commit(group)
+        except BaseException:
+            self._store.end(commit=False)
+            raise
+        finally:
+            self.turns.held(monotonic() - began)
 
     def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
         letters, recovery = self.letters, self._recovery
@@ -214,10 +230,10 @@ class Groups:
         first = max(0, self.place - self._largest_chunk)
         return first + self.letters.ids(first, self.place).index(letter_id)
 
-    def new_group(self) -> Group:
+    def _new_group(self) -> Group:
         return Group(self._config, self._around.clock, self._around.failures_in_row.count)
 
-    def commit(self, group: Group) -> None:
+    def _commit(self, group: Group) -> None:
         """Write what became of the group's letters, and commit."""
         began = monotonic()
         group.settlement.resumed |= bool(group.acked)
@@ -233,7 +249,7 @@ class Groups:
 
     # Opening a group
 
-    def open(self) -> Opened:
+    def _open(self) -> Opened:
         """A group that is ours; deaths of others in a handler are charged first."""
         while True:
             opened = self.turns.patiently(self._store.begin, heed_shutdown=self._called is None)
@@ -261,13 +277,13 @@ class Groups:
     def _settle_deaths(self, dead: Abandoned) -> None:
         """A letter is charged with the death in its own handler; those of a batch, which nobody
         can tell apart, are kept out of batches."""
-        group = self.new_group()
+        group = self._new_group()
         group.settlement.alone += dead.in_batch
         rows = self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []
         charged = [row for row in rows if type(row[1]) is int]
         for row in charged:
             group.charge_death(row, _DIED)
-        self.commit(group)
+        self._commit(group)
         for row in charged:
             self._recovery.settled.add(row[0])
             self._metrics.charged_death()
@@ -312,13 +328,13 @@ class Groups:
 
     def _settle_committed(self, group: Group, lost: TransactionLost | None) -> None:
         """The group's effects are in the file, its outcomes are not: write those now."""
-        self.open()
+        self._open()
         if lost is not None and group.last_called is not None:
             if group.acked[-1:] == [group.last_called[0]]:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         try:
-            self.commit(group)
+            self._commit(group)
         except BaseException:
             self._store.end(commit=False)
             raise
