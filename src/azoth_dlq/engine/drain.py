@@ -134,8 +134,8 @@ class Drain:
             )
         planned = monotonic()
         if plan.is_stop_over:
-            self._end_stop()
-        self._groups.plan(letters, limit, heeds_stop=look.ids is None)
+            self._end_stop_by_failures()
+        self._groups.plan(letters, limit, may_probe=look.ids is None)
         self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
 
@@ -156,7 +156,7 @@ class Drain:
             self._stopped = "shutdown"
         return self._stop.requested
 
-    def _end_stop(self) -> None:
+    def _end_stop_by_failures(self) -> None:
         with self._groups.without_calls() as (opened, group):
             # A letter that was added meanwhile may meet what the stop was for.
             group.settlement.resumed = opened.unchanged

@@ -29,6 +29,7 @@ from azoth_dlq.store.base import (
 
 Row = tuple[Any, ...]
 _CHUNK = 500  # letters fetched at once, where no handler takes batches
+_TELLING = 500  # letters from which on the time of their acks says what one takes
 _FIRST_ACK_SECONDS = 2e-6
 _DIED = "the process died while the handler of this letter ran (killed, crashed, or out of memory)"
 
@@ -70,13 +71,13 @@ class Groups:
         self._called_alone = False  # in a group of its own
         self.claimed: set[int] = set()
         self._frees_claims = True  # of dead drains, in the first group
-        self._heeds_stop = True  # that the store tells of
+        self._may_probe = True
 
-    def plan(self, letters: Selection, limit: int | None, *, heeds_stop: bool) -> None:
-        """Attempt these letters, at most `limit` of them; `heeds_stop`: begin with probes where
+    def plan(self, letters: Selection, limit: int | None, *, may_probe: bool) -> None:
+        """Attempt these letters, at most `limit` of them; `may_probe`: one by one where
         the store tells of a stop by failures."""
         self.letters = letters
-        self._heeds_stop = heeds_stop
+        self._may_probe = may_probe
         self._end = len(letters) if limit is None else min(limit, len(letters))
 
     @property
@@ -101,7 +102,7 @@ class Groups:
         start = self.place
         opened = self._open()
         began = monotonic()
-        if opened.stopped and self._heeds_stop:
+        if opened.stopped and self._may_probe:
             # Whoever met the failures: this group, too, is a probe.
             most = self._config.stop_on_consecutive_failures
             self._around.failures_in_row.count = most or 0
@@ -241,7 +242,7 @@ class Groups:
         if group.next_call is not None:
             group.next_call.claim(self._store)
         self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
-        if len(group) > _CHUNK:
+        if len(group) > _TELLING:
             self._ack_seconds = (monotonic() - began) / len(group)
         self._recovery.committed(group.settlement, self.place)
         self._around.failures_in_row.count = group.failures_in_row
@@ -292,19 +293,18 @@ class Groups:
 
     def _recover(self, error: BaseException, group: Group, start: int) -> None:
         """See to it that the group, which began at place `start`, is done again, or raise."""
+        if isinstance(error, Forked):
+            raise error
+        self._store.end(commit=False)
         match error:
             case TransactionLost():
                 self._redo_without_culprit(start, group, error)
             case CommitRefused():
                 self._redo_halved(start, group, error)
             case StorageFault():
-                self._store.end(commit=False)
                 if group.interrupt is None:
                     self._redo_failing(start, group, error)
-            case Forked():
-                raise error
             case _:
-                self._store.end(commit=False)
                 if group.interrupt is not None:
                     raise group.interrupt from error
                 raise error
@@ -312,7 +312,6 @@ class Groups:
     def _redo_without_culprit(self, start: int, group: Group, lost: TransactionLost) -> None:
         """The transaction went away with a letter's call: that letter fails, the others are done
         again, unless their effects were committed all the same."""
-        self._store.end(commit=False)
         self._metrics.lost_group()
         known = lost.by_letter_in_hand and group.interrupt is None
         if known and group.batch:
@@ -342,7 +341,6 @@ class Groups:
         self._recovery.settled.update(group.settlement.ids())
 
     def _redo_halved(self, start: int, group: Group, refused: CommitRefused) -> None:
-        self._store.end(commit=False)
         self._metrics.lost_group()
         if self._called is None:
             self._recovery.halve_refused(group, refused, self.place)

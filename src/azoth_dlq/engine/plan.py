@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
+from azoth_dlq.kernels.eligibility import Rules, Selection, select
 from azoth_dlq.store.base import Store, Suspects
-
-_SHOWN = 60  # characters of a value that cannot be read
 
 
 class Look(NamedTuple):
@@ -60,24 +58,3 @@ def make_plan(
         depth=depth,
         is_stop_over=is_stop_over,
     )
-
-
-def _shown(value: object) -> str:
-    text = bytes(value).decode("utf-8", "replace") if isinstance(value, bytearray) else value
-    shown = repr(text)
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
-
-
-def why_unfit(verdict: Verdict, row: tuple[object, ...], max_retries: int) -> str:
-    """Why a letter is parked unattempted; `row` as `Store.candidates` gives it."""
-    match verdict:
-        case Verdict.EXHAUSTED:
-            return f"had {row[1]} attempts before this drain, and max_retries is {max_retries}"
-        case Verdict.BAD_RETRY_COUNT:
-            return f"unreadable: retry_count is no integer but {_shown(row[1])}"
-        case Verdict.NEGATIVE_RETRY_COUNT:
-            return f"unreadable: retry_count is negative ({row[1]})"
-        case Verdict.BAD_FAILED_AT:
-            return f"unreadable: failed_at is no timestamp but {_shown(row[2])}"
-        case _:
-            return f"unreadable: last_retry_at is no timestamp but {_shown(row[3])}"
