@@ -71,7 +71,8 @@ class Parking(NamedTuple):
 
 class Attempted(NamedTuple):
     """An attempt for the history: `at` in microseconds, `duration` in microseconds (None: unknown,
-    the process died); `traceback` may be empty."""
+    the process died); `traceback` may be empty; `is_first`: none of the letter was recorded before.
+    """
 
     letter_id: int
     at: int
@@ -80,6 +81,7 @@ class Attempted(NamedTuple):
     message: str
     traceback: str
     duration: int | None
+    is_first: bool = False
 
 
 @dataclass(slots=True)
