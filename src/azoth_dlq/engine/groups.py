@@ -134,9 +134,6 @@ class Groups:
         try:
             yield opened, group
             self._commit(group)
-        except BaseException:
-            self._store.end(commit=False)
-            raise
         finally:
             self.turns.held(monotonic() - began)
 
