@@ -56,10 +56,11 @@ class Groups:
         self._metrics = surroundings.metrics
         self._stop = surroundings.stop
         self._committed = committed
-        self.turns = Turns(config, surroundings.sleep, surroundings.stop)
+        self.turns = Turns(config, surroundings)
         self.letters = Selection()
         self.place = 0
-        self._end = 0
+        self._limit: int | None = None
+        self._attempted = 0  # letters whose attempt is committed
         # A chunk is let go only when the next is there.
         most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
         self._largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
@@ -74,11 +75,11 @@ class Groups:
         self._may_probe = True
 
     def plan(self, letters: Selection, limit: int | None, *, may_probe: bool) -> None:
-        """Attempt these letters, at most `limit` of them; `may_probe`: one by one where
-        the store tells of a stop by failures."""
+        """Attempt these letters, at most `limit` of them (those that are skipped count for none);
+        `may_probe`: one by one where the store tells of a stop by failures."""
         self.letters = letters
         self._may_probe = may_probe
-        self._end = len(letters) if limit is None else min(limit, len(letters))
+        self._limit = limit
 
     @property
     def is_amid_call(self) -> bool:
@@ -92,7 +93,7 @@ class Groups:
 
     @property
     def is_done(self) -> bool:
-        return self.place >= self._end
+        return self.place >= len(self.letters) or self._still_allowed() <= 0
 
     def work(self, *, settle_only: bool = False) -> None:
         """Attempt letters in one group, and commit it or see to it that it is done again.
@@ -142,13 +143,14 @@ class Groups:
         limits = Limits(
             ends_at=began + self._config.max_transaction_time.total_seconds(),
             ack_seconds=self._ack_seconds,
-            most=1 if group.is_probe else recovery.most(otherwise=len(letters)),
+            most=1 if group.is_probe else min(recovery.most(len(letters)), self._still_allowed()),
             batch_size=self._registry.batch.max_batch_size,
             batch_bytes=self._config.memory_limit // 2,
             singly=recovery.singly,
         )
-        while self.place < self._end and not group.full and len(group) < limits.most:
-            ids = letters.ids(self.place, min(self._end, self.place + self._chunk))
+        while self.place < len(letters) and not group.full and len(group) < limits.most:
+            at_once = min(self._chunk, self._still_allowed() - len(group))
+            ids = letters.ids(self.place, min(len(letters), self.place + at_once))
             if ids[0] in recovery.condemned:
                 self._fail_condemned(ids[0], group)
                 continue
@@ -164,6 +166,10 @@ class Groups:
             verify, group.stale = verify or group.stale, False
             if not rows and monotonic() >= limits.ends_at:
                 group.full = True
+
+    def _still_allowed(self) -> int:
+        """How many letters may be attempted, those of the open group among them."""
+        return len(self.letters) if self._limit is None else self._limit - self._attempted
 
     def _prepare_call(
         self, rows: list[Row], first: tuple[Registration, bytes], group: Group, limits: Limits
@@ -243,6 +249,7 @@ class Groups:
             self._ack_seconds = (monotonic() - began) / len(group)
         self._recovery.committed(group.settlement, self.place)
         self._around.failures_in_row.count = group.failures_in_row
+        self._attempted += len(group)
         self._committed(group)
 
     # Opening a group
