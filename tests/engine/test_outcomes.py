@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from azoth_dlq import BackoffStrategy, FailedEvent, NonRetryable, RetryAfter, Snooze
+from azoth_dlq import (
+    BackoffStrategy,
+    FailedEvent,
+    NonRetryable,
+    ReplayReport,
+    RetryAfter,
+    Snooze,
+)
 from azoth_dlq.kernels.eligibility import format_timestamp
 from tests.conftest import NOW, Scene
 
@@ -330,6 +337,26 @@ def test_an_error_is_stored_in_a_readable_form(scene: Scene, error: Exception, s
     assert _letter(scene, letter).last_error == stored
     [kind] = scene.conn.execute("SELECT typeof(azoth_last_error) FROM dead_letter_queue")
     assert kind == ("text",)
+
+
+def test_an_error_whose_text_interrupts_is_not_counted(scene: Scene) -> None:
+    class Interrupting(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
+    def raises(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        raise Interrupting
+
+    scene.registry.register("raises", raises)
+    good, letter = scene.letter(), scene.letter("raises")
+    replayer, reports = scene.replay(), list[ReplayReport]()
+    with pytest.raises(SystemExit):
+        replayer.drain(on_progress=reports.append)
+    assert scene.effects() == [good]
+    assert _letter(scene, letter).retry_count == 0
+    assert [(report.succeeded, report.failed) for report in reports] == [(1, 0)]
+    assert replayer.metrics.snapshot().failures == 0
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["retried", "parked"])
