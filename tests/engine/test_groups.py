@@ -114,7 +114,7 @@ def test_a_group_also_ends_where_all_of_its_letters_are_gone(scene: Scene) -> No
     first = scene.letter()
     for _ in range(1500):
         scene.letter()
-    other = sqlite3.connect(scene.path, isolation_level=None)
+    other = sqlite3.connect(str(scene.path), isolation_level=None)
 
     def remove(_report: ReplayReport) -> None:
         other.execute("DELETE FROM dead_letter_queue WHERE id > ?", (first,))

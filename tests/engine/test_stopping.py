@@ -227,7 +227,7 @@ def test_shutdown_by_another_thread_ends_a_drain(scene: Scene) -> None:
 def test_shutdown_loses_no_outcome_where_others_hold_the_file(scene: Scene, kind: str) -> None:
     """A reader keeps the first group from being committed, a writer the second from being begun."""
     scene.conn.execute("PRAGMA journal_mode = DELETE")
-    other = sqlite3.connect(scene.path, isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(str(scene.path), isolation_level=None, check_same_thread=False)
     timer = threading.Timer(0.3, other.execute, ["ROLLBACK"])
 
     def handle(_conn: sqlite3.Connection | None, _event_id: int, _payload: bytes) -> None:
