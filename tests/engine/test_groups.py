@@ -77,7 +77,7 @@ def test_what_is_still_to_be_written_is_reckoned_in(
 ) -> None:
     monkeypatch.setattr("azoth_dlq.engine.groups._TELLING", 0)
     _register_slow(scene, 0.001)
-    for _ in range(60):
+    for _ in range(130):
         scene.letter("slow")
     groups: list[int] = []
     settle = scene.queue.store.settle
