@@ -145,13 +145,14 @@ def test_a_letter_is_parked_and_deleted_in_one_transaction_with_its_failure(scen
 # Outcomes that a handler chooses
 
 
-def test_non_retryable_parks_at_once(scene: Scene) -> None:
+@pytest.mark.parametrize("retry_count", [0, 4], ids=["first attempt", "last attempt"])
+def test_non_retryable_parks_at_once(scene: Scene, retry_count: int) -> None:
     _register(scene, lambda: NonRetryable("the account is closed"))
-    letter = scene.letter("raises", error="the first error")
+    letter = scene.letter("raises", error="the first error", retry_count=retry_count)
     report = scene.drain()
     [parked] = scene.queue.permanent_failures()
     assert parked.reason == "not retryable: NonRetryable: the account is closed"
-    assert (parked.dead_letter_id, parked.retry_count) == (letter, 1)
+    assert (parked.dead_letter_id, parked.retry_count) == (letter, retry_count + 1)
     assert parked.last_error == "NonRetryable: the account is closed"
     assert (report.failed, report.parked) == (1, 1)
     assert (scene.left(), scene.effects()) == ([], [])
@@ -164,6 +165,24 @@ def test_a_subclass_of_an_outcome_is_that_outcome(scene: Scene) -> None:
     _register(scene, lambda: Closed("it is closed"))
     scene.letter("raises")
     assert scene.drain().parked == 1
+
+
+@pytest.mark.parametrize("outcome", [RetryAfter, Snooze])
+@pytest.mark.parametrize("delay", ["missing", "soon", -1])
+def test_an_outcome_without_a_delay_is_a_failure_like_any_other(
+    scene: Scene, outcome: type[Exception], delay: Any
+) -> None:
+    class Odd(outcome):  # type: ignore[misc, valid-type]  # its class is a parameter
+        def __init__(self) -> None:
+            if delay != "missing":
+                self.delay = delay
+
+    _register(scene, Odd)
+    letter, good = scene.letter("raises"), scene.letter()
+    report = scene.drain()
+    assert (report.failed, report.snoozed, report.succeeded) == (1, 0, 1)
+    assert (_letter(scene, letter).retry_count, _letter(scene, letter).not_before) == (1, None)
+    assert scene.effects() == [good]
 
 
 def test_retry_after_spends_an_attempt_and_sets_the_time(scene: Scene) -> None:
