@@ -22,6 +22,7 @@ from azoth_dlq.store.sqlite.faults import (
     primary_code,
     shown_path,
 )
+from azoth_dlq.store.sqlite.inherited import check_none_inherited, watch
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
 from azoth_dlq.store.sqlite.presence import drainers
 from azoth_dlq.store.sqlite.raw import (
@@ -71,7 +72,10 @@ class SqliteQueue:
         self._cursor = own_cursor(connection)
         self._schema: Schema | None = None
         self.where = "the connection"
-        self.where = shown_path(self._database_file()) or "the in-memory database"
+        file = self._database_file()
+        self.where = shown_path(file) or "the in-memory database"
+        check_none_inherited(file)
+        watch(self, connection, file)
 
     @property
     def connection(self) -> sqlite3.Connection:
