@@ -45,8 +45,10 @@ class Presence:
 
     def take(self) -> None:
         """Be there, under the write lock of the database. Errors: StorageError."""
-        if self.name not in _held:
-            _held[self.name] = self._lock() if self._database else None
+        if _held.get(self.name) is None:
+            _held[self.name] = None  # has `leave` remove what an interrupt leaves
+            if self._database:
+                _held[self.name] = self._lock()
 
     def announce(self, connection: sqlite3.Connection, since: int) -> None:
         """Write who and since when (microseconds), and forget who is gone, in the open
@@ -59,13 +61,18 @@ class Presence:
         self._sweep_files(connection)
 
     def leave(self) -> None:
-        lock = _held.pop(self.name, None)
-        if lock is not None:
+        """Be there no more; again where it was interrupted."""
+        if self.name not in _held:
+            return
+        lock = _held[self.name]
+        if self._database:
             # Before the lock is freed, so that nobody finds the file of a drain that died; Windows
             # removes no file that is open.
             _remove(path := _file_of(self._database, self.name))
-            lock.close()
-            _remove(path)
+            if lock is not None:
+                lock.close()
+                _remove(path)
+        del _held[self.name]
 
     def _sweep_files(self, connection: sqlite3.Connection) -> None:
         files = {path.name[-len(self.name) :]: path for path in _files_beside(self._database)}
