@@ -36,7 +36,7 @@ BAD = [n for n, event in enumerate(EVENTS) if event.endswith(b"bad")]
 GOOD_WRITES = [n for n, event in enumerate(EVENTS) if n not in BAD and event[:5] != b"calls"]
 CLEANING_UP = ("session.py", "presence.py", "store.py", "raw.py", "reader.py", "drain.py")
 EVERY = int(os.environ.get("AZOTH_DLQ_EVERY", "12"))  # of the lines of other modules
-Place = tuple[str, int]
+Line = tuple[str, int]
 Fresh = Callable[[], DeadLetterQueue]
 
 
@@ -68,21 +68,24 @@ def registry() -> EventHandlerRegistry:
 
 
 class Interruption:
-    """Notes the lines of the package that run; raises at the one of number `at`, counted from 0."""
+    """Counts how often each line of the package runs; raises where `line` runs for the `time`th
+    time."""
 
-    def __init__(self, at: int | None = None) -> None:
-        self.lines: list[Place] = []
-        self._at = at
+    def __init__(self, line: Line | None = None, time: int = 0) -> None:
+        self.times: Counter[Line] = Counter()
+        self._line = line
+        self._time = time
 
     def trace(self, frame: FrameType, _event: str, _argument: Any) -> Any:
-        return self.line if frame.f_code.co_filename.startswith(PACKAGE) else None
+        return self.within if frame.f_code.co_filename.startswith(PACKAGE) else None
 
-    def line(self, frame: FrameType, event: str, _argument: Any) -> Any:
+    def within(self, frame: FrameType, event: str, _argument: Any) -> Any:
         if event == "line":
-            self.lines.append((frame.f_code.co_filename, frame.f_lineno))
-            if len(self.lines) - 1 == self._at:
+            line = frame.f_code.co_filename, frame.f_lineno
+            self.times[line] += 1
+            if line == self._line and self.times[line] == self._time:
                 raise KeyboardInterrupt
-        return self.line
+        return self.within
 
 
 @pytest.fixture
@@ -159,14 +162,14 @@ def fresh(tmp_path: Path, path: Path) -> Fresh:
     return opened
 
 
-def instants(lines: list[Place]) -> list[int]:
-    """Where each line ran for the first time, and where for the last: of those that set up and
-    clean up all, of the others some."""
-    first = {place: n for n, place in reversed(list(enumerate(lines)))}
-    last = {place: n for n, place in enumerate(lines)}
-    all_of_them = sorted({*first.values(), *last.values()})
-    some = set(all_of_them[::EVERY])
-    return [n for n in all_of_them if n in some or Path(lines[n][0]).name in CLEANING_UP]
+def instants(times: Counter[Line]) -> list[tuple[Line, int]]:
+    """The first and the last time of each line: of those that set up and clean up all, of the
+    others some."""
+    chosen = []
+    for number, line in enumerate(sorted(times)):
+        if Path(line[0]).name in CLEANING_UP or number % EVERY == 0:
+            chosen += [(line, time) for time in sorted({1, times[line]})]
+    return chosen
 
 
 @pytest.mark.usefixtures("young_garbage")
@@ -178,16 +181,15 @@ def test_an_interrupt_at_any_line_leaves_a_queue_that_drains(
     with fresh() as queue:
         assert not drain(queue, undisturbed)
     interrupted = 0
-    for at in instants(undisturbed.lines):
-        interruption = Interruption(at)
+    for instant in instants(undisturbed.times):
         with fresh() as queue:
             before = state(queue.connection)
-            interrupted += drain(queue, interruption)
-            place = interruption.lines[at] if at < len(interruption.lines) else None
-            assert state(queue.connection) == before, place
+            interrupted += drain(queue, Interruption(*instant))
+            assert state(queue.connection) == before, instant
             check(queue, path)
             DlqReplayer(queue, registry(), SETTINGS).drain()
             check(queue, path)
-            assert queue.count() == 0, place
-            assert numbers(queue.connection, "SELECT letter_id FROM azoth_dlq_claims") == [], place
+            assert queue.count() == 0, instant
+            claims = numbers(queue.connection, "SELECT letter_id FROM azoth_dlq_claims")
+            assert claims == [], instant
     assert interrupted > 300

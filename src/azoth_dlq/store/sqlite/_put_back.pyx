@@ -26,10 +26,10 @@ cdef class PutBack:
         interrupt."""
         cdef object raised = None
         cdef bint is_interrupt = False
-        cdef int tries
+        cdef int _try
         while self._actions:
             action, arguments = self._actions[len(self._actions) - 1]
-            for tries in range(TRIES):
+            for _try in range(TRIES):
                 try:
                     action(*arguments)
                 except Exception as error:
