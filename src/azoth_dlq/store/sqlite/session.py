@@ -14,7 +14,7 @@ from azoth_dlq.store.sqlite._isolation import Guard
 from azoth_dlq.store.sqlite._put_back import PutBack
 from azoth_dlq.store.sqlite.faults import explained, told_to_engine
 from azoth_dlq.store.sqlite.guard import QueueConnection
-from azoth_dlq.store.sqlite.left_open import roll_back
+from azoth_dlq.store.sqlite.left_open import execute_uninterrupted, roll_back
 from azoth_dlq.store.sqlite.raw import is_closed, own_cursor, read, text_of
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
@@ -71,8 +71,9 @@ def set_up(connection: sqlite3.Connection, where: str, put_back: PutBack) -> tup
     cursor = own_cursor(connection)  # a subclass of the user's may do anything in `execute`
 
     def execute(statement: str) -> None:
+        execute_uninterrupted(cursor, statement)
         # A statement that is not read to its end keeps an interrupt() of a handler's in force.
-        cursor.execute(statement).fetchall()
+        cursor.fetchall()
 
     def later(action: Callable[..., object], *arguments: object) -> None:
         put_back.later(_unless_gone, connection, guard, action, *arguments)

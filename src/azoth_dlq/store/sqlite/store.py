@@ -96,14 +96,11 @@ class SqliteStore(SqliteOutside):
         self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
         # Who switched automatic checkpoints off wants to make them alone.
         self._checkpoints = is_wal and autocheckpoint > 0
-        for action in (
-            self._presence.leave,
-            self._reader.close,
-            self._leave_marker,
-            self._checkpoint_at_end,
-            partial(self.end, commit=False),
-        ):
-            put_back.later(unless_forked, guard, action)
+        put_back.later(unless_forked, guard, self._presence.leave)
+        put_back.later(unless_forked, guard, self._reader.close)
+        put_back.later(unless_forked, guard, self._leave_marker)
+        put_back.later(unless_forked, guard, self._checkpoint_at_end)
+        put_back.later(unless_forked, guard, partial(self.end, commit=False))
 
     def _leave_marker(self) -> None:
         marker = self._marker
@@ -281,7 +278,7 @@ class SqliteStore(SqliteOutside):
         # The calls are over: a death from here on is nobody's.
         self._marker.unmark()
         try:
-            self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
+            left_open.execute_uninterrupted(self._cursor, sql.set_busy_timeout(SHORT_WAIT_MS))
             settling.write(self._cursor, settlement, self._history_limit)
             self._claims.settle(settlement)
             is_first = self._announcement is not None
@@ -360,8 +357,9 @@ class SqliteStore(SqliteOutside):
         return int(self._execute(statement).fetchone()[0])
 
     def _refused(self, error: BaseException) -> Exception:
-        interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
-        if interrupted or is_fault(error) or isinstance(error, MemoryError):
+        if primary_code(error) == sqlite3.SQLITE_INTERRUPT:
+            left_open.end_interrupts(self._connection, but=self._cursor)
+        elif is_fault(error) or isinstance(error, MemoryError):
             if (used_up := self._used_up(error)) is not None:
                 return StorageFault(str(used_up), transient=False)
             return as_fault(error, self.where)
@@ -377,7 +375,8 @@ class SqliteStore(SqliteOutside):
             )
         self.end(commit=False)
         with told_to_engine(self.where), raw_text(self._connection):
-            committed = text_of(self._state(_GROUP)) == self._group
+            left_open.execute_uninterrupted(self._cursor, sql.GET_STATE, (_GROUP,))
+            committed = [text_of(token) for (token,) in self._cursor] == [self._group]
         return TransactionLost(message, by_letter_in_hand=by_letter_in_hand, committed=committed)
 
     def _check_open_statement(self) -> None:
