@@ -86,8 +86,9 @@ class DlqReplayer:
         return self._drain(LOOK_AT_ALL, limit=self._config.batch_size)
 
     def replay(self, letter_id: int) -> ReplayReport:
-        """Attempt one letter, due or not; `skipped` is 1 where there is none of that id. One that
-        has no attempts left is parked. Errors as of `drain`; ConfigError."""
+        """Attempt one letter, due or not; `skipped` is 1 where there is none of that id, or another
+        drain has it in hand. One whose process died in its handler is charged with that first; one
+        that has no attempts left is parked. Errors as of `drain`; ConfigError."""
         return self._drain(Look(ids=(checked_id(letter_id),)), now=True)
 
     def run(self, *, on_progress: Progress | None = None) -> ReplayReport:

@@ -133,7 +133,7 @@ class Drain:
                 oldest_due=letters.oldest_due,
             )
         planned = monotonic()
-        self._groups.plan(letters, limit)
+        self._groups.plan(letters, limit, asked_for=look.ids is not None)
         self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
 

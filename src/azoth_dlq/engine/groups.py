@@ -58,6 +58,7 @@ class Groups:
         self.letters = Selection()
         self.place = 0
         self._end = 0
+        self._asked_for = False
         # A chunk is let go only when the next is there.
         most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
         self._largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
@@ -70,9 +71,11 @@ class Groups:
         self.claimed: set[int] = set()
         self._frees_claims = True  # of dead drains, in the first group
 
-    def plan(self, letters: Selection, limit: int | None) -> None:
-        """Attempt these letters, at most `limit` of them."""
+    def plan(self, letters: Selection, limit: int | None, *, asked_for: bool = False) -> None:
+        """Attempt these letters, at most `limit` of them. `asked_for`, by id: also those that are
+        charged with a death first."""
         self.letters = letters
+        self._asked_for = asked_for
         self._end = len(letters) if limit is None else min(limit, len(letters))
 
     @property
@@ -261,8 +264,10 @@ class Groups:
         for row in charged:
             group.charge_death(row, _DIED)
         self.commit(group)
+        parked = {parking.id for parking in group.settlement.parked}
         for row in charged:
-            self._recovery.settled.add(row[0])
+            if not self._asked_for or row[0] in parked:
+                self._recovery.settled.add(row[0])
             self._metrics.charged_death()
 
     # Groups that were lost
