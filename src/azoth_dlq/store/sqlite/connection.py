@@ -12,7 +12,7 @@ from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explain, explained
 from azoth_dlq.store.sqlite.guard import QueueConnection
 from azoth_dlq.store.sqlite.inherited import close_inherited
-from azoth_dlq.store.sqlite.migrations import LATEST, migrate
+from azoth_dlq.store.sqlite.migrations import LATEST, check_ids, migrate
 
 MEMORY = ":memory:"
 _BUSY_SECONDS = 5.0
@@ -63,6 +63,7 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
                 migrate(connection, LATEST)
                 connection.execute(sql.COMMIT)
             connection.execute(sql.SCHEMA_VERSION).fetchall()
+            check_ids(connection)
         except BaseException:
             connection.close()
             raise

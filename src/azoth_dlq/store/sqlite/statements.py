@@ -34,6 +34,9 @@ CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
 
 TABLES = "SELECT +name FROM main.sqlite_master WHERE type IN ('table', 'view')"
 COLUMNS = "SELECT +name FROM pragma_table_info(?, 'main')"
+ID_COLUMN = "SELECT +type, +pk FROM pragma_table_info(?, 'main') WHERE lower(name) = 'id'"
+# A rowid by another name has none.
+PRIMARY_KEY_INDEXES = "SELECT +name FROM pragma_index_list(?, 'main') WHERE origin = 'pk'"
 
 # A handler's "not before" counts only while count and time of the last try are as it left them.
 NOT_BEFORE = (
