@@ -40,6 +40,7 @@ _WORDS: Final = {
     "priority": ("fifo", "lifo", "by-retry-count"),
     "stop_on_consecutive_failures": ("never",),
 }
+_LARGEST_FILE: Final = 1024 * 1024
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE]-?[0-9]{1,3})?|-?\.[0-9]+")
 
@@ -124,7 +125,11 @@ def _read(file: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 -- most commands are given no file
 
     try:
-        settings = tomllib.loads(Path(file).read_bytes().decode())
+        with Path(file).open("rb") as opened:
+            content = opened.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise _wrong(f"{file} holds no settings: it has more than {_LARGEST_FILE} bytes")
+        settings = tomllib.loads(content.decode())
         DlqReplayConfig.from_mapping(settings)
     except OSError as error:
         raise _wrong(f"{file} cannot be read: {error.strerror}") from None

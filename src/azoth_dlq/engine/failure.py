@@ -28,11 +28,15 @@ def readable(text: str, limit: int = ERROR_LIMIT) -> str:
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+# Marks, joiners and directions that no one sees: of these, a text may show as another one.
+_UNSEEN = (0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+_ESCAPED = _CONTROLS | {code: f"\\u{code:04x}" for code in _UNSEEN}
 
 
 def one_line(text: str) -> str:
-    """The text for a log or a terminal: control characters are shown, not obeyed."""
-    return text.translate(_CONTROLS)
+    """The text for a log or a terminal: control characters, also those of the direction of
+    writing, are shown, not obeyed."""
+    return text.translate(_ESCAPED)
 
 
 def message_of(error: BaseException) -> str:

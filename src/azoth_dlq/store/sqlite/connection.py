@@ -41,6 +41,8 @@ def connect(
 def _check_path(path: Path) -> None:
     if path.is_dir():
         raise StorageError(f"{path} is a folder; give the path of an SQLite file")
+    if path.exists() and not path.is_file():  # SQLite would wait for who writes into a pipe
+        raise StorageError(f"{path} is no ordinary file; give the path of an SQLite file")
     if not path.exists() and not path.parent.is_dir():
         raise StorageError(f"{path} cannot be made: there is no folder {path.parent}")
 
