@@ -139,6 +139,8 @@ class SqliteQueue:
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         if not self._known_schema().has_history:
             return []
+        if not parked and not self._query(sql.HAS_ATTEMPTS, (row_id,)):
+            return []
         rows = self._query(sql.read_history(parked=parked), (row_id,))
         return [history.attempt_record(row) for row in rows]
 

@@ -21,6 +21,8 @@ def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) ->
     _remove(cursor, settlement.acked)
     for some in chunks(sorted(settlement.recorded)):
         history.delete(cursor, some, parked=False)
+    earlier = {(attempted.letter_id,) for attempted in settlement.history}
+    cursor.executemany(sql.FORGET_EARLIER, sorted(earlier))
     _retry(cursor, settlement.retries)
     cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
     cursor.executemany(sql.KEEP_ALONE, ((letter_id,) for letter_id in settlement.alone))
