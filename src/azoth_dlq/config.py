@@ -11,7 +11,7 @@ from azoth_dlq.backoff import BackoffStrategy
 from azoth_dlq.durations import (
     Duration,
     from_microseconds,
-    parse_seconds,
+    parse_duration,
     plain_seconds,
     to_microseconds,
 )
@@ -134,8 +134,9 @@ class DlqReplayConfig:
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Make a config from plain values, as TOML or JSON give them.
 
-        Durations are seconds, `backoff` and `priority` their text forms; as TOML has no null,
-        `stop_on_consecutive_failures` may be "never". Errors: `ConfigError`.
+        Durations are seconds, or texts such as "90s", "15m", "2h" or "3d", `backoff` and `priority`
+        their text forms; as TOML has no null, `stop_on_consecutive_failures` may be "never".
+        Errors: `ConfigError`.
         """
         allowed = [field.name for field in fields(cls)]
         for key in mapping:
@@ -207,7 +208,7 @@ def _from_plain(name: str, value: Any) -> Any:
     if name == "priority":
         return ReplayPriority.parse(value)
     if name in _SHORTEST_US:
-        return from_microseconds(parse_seconds(value, name, minimum=_SHORTEST_US[name]))
+        return from_microseconds(parse_duration(value, name, minimum=_SHORTEST_US[name]))
     if name == "stop_on_consecutive_failures" and value == _NEVER:
         return None
     return value

@@ -41,10 +41,11 @@ def _checked_id(context: click.Context, option: click.Parameter, text: str | Non
       azoth-dlq drain projection.db --handlers bank.handlers:registry \\
         --priority by-error-type=timeout,deadlock --backoff exponential=10,3600
 
-    Durations are seconds. The first SIGINT (Ctrl-C) or SIGTERM ends the drain after the letter in
-    hand, with exit code 0; a second one interrupts its handler. Exit code 1: stopped by failures,
-    or an error. With --json a drain that ended early prints the report so far; where none began,
-    stdout stays empty. What handlers print goes to stderr.
+    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. The first SIGINT (Ctrl-C) or
+    SIGTERM ends the drain after the letter in hand, with exit code 0; a second one interrupts its
+    handler. Exit code 1: stopped by failures, or an error. With --json a drain that ended early
+    prints the report so far; where none began, stdout stays empty. What handlers print goes to
+    stderr.
     """,
 )
 @database_argument

@@ -35,7 +35,7 @@ _HELP: Final = {
     "history_limit": "Failed and snoozed attempts that are kept for each letter.",
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
 }
-_METAVARS: Final = {"timedelta": "SECONDS", "int": "N", "float": "X", "int | None": "N|never"}
+_METAVARS: Final = {"timedelta": "DURATION", "int": "N", "float": "X", "int | None": "N|never"}
 _WORDS: Final = {
     "priority": ("fifo", "lifo", "by-retry-count"),
     "stop_on_consecutive_failures": ("never",),

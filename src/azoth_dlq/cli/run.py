@@ -34,11 +34,12 @@ if TYPE_CHECKING:
       azoth-dlq run projection.db --handlers bank.handlers:registry --check-interval 10 --json
       azoth-dlq run projection.db --handlers bank.handlers:registry --config replay.toml -v
 
-    Durations are seconds. Each drain that did something is a line on stderr. A database that is
-    busy, full or failing is tried again after --check-interval, as after a stop by failures. The
-    first SIGINT (Ctrl-C) or SIGTERM ends the run after the letter in hand, with the report of the
-    whole run and exit code 0; a second one interrupts the handler. Exit code 1: an error that
-    waiting does not mend. What handlers print goes to stderr.
+    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Each drain that did something
+    is a line on stderr. A database that is busy, full or failing is tried again after
+    --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or SIGTERM ends the
+    run after the letter in hand, with the report of the whole run and exit code 0; a second one
+    interrupts the handler. Exit code 1: an error that waiting does not mend. What handlers print
+    goes to stderr.
     """,
 )
 @database_argument

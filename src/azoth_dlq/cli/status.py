@@ -50,8 +50,9 @@ class Settings(NamedTuple):
       azoth-dlq status projection.db --json
       azoth-dlq status projection.db --min-age 0 --backoff fixed=0
 
-    Durations are seconds. Which letters are due depends on the settings: those given, as `drain`
-    would take them, else those of the last drain. The file is never written.
+    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Which letters are due depends
+    on the settings: those given, as `drain` would take them, else those of the last drain. The
+    file is never written.
     """,
 )
 @database_argument
