@@ -126,7 +126,9 @@ class DlqReplayConfig:
             _check_integer(name, getattr(self, name), least, most, f"an int from {least} to {most}")
         if self.stop_on_consecutive_failures is not None:
             name, value = "stop_on_consecutive_failures", self.stop_on_consecutive_failures
-            allowed = f"an int of 1 or more, or None (never stop; as text: {_NEVER})"
+            allowed = (
+                f"an int of 1 or more, or None for never (as an option or in a file: {_NEVER})"
+            )
             _check_integer(name, value, 1, _INT64_MAX, allowed)
         object.__setattr__(self, "jitter", _checked_share("jitter", self.jitter))
 

@@ -220,8 +220,8 @@ def test_letters_that_fit_all_the_options_are_listed(
         (["--max-retry-count", "9" * 30], "must be an int from 0"),
         (["--older-than", "2h", "--newer-than", "1h"], "--older-than=2:00:00: must be at most "),
         (["--min-retry-count", "3", "--max-retry-count", "2"], "at most --max-retry-count, which"),
-        (["--limit", "-1"], "'--limit'"),
-        (["--limit", "many"], "'--limit'"),
+        (["--limit", "-1"], "'--limit': '-1': must be a whole number, 0 or more"),
+        (["--limit", "many"], "'--limit': 'many': must be a whole number, 0 or more"),
         (["--eror", "x"], "--error"),
     ],
 )

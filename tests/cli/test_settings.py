@@ -96,7 +96,9 @@ def test_a_setting_that_is_not_allowed_is_refused_by_name(workplace: Workplace, 
 def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> None:
     arguments = ("status", "none.db", "--stop-on-consecutive-failures", "0")
     line = error_line(workplace.run(*arguments), 2)
-    assert "must be an int of 1 or more, or None (never stop; as text: never)" in line
+    assert (
+        "must be an int of 1 or more, or None for never (as an option or in a file: never)" in line
+    )
 
 
 @pytest.mark.parametrize("command", ["drain", "run", "status"])

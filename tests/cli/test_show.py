@@ -203,4 +203,4 @@ def test_a_missing_letter_is_told_with_where_it_may_be(workplace: Workplace) -> 
 @pytest.mark.parametrize("wrong", ["x", "1.5", str(2**63), "", "1 2"])
 def test_what_is_no_id_is_wrong_usage(workplace: Workplace, wrong: str) -> None:
     line = error_line(workplace.run("show", "none.db", wrong), 2)
-    assert "Invalid value for 'ID'" in line
+    assert f"Invalid value for 'ID': {wrong!r}: must be an id, a whole number such as 17" in line

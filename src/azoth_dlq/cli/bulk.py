@@ -11,7 +11,8 @@ import click
 
 from azoth_dlq import clock
 from azoth_dlq.cli.database import queue_of
-from azoth_dlq.cli.letters import ID, space_of
+from azoth_dlq.cli.letters import space_of
+from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.output import json_option, print_json, print_lines, say, stdout_reserved
 from azoth_dlq.cli.signals import Received, ending_in_order
 from azoth_dlq.errors import StorageError

@@ -8,7 +8,8 @@ import click
 
 from azoth_dlq.cli.database import database_argument, queue_of
 from azoth_dlq.cli.handlers import handlers_option, load_registry
-from azoth_dlq.cli.letters import ID, no_such_letter, read_letter
+from azoth_dlq.cli.letters import no_such_letter, read_letter
+from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     json_option,
@@ -23,11 +24,6 @@ from azoth_dlq.replayer import DlqReplayer
 if TYPE_CHECKING:
     from azoth_dlq.cli.progress import Progress
     from azoth_dlq.types import ReplayReport
-
-
-def _checked_id(context: click.Context, option: click.Parameter, text: str | None) -> Any:
-    """An id: given as `type=`, its range would fill the help."""
-    return ID(text, option, context)
 
 
 @click.command(
@@ -51,9 +47,7 @@ def _checked_id(context: click.Context, option: click.Parameter, text: str | Non
 @database_argument
 @handlers_option
 @click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
-@click.option(
-    "--id", "letter_id", metavar="ID", callback=_checked_id, help="This letter alone, due or not."
-)
+@click.option("--id", "letter_id", metavar="ID", type=ID, help="This letter alone, due or not.")
 @verbose_option
 @json_option
 @settings_options

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from azoth_dlq.store.base import Letters
     from azoth_dlq.types import FailedEvent, PermanentFailure
 
-ID: Final = click.IntRange(-(2**63), 2**63 - 1)
 # What stands before a colon in a payload without a type must not be shown as one.
 _EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 

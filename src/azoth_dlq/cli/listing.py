@@ -11,6 +11,7 @@ from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
 from azoth_dlq.cli.letters import age_of, as_dict, event_type_of, plain, space_of
+from azoth_dlq.cli.numbers import HOW_MANY
 from azoth_dlq.cli.output import (
     duration_text,
     first_line,
@@ -59,7 +60,7 @@ class Found(NamedTuple):
 @filter_options
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=HOW_MANY,
     default=50,
     show_default=True,
     metavar="N",

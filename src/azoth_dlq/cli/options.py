@@ -27,7 +27,7 @@ _HELP: Final = {
     "min_age": "The least time since the failure or the last attempt.",
     "batch_size": "Letters that one cycle of a program attempts; drains do not ask.",
     "priority": "fifo, lifo, by-retry-count or by-error-type=TEXT,TEXT,…",
-    "stop_on_consecutive_failures": "Failures in a row that end a drain, or never.",
+    "stop_on_consecutive_failures": "Failures in a row that end a drain; never: however many.",
     "jitter": "The share of its backoff by which a delay may be lessened, 0 to 1.",
     "max_transaction_time": "After how long a group of letters is committed.",
     "yield_time": "How long the file is left to others after each second of held lock.",

@@ -11,7 +11,6 @@ from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import parked_option
 from azoth_dlq.cli.letters import (
-    ID,
     age_of,
     as_dict,
     no_such_letter,
@@ -19,6 +18,7 @@ from azoth_dlq.cli.letters import (
     rfc3339,
     space_of,
 )
+from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.output import (
     duration_text,
     instant_text,
