@@ -12,6 +12,7 @@ from azoth_dlq.cli.letters import no_such_letter, read_letter
 from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
+    command_line,
     json_option,
     keep_log_quiet,
     show_log,
@@ -75,7 +76,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
             return replayer.drain(now=now, on_progress=progress)
 
         if letter_id is not None and read_letter(dlq.store, letter_id) is None:
-            way = f"`azoth-dlq requeue {database} {letter_id}` moves that one back"
+            way = f"`{command_line('requeue', database, letter_id)}` moves that one back"
             raise no_such_letter(dlq.store, letter_id, database, way=way)
         ending = supervised(replayer, work, hide_progress=verbose)
 

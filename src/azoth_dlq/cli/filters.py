@@ -27,7 +27,12 @@ class _Option(NamedTuple):
 
 
 _OPTIONS: Final = (
-    _Option("--error", "error", "TEXT", "TEXT is in the error message (ASCII letters in any case)"),
+    _Option(
+        "--error",
+        "error",
+        "TEXT",
+        "TEXT is in their first error, error_message (ASCII in any case)",
+    ),
     _Option("--type", "event_type", "TYPE", "events of this type: what is before the first colon"),
     _Option("--older-than", "min_age", "DURATION", "failed at least so long ago"),
     _Option("--newer-than", "max_age", "DURATION", "failed at most so long ago"),

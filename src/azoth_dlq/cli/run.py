@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,6 @@ from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     duration_text,
     json_option,
-    say,
     show_log,
     verbose_option,
 )
@@ -63,7 +63,8 @@ def command(
     with queue_of(database) as dlq:
         if chosen.enabled:
             interval = plain_seconds(chosen.check_interval)
-            say(f"replaying {database} by {handlers}, looking at least every {interval} s")
+            told = "replaying %s by %s, looking at least every %s s"
+            logging.getLogger("azoth_dlq").info(told, database, handlers, interval)
         replayer = DlqReplayer(dlq, registry, chosen)
         ending = supervised(
             replayer, lambda progress: replayer.run(on_progress=progress), hide_progress=True
@@ -73,5 +74,6 @@ def command(
         heading = f"Ran on {database} for {duration_text(report.duration)}"
         return heading, next_steps_of_run(report, database)
 
-    print_ending(ending, texts, as_json=as_json)
+    if chosen.enabled or as_json:
+        print_ending(ending, texts, as_json=as_json)
     return ending.exit_code
