@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     is a line on stderr. A database that is busy, full or failing is tried again after
     --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or SIGTERM ends the
     run after the letter in hand, with the report of the whole run and exit code 0; a second one
-    interrupts the handler. Exit code 1: an error that waiting does not mend. What handlers print
+    interrupts the handler. A signal that is ignored at the start stays so (SIGINT, in a shell's
+    background). Exit code 1: an error that waiting does not mend. What handlers print
     goes to stderr.
     """,
 )
