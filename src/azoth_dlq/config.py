@@ -63,7 +63,7 @@ class DlqReplayConfig:
     - batch_size = 100 (1 to 2**31-1): letters that one cycle attempts; a drain does not ask.
     - priority = by-retry-count (a ReplayPriority): the order in which due letters are attempted.
     - stop_on_consecutive_failures = 10 (1 or more; None: never): failures in a row that end a
-      cycle or drain.
+      cycle or drain; the next one, in whatever process, begins with one letter as a probe.
     - jitter = 0.0 (0 to 1): the share of its backoff by which a letter's delay may be lessened.
     - max_transaction_time = 0.25 (more than 0): after how long a group of letters is committed.
     - yield_time = 0.11 (0 or more): how long the file is left to other writers after each second

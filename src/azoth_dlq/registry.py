@@ -115,8 +115,8 @@ class EventHandlerRegistry:
 
         `handler` is a callable `(conn, event_id, payload)`, or an object with such a `handle` and,
         where it has them, `validate(payload)`, called before it and only looking, and
-        `handle_batch(conn, events)`, which gets runs of consecutive letters (each an `Event`);
-        where it raises, its letters go to `handle` one by one.
+        `handle_batch(conn, events)`, which gets runs of consecutive letters (each an `Event`),
+        also of one; where it raises, its letters go to `handle` one by one.
 
         What a handler writes through `conn` is committed together with its letter. One that calls
         other systems is registered with `transactional=False`: it runs outside any transaction, at

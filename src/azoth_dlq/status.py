@@ -37,7 +37,7 @@ class Status:
     `by_retry_count` leaves out counts that are no integers. `by_error` are the commonest texts of
     letters' latest errors, their first 200 characters. `draining` are the processes that drain
     now. `stopped_at` is since when drains are stopped by failures in a row (None: they are not): a
-    success ends it.
+    success ends it, and so does an empty queue.
     """
 
     at: datetime
@@ -136,7 +136,7 @@ class _Tally:
             by_error=figures.by_error,
             permanent_failures=figures.parked,
             draining=figures.draining,
-            stopped_at=_datetime(figures.stopped_at),
+            stopped_at=_datetime(figures.stopped_at) if self._counts["dead_letters"] else None,
             **self._counts,
         )
 

@@ -117,11 +117,22 @@ def test_failures_in_a_row_end_a_drain_with_code_1(workplace: Workplace) -> None
     assert done.returncode == 1
     report = json.loads(done.stdout)
     assert (report["failed"], report["stopped"]) == (3, "failures")
-    printed = workplace.drain("--stop-on-consecutive-failures", "2")
-    assert printed.returncode == 1
-    assert "Stopped by 2 failures in a row" in printed.stdout
-    printed = workplace.drain("--now", "--stop-on-consecutive-failures", "1")
-    assert "Stopped by 1 failure in a row" in printed.stdout
+
+
+def test_a_stop_by_a_single_failure_is_told_in_the_singular(workplace: Workplace) -> None:
+    workplace.make("fails", "fails")
+    told = workplace.drain("--stop-on-consecutive-failures", "1")
+    assert "Stopped by 1 failure in a row: what" in told.stdout
+
+
+def test_what_stopped_a_drain_is_printed(workplace: Workplace) -> None:
+    workplace.make(*["fails"] * 5)
+    told = workplace.drain("--stop-on-consecutive-failures", "2")
+    assert told.returncode == 1
+    assert "Stopped by 2 failures in a row: what the handlers need seems to be down." in told.stdout
+    told = workplace.drain("--stop-on-consecutive-failures", "2")
+    assert told.returncode == 1
+    assert "Stopped by one failure, as a drain before was stopped: what the" in told.stdout
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_a_stop_is_told_until_a_success(workplace: Workplace) -> None:
         told,
         re.MULTILINE,
     )
-    workplace.report()
+    assert workplace.drain().returncode == 1
     assert status(workplace)["stopped_at"] == document["stopped_at"]
     workplace.make("ok")
     workplace.report()

@@ -210,7 +210,7 @@ class MemoryStore(MemoryClaims):
             return Opened(unchanged, self._database.in_hand, self._database.in_batch)
         self._group = self._connection.tables.group = object()
         self._before_letter = self._connection.tables.copy()
-        return Opened(unchanged)
+        return Opened(unchanged, stopped=self._connection.tables.stopped_at is not None)
 
     def fetch(
         self, ids: Sequence[int], *, inline: int | None, verify: bool

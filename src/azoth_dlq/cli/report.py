@@ -82,10 +82,9 @@ def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> 
     """What a drain leaves to do, a line each."""
     steps = []
     if report.stopped == "failures":
-        failures = counted(config.stop_on_consecutive_failures or 0, "failures")
         steps.append(
-            f"Stopped by {failures} in a row: what the handlers need seems to be down. When it is "
-            "back, drain with --now."
+            f"Stopped by {_what_stopped(report, config)}: what the handlers need seems to be down."
+            " When it is back, drain with --now."
         )
     steps += _after_signal(report)
     retried = to_be_retried(report)
@@ -100,6 +99,13 @@ def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> 
             f"({instant_text(report.next_due)}); --now takes {them}, too."
         )
     return steps + look_further(report, database, dead=bool(steps))
+
+
+def _what_stopped(report: ReplayReport, config: DlqReplayConfig) -> str:
+    most = config.stop_on_consecutive_failures or 0
+    if report.failed < most:
+        return "one failure, as a drain before was stopped"
+    return f"{counted(most, 'failures')} in a row"
 
 
 def next_steps_of_run(report: ReplayReport, database: str) -> list[str]:

@@ -22,6 +22,8 @@ _NOTICE = 50  # characters kept free for how many frames are left out
 
 def readable(text: str, limit: int = ERROR_LIMIT) -> str:
     """The text, bounded and without what SQLite cannot take: NUL, lone surrogates."""
+    if len(text) <= limit and text.isascii() and "\0" not in text:
+        return text
     # Cut before it is escaped, for it may be megabytes, and after, for that makes it longer.
     plain = text[: limit + 1].replace("\0", "\N{SYMBOL FOR NULL}")
     plain = plain.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -33,7 +35,7 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 def one_line(text: str) -> str:
     """The text for a log or a terminal: control characters are shown, not obeyed."""
-    return text.translate(_CONTROLS)
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 def message_of(error: BaseException) -> str:
