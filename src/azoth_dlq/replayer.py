@@ -77,8 +77,9 @@ class DlqReplayer:
         Errors: StorageError (the database; `.report` tells what was done), InvalidStateError (a
         transaction or a drain is open on the connection, or the queue is closed or of another
         thread), ConfigError (the connection is of a kind that cannot drain, the clock gives no
-        int, or `on_progress` is not callable).
+        int, or an argument is not allowed).
         """
+        _check("now", now, bool, "True or False")
         return self._drain(LOOK_AT_ALL, now=now, on_progress=on_progress)
 
     def run_replay_cycle(self) -> ReplayReport:
@@ -157,7 +158,9 @@ class DlqReplayer:
     def _run(self, dlq: DeadLetterQueue, on_progress: Progress | None) -> ReplayReport:
         run = Run(dlq.store, self._registry, self._config, self._with_progress(on_progress))
         if not self._config.enabled:
-            logger.info("enabled=False: nothing is replayed")
+            logger.info(
+                "nothing is replayed: enabled is False; enabled=True (--enabled) changes it"
+            )
             return run.report()
         return run.run()
 

@@ -332,6 +332,20 @@ def test_a_stop_by_failures_is_remembered_until_a_letter_succeeds(store: Store) 
     assert store.figures().stopped_at == NOW + 1
 
 
+def test_a_group_is_told_of_a_stop_as_long_as_it_is_recorded(store: Store) -> None:
+    def told_after(**settled: object) -> bool:
+        store.begin()
+        commit(store, **settled)
+        opened = store.begin()
+        store.end(commit=False)
+        return opened.stopped
+
+    assert not told_after()
+    assert told_after(stopped_at=NOW)
+    assert told_after()
+    assert not told_after(resumed=True)
+
+
 def test_a_stop_outlives_its_drain(backend: Backend) -> None:
     with backend.store.draining(DrainSettings(0.2, "{}")):
         backend.store.begin()

@@ -268,10 +268,10 @@ def test_a_failed_batch_is_told_once_without_payloads(
     good, bad = _with_a_bad_one(any_scene)
     with caplog.at_level(logging.INFO, "azoth_dlq"):
         any_scene.drain()
-    (said,) = [r.getMessage() for r in caplog.records if "a batch of" in r.getMessage()]
+    (said,) = [r.getMessage() for r in caplog.records if "as a batch" in r.getMessage()]
     assert said == (
-        f"a batch of 6 letters from {good[1]} on failed in tests.engine.batching.Batching, they "
-        "are called one by one: ValueError: a batch with a bad one"
+        f"6 letters from {good[1]} on: failed as a batch in tests.engine.batching.Batching, "
+        "now called one by one: ValueError: a batch with a bad one"
     )
     assert f"letter {bad}" in caplog.text
     assert repr(BAD) not in caplog.text

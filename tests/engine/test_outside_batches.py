@@ -78,7 +78,7 @@ def test_a_batch_that_fails_is_called_singly(
     assert len(any_scene.queue.history(letters[3])) == 1
     assert any_scene.calls == [letters[0], letters[5]]
     assert claims(any_scene) == []
-    assert caplog.text.count("a batch of 4 letters from 2 on failed in tests.engine.outside") == 1
+    assert caplog.text.count("4 letters from 2 on: failed as a batch in tests.engine.outside") == 1
 
 
 def test_letters_that_are_gone_when_a_batch_fails_are_skipped_once(any_scene: Scene) -> None:

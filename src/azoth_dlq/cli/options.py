@@ -27,7 +27,7 @@ _HELP: Final = {
     "min_age": "The least time since the failure or the last attempt.",
     "batch_size": "Letters that one cycle of a program attempts; drains do not ask.",
     "priority": "fifo, lifo, by-retry-count or by-error-type=TEXT,TEXT,…",
-    "stop_on_consecutive_failures": "Failures in a row that end a drain, or never.",
+    "stop_on_consecutive_failures": "Failures in a row that end a drain; never: however many.",
     "jitter": "The share of its backoff by which a delay may be lessened, 0 to 1.",
     "max_transaction_time": "After how long a group of letters is committed.",
     "yield_time": "How long the file is left to others after each second of held lock.",
@@ -35,7 +35,7 @@ _HELP: Final = {
     "history_limit": "Failed and snoozed attempts that are kept for each letter.",
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
 }
-_METAVARS: Final = {"timedelta": "SECONDS", "int": "N", "float": "X", "int | None": "N|never"}
+_METAVARS: Final = {"timedelta": "DURATION", "int": "N", "float": "X", "int | None": "N|never"}
 _WORDS: Final = {
     "priority": ("fifo", "lifo", "by-retry-count"),
     "stop_on_consecutive_failures": ("never",),

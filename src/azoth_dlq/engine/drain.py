@@ -133,6 +133,8 @@ class Drain:
                 oldest_due=letters.oldest_due,
             )
         planned = monotonic()
+        if plan.is_stop_over:
+            self._end_stop_by_failures()
         self._groups.plan(letters, limit, asked_for=look.ids is not None)
         self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
@@ -154,6 +156,11 @@ class Drain:
             self._stopped = "shutdown"
         return self._stop.requested
 
+    def _end_stop_by_failures(self) -> None:
+        with self._groups.without_calls() as (opened, group):
+            # A letter that was added meanwhile may meet what the stop was for.
+            group.settlement.resumed = opened.unchanged
+
     # Letters that are parked unattempted
 
     def _park_unfit(self, letters: Selection) -> None:
@@ -162,20 +169,13 @@ class Drain:
             self._groups.turns.give()
             if self._is_shut_down():
                 return
-            self._groups.open()
-            opened = monotonic()
-            group = self._groups.new_group()
-            try:
+            with self._groups.without_calls() as (_, group):
+                began = monotonic()
                 while chunk := letters.unfit(place, place + _CHUNK):
                     unfit.park(chunk, self._groups.claimed, group, self._store, self._rules)
                     place += len(chunk)
-                    if monotonic() - opened >= most_seconds:
+                    if monotonic() - began >= most_seconds:
                         break
-                self._groups.commit(group)
-            except BaseException:
-                self._store.end(commit=False)
-                raise
-            self._groups.turns.held(monotonic() - opened)
 
     def _count(self, group: Group) -> None:
         """What a committed group did."""

@@ -16,11 +16,14 @@ _HEAD = "Traceback (most recent call last):"
 _CAUSE = "\n\nThe above exception was the direct cause of the following exception:\n"
 _CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n"
 _EARLIER_LEFT_OUT = "(the errors before these are left out)"
+_CALLERS = ("azoth_dlq.engine.", "azoth_dlq.registry")
 _NOTICE = 50  # characters kept free for how many frames are left out
 
 
 def readable(text: str, limit: int = ERROR_LIMIT) -> str:
     """The text, bounded and without what SQLite cannot take: NUL, lone surrogates."""
+    if len(text) <= limit and text.isascii() and "\0" not in text:
+        return text
     # Cut before it is escaped, for it may be megabytes, and after, for that makes it longer.
     plain = text[: limit + 1].replace("\0", "\N{SYMBOL FOR NULL}")
     plain = plain.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -36,7 +39,7 @@ _ESCAPED = _CONTROLS | {code: f"\\u{code:04x}" for code in _UNSEEN}
 def one_line(text: str) -> str:
     """The text for a log or a terminal: control characters, also those of the direction of
     writing, are shown, not obeyed."""
-    return text.translate(_ESCAPED)
+    return text if text.isprintable() else text.translate(_ESCAPED)
 
 
 def message_of(error: BaseException) -> str:
@@ -115,12 +118,14 @@ def _with_frames(error: BaseException, room: int) -> str:
     if traceback is None:
         return last
     frames = _innermost(traceback, room - len(last) - len(_HEAD) - _NOTICE)
-    return "\n".join([_HEAD, *frames, last])
+    return "\n".join([_HEAD, *frames, last]) if frames else last
 
 
 def _innermost(traceback: TracebackType, room: int) -> list[str]:
-    """The frames, a line each, or as many of the innermost ones as fit."""
+    """The frames from the handler on, a line each, or as many of the innermost ones as fit."""
     link: TracebackType | None = traceback
+    while link is not None and _calls_handlers(link):
+        link = link.tb_next
     links: list[TracebackType] = []
     while link is not None:
         links.append(link)
@@ -136,6 +141,12 @@ def _innermost(traceback: TracebackType, room: int) -> list[str]:
         lines.append(line)
     lines.reverse()
     return lines
+
+
+def _calls_handlers(link: TracebackType) -> bool:
+    """Whether the frame is of what stands between a drain and a handler's own code."""
+    module = link.tb_frame.f_globals.get("__name__")
+    return isinstance(module, str) and module.startswith(_CALLERS)
 
 
 # The same places and types fail again and again.

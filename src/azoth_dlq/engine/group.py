@@ -195,8 +195,11 @@ class Group:
         if not self._keeps_history:
             return
         duration = None if seconds is None else round(seconds * 1_000_000)
+        # Notes: whether an attempt before is recorded.
+        is_first = not row[-3]
+        at = self._now()
         self.settlement.history.append(
-            Attempted(row[0], self._now(), outcome, error_type, message, traceback, duration)
+            Attempted(row[0], at, outcome, error_type, message, traceback, duration, is_first)
         )
         self._hold(message, traceback)
 

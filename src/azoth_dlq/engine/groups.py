@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
@@ -28,6 +29,7 @@ from azoth_dlq.store.base import (
 
 Row = tuple[Any, ...]
 _CHUNK = 500  # letters fetched at once, where no handler takes batches
+_TELLING = 500  # letters from which on the time of their acks says what one takes
 _FIRST_ACK_SECONDS = 2e-6
 _DIED = "the process died while the handler of this letter ran (killed, crashed, or out of memory)"
 
@@ -73,7 +75,7 @@ class Groups:
 
     def plan(self, letters: Selection, limit: int | None, *, asked_for: bool = False) -> None:
         """Attempt these letters, at most `limit` of them. `asked_for`, by id: also those that are
-        charged with a death first."""
+        charged with a death first, and all at once where the store tells of a stop by failures."""
         self.letters = letters
         self._asked_for = asked_for
         self._end = len(letters) if limit is None else min(limit, len(letters))
@@ -98,16 +100,20 @@ class Groups:
         `settle_only`: attempt none, write what became of the one that was called before.
         """
         start = self.place
-        opened = self.open()
+        opened = self._open()
         began = monotonic()
-        group = self.new_group()
+        if opened.stopped and not self._asked_for:
+            # Whoever met the failures: this group, too, is a probe.
+            most = self._config.stop_on_consecutive_failures
+            self._around.failures_in_row.count = most or 0
+        group = self._new_group()
         next_call = None
         try:
             if self._called is not None:
                 self._called.record(group, self._store)
             if not (settle_only or self._called_alone or self._stop.requested):
                 self._attempt_letters(group, began, verify=not opened.unchanged)
-            self.commit(group)
+            self._commit(group)
             self._call_settled()
             next_call = group.next_call
         except BaseException as error:  # noqa: BLE001 -- what cannot be mended is raised again
@@ -118,6 +124,18 @@ class Groups:
             raise group.interrupt
         if next_call is not None:
             self._call_outside(next_call)
+
+    @contextmanager
+    def without_calls(self) -> Iterator[tuple[Opened, Group]]:
+        """A group that attempts nothing, and is committed in the end."""
+        opened = self._open()
+        began = monotonic()
+        group = self._new_group()
+        try:
+            yield opened, group
+            self._commit(group)
+        finally:
+            self.turns.held(monotonic() - began)
 
     def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
         letters, recovery = self.letters, self._recovery
@@ -210,18 +228,18 @@ class Groups:
         first = max(0, self.place - self._largest_chunk)
         return first + self.letters.ids(first, self.place).index(letter_id)
 
-    def new_group(self) -> Group:
+    def _new_group(self) -> Group:
         return Group(self._config, self._around.clock, self._around.failures_in_row.count)
 
-    def commit(self, group: Group) -> None:
+    def _commit(self, group: Group) -> None:
         """Write what became of the group's letters, and commit."""
         began = monotonic()
-        group.settlement.resumed = bool(group.acked)
+        group.settlement.resumed |= bool(group.acked)
         self._store.settle(group.settlement)
         if group.next_call is not None:
             group.next_call.claim(self._store)
         self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
-        if len(group) > _CHUNK:
+        if len(group) > _TELLING:
             self._ack_seconds = (monotonic() - began) / len(group)
         self._recovery.committed(group.settlement, self.place)
         self._around.failures_in_row.count = group.failures_in_row
@@ -229,7 +247,7 @@ class Groups:
 
     # Opening a group
 
-    def open(self) -> Opened:
+    def _open(self) -> Opened:
         """A group that is ours; deaths of others in a handler are charged first."""
         while True:
             opened = self.turns.patiently(self._store.begin, heed_shutdown=self._called is None)
@@ -257,13 +275,13 @@ class Groups:
     def _settle_deaths(self, dead: Abandoned) -> None:
         """A letter is charged with the death in its own handler; those of a batch, which nobody
         can tell apart, are kept out of batches."""
-        group = self.new_group()
+        group = self._new_group()
         group.settlement.alone += dead.in_batch
         rows = self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []
         charged = [row for row in rows if type(row[1]) is int]
         for row in charged:
             group.charge_death(row, _DIED)
-        self.commit(group)
+        self._commit(group)
         parked = {parking.id for parking in group.settlement.parked}
         for row in charged:
             if not self._asked_for or row[0] in parked:
@@ -274,19 +292,18 @@ class Groups:
 
     def _recover(self, error: BaseException, group: Group, start: int) -> None:
         """See to it that the group, which began at place `start`, is done again, or raise."""
+        if isinstance(error, Forked):
+            raise error
+        self._store.end(commit=False)
         match error:
             case TransactionLost():
                 self._redo_without_culprit(start, group, error)
             case CommitRefused():
                 self._redo_halved(start, group, error)
             case StorageFault():
-                self._store.end(commit=False)
                 if group.interrupt is None:
                     self._redo_failing(start, group, error)
-            case Forked():
-                raise error
             case _:
-                self._store.end(commit=False)
                 if group.interrupt is not None:
                     raise group.interrupt from error
                 raise error
@@ -294,7 +311,6 @@ class Groups:
     def _redo_without_culprit(self, start: int, group: Group, lost: TransactionLost) -> None:
         """The transaction went away with a letter's call: that letter fails, the others are done
         again, unless their effects were committed all the same."""
-        self._store.end(commit=False)
         self._metrics.lost_group()
         known = lost.by_letter_in_hand and group.interrupt is None
         if known and group.batch:
@@ -310,13 +326,13 @@ class Groups:
 
     def _settle_committed(self, group: Group, lost: TransactionLost | None) -> None:
         """The group's effects are in the file, its outcomes are not: write those now."""
-        self.open()
+        self._open()
         if lost is not None and group.last_called is not None:
             if group.acked[-1:] == [group.last_called[0]]:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         try:
-            self.commit(group)
+            self._commit(group)
         except BaseException:
             self._store.end(commit=False)
             raise
@@ -324,7 +340,6 @@ class Groups:
         self._recovery.settled.update(group.settlement.ids())
 
     def _redo_halved(self, start: int, group: Group, refused: CommitRefused) -> None:
-        self._store.end(commit=False)
         self._metrics.lost_group()
         if self._called is None:
             self._recovery.halve_refused(group, refused, self.place)

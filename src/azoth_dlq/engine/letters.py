@@ -70,9 +70,8 @@ def note_batch_failure(
 
 def warn_batch_failed(ids: list[int], name: str, error: Exception) -> None:
     logger.warning(
-        "a batch of %d letters from %d on failed in %s, they are called one by one: %s",
-        len(ids),
-        ids[0],
+        "%s: failed as a batch in %s, now called one by one: %s",
+        _letters(ids[0], len(ids)),
         one_line(name),
         one_line(describe(error)),
     )
@@ -106,11 +105,14 @@ def event_bytes_of(row: tuple[Any, ...], group: Group, store: Store) -> bytes | 
 
 
 def warn_slow(letter_id: int, letters: int, name: str, seconds: float) -> None:
-    what = f"letter {letter_id}" if letters == 1 else f"{letters} letters from {letter_id} on"
     logger.warning(
         "%s: handler %s kept the file locked for %.1f s; other programs could not write. "
         "Register it with transactional=False if it waits for other systems",
-        what,
+        _letters(letter_id, letters),
         one_line(name),
         seconds,
     )
+
+
+def _letters(first: int, count: int) -> str:
+    return f"letter {first}" if count == 1 else f"{count} letters from {first} on"

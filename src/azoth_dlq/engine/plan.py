@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
+from azoth_dlq.kernels.eligibility import Rules, Selection, select
 from azoth_dlq.store.base import Store, Suspects
-
-_SHOWN = 60  # characters of a value that cannot be read
 
 
 class Look(NamedTuple):
@@ -26,12 +24,14 @@ LOOK_AT_ALL = Look()
 class Plan(NamedTuple):
     """The due letters in order. `next_due`: when the first of the others is due, at the earliest.
     `waiting`: how many others are not due, None where not all were looked at. `depth`: how many
-    letters there are, None where that has not changed since the look before."""
+    letters there are, None where that has not changed since the look before. `is_stop_over`: a stop
+    by failures is recorded, and no letter is left that it could be about."""
 
     letters: Selection
     next_due: int | None
     waiting: int | None
     depth: int | None
+    is_stop_over: bool
 
 
 def make_plan(
@@ -48,31 +48,13 @@ def make_plan(
         if suspects is not None:
             changed = suspects.others_wrote or letters.examined
             depth = store.figures().dead if changed else None
+        is_empty = depth == 0 and look.ids is None
+        is_stop_over = is_empty and store.figures().stopped_at is not None
     instants = [letters.next_due, suspects.next_due if suspects else None]
     return Plan(
         letters,
         next_due=min((instant for instant in instants if instant is not None), default=None),
         waiting=None if suspects else letters.waiting,
         depth=depth,
+        is_stop_over=is_stop_over,
     )
-
-
-def _shown(value: object) -> str:
-    text = bytes(value).decode("utf-8", "replace") if isinstance(value, bytearray) else value
-    shown = repr(text)
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
-
-
-def why_unfit(verdict: Verdict, row: tuple[object, ...], max_retries: int) -> str:
-    """Why a letter is parked unattempted; `row` as `Store.candidates` gives it."""
-    match verdict:
-        case Verdict.EXHAUSTED:
-            return f"had {row[1]} attempts before this drain, and max_retries is {max_retries}"
-        case Verdict.BAD_RETRY_COUNT:
-            return f"unreadable: retry_count is no integer but {_shown(row[1])}"
-        case Verdict.NEGATIVE_RETRY_COUNT:
-            return f"unreadable: retry_count is negative ({row[1]})"
-        case Verdict.BAD_FAILED_AT:
-            return f"unreadable: failed_at is no timestamp but {_shown(row[2])}"
-        case _:
-            return f"unreadable: last_retry_at is no timestamp but {_shown(row[3])}"

@@ -71,7 +71,8 @@ class Parking(NamedTuple):
 
 class Attempted(NamedTuple):
     """An attempt for the history: `at` in microseconds, `duration` in microseconds (None: unknown,
-    the process died); `traceback` may be empty."""
+    the process died); `traceback` may be empty; `is_first`: none of the letter was recorded before.
+    """
 
     letter_id: int
     at: int
@@ -80,6 +81,7 @@ class Attempted(NamedTuple):
     message: str
     traceback: str
     duration: int | None
+    is_first: bool = False
 
 
 @dataclass(slots=True)
@@ -89,8 +91,8 @@ class Settlement:
     recorded: those of `acked` that may have a history. history: goes with whatever becomes of the
     letter. alone: letters to be kept out of batches from now on. released: letters whose claim ends
     without an outcome; that of every other letter here ends, too. stopped_at: the instant of a stop
-    by failures, kept unless one is recorded already; resumed: a letter succeeded, so that a stop
-    recorded before is over.
+    by failures, kept unless one is recorded already; resumed: a letter succeeded, or none is left,
+    so that a stop recorded before is over.
     """
 
     acked: list[int] = field(default_factory=list)
@@ -117,7 +119,8 @@ class Settlement:
 class Opened(NamedTuple):
     """What a store found when it opened a group.
 
-    unchanged: nobody but this connection has written since `candidates` was read.
+    unchanged: nobody but this connection has written since `candidates` was read. stopped: a stop
+    by failures is recorded.
     died_in: the letters that the last holder of the file had in hand when it died, not settled yet:
     one, or (`in_batch`) those of a batch. The group that returns them counts as their charge:
     settle them in it and commit.
@@ -126,6 +129,7 @@ class Opened(NamedTuple):
     unchanged: bool
     died_in: tuple[int, ...] = ()
     in_batch: bool = False
+    stopped: bool = False
 
 
 class Abandoned(NamedTuple):
@@ -147,9 +151,9 @@ class DrainSettings(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Counts of both tables, the commonest error texts (their first 200 characters) with how often
-    each occurs, the settings of the last drain (None before the first), who drains now, and since
-    when (microseconds) a drain is stopped by failures (None: it is not)."""
+    """Counts of both tables, the commonest texts (their first 200 characters) of letters' latest
+    errors with how often each occurs, the settings of the last drain (None before the first), who
+    drains now, and since when (microseconds) a stop by failures is recorded (None: none is)."""
 
     dead: int
     parked: int

@@ -128,17 +128,25 @@ def explained(where: str) -> Iterator[None]:
         raise explain(error, where) from error
 
 
-@contextmanager
-def told_to_engine(where: str) -> Iterator[None]:
+class told_to_engine:  # noqa: N801 -- used as a function; a class since it is entered each failure
     """Errors of SQLite within are raised as `Busy`, `StorageFault`, or as `explain` gives them."""
-    try:
-        yield
-    except (sqlite3.Error, MemoryError) as error:
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if not isinstance(error, (sqlite3.Error, MemoryError)):
+            return
         if primary_code(error) in BUSY_CODES:
-            raise Busy(str(explain(error, where))) from error
+            raise Busy(str(explain(error, self._where))) from error
         if is_fault(error) or isinstance(error, MemoryError):
-            raise as_fault(error, where) from error
-        raise explain(error, where) from error
+            raise as_fault(error, self._where) from error
+        raise explain(error, self._where) from error
 
 
 def _code(error: BaseException) -> int:

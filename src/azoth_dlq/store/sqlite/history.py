@@ -19,8 +19,10 @@ SWEEP_ROWS = 2000  # looked at once a drain
 
 def record(cursor: sqlite3.Cursor, attempts: Sequence[Attempted], limit: int) -> None:
     """Add attempts of letters that are there, and keep the last `limit` of each of those."""
-    cursor.executemany(sql.RECORD_ATTEMPT, ((*a[1:], a.letter_id) for a in attempts))
-    cursor.executemany(sql.TRIM_HISTORY, ((i, i, limit) for i in {a.letter_id for a in attempts}))
+    values = ((*a[1:-1], a.letter_id) for a in attempts)
+    cursor.executemany(sql.RECORD_ATTEMPT, values)
+    longer = {a.letter_id for a in attempts if not a.is_first}
+    cursor.executemany(sql.TRIM_HISTORY, ((i, i, limit) for i in longer))
 
 
 def park(cursor: sqlite3.Cursor, letter_id: int, parked_id: int) -> None:

@@ -183,7 +183,7 @@ class SqliteQueue:
         schema = self._known_schema()
         by_error: list[tuple[str, int]] = []
         if schema.has_queue:
-            rows = self._query(sql.BY_ERROR, (errors,))
+            rows = self._query(sql.by_error(migrated=schema.migrated), (errors,))
             by_error = [(text_of(text), count) for text, count in rows]
         counts = (self._count(), self._count(parked=True), by_error)
         if not schema.migrated:

@@ -75,10 +75,15 @@ CLEAR = {
     False: "DELETE FROM main.dead_letter_queue",
     True: "DELETE FROM main.permanent_failures",
 }
-BY_ERROR = (
-    "SELECT substr(error_message, 1, 200), count(*) FROM main.dead_letter_queue "
-    "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
-)
+
+
+def by_error(*, migrated: bool) -> str:
+    """The commonest latest errors (the first ones where no attempt failed), then a limit."""
+    latest = "coalesce(azoth_last_error, error_message)" if migrated else "error_message"
+    return (
+        f"SELECT substr({latest}, 1, 200), count(*) FROM main.dead_letter_queue "
+        "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+    )
 
 
 def read_letters(ids: int | None, *, migrated: bool) -> str:

@@ -40,7 +40,7 @@ from azoth_dlq.store.sqlite.faults import (
 from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import inspect, migrate
 from azoth_dlq.store.sqlite.outside import SqliteOutside
-from azoth_dlq.store.sqlite.queue import SETTINGS, chunks
+from azoth_dlq.store.sqlite.queue import SETTINGS, STOPPED, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, snapshot, text_of
 from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, set_up, unless_forked
 from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
@@ -240,7 +240,7 @@ class SqliteStore(SqliteOutside):
         self._execute(sql.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
         self._has_savepoint = True
-        return Opened(unchanged)
+        return Opened(unchanged, stopped=self._state(STOPPED) is not None)
 
     def fetch(
         self, ids: Sequence[int], *, inline: int | None, verify: bool
