@@ -190,7 +190,6 @@ def inspect(connection: sqlite3.Connection) -> Schema:
     """What the file has; StorageError where we cannot work on it: a newer version has changed it,
     or its tables are of another making."""
     tables = _names(connection, sql.TABLES)
-    _check_ids(connection, tables)
     version = 0
     if "azoth_dlq_migrations" in tables:
         applied = read(connection, APPLIED)
@@ -206,6 +205,8 @@ def inspect(connection: sqlite3.Connection) -> Schema:
                 f"the file needs a newer azoth-dlq: it has schema {version}, which only programs "
                 f"that know schema {needs} may use, and this one knows {LATEST}; upgrade azoth-dlq"
             )
+    if version < REQUIRED:  # later it has been looked at
+        _check_ids(connection, tables)
     return Schema(
         has_queue="dead_letter_queue" in tables,
         has_parked="permanent_failures" in tables,
