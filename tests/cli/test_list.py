@@ -42,7 +42,7 @@ def test_the_document_has_every_column_but_the_payload(workplace: Workplace) -> 
     assert document["letters"][0].pop("age") > 10**8
     assert document == {
         "database": "projection.db",
-        "ids_of": "dead letters",
+        "ids_of": "dead_letters",
         "total": 1,
         "letters": [
             {
@@ -65,7 +65,7 @@ def test_permanent_failures_have_columns_of_their_own(workplace: Workplace) -> N
     workplace.make("ok")
     parked = workplace.park()
     document = listed(workplace, "--parked")
-    assert document["ids_of"] == "permanent failures"
+    assert document["ids_of"] == "permanent_failures"
     (letter,) = document["letters"]
     assert (letter["id"], letter["dead_letter_id"], letter["reason"]) == (parked, 1, "poison")
     assert "marked_permanent_at" in letter

@@ -56,7 +56,7 @@ def test_the_document_has_columns_and_history(tried: Workplace) -> None:
     assert shown.pop("age") > 10**8
     assert shown == {
         "database": "projection.db",
-        "ids_of": "dead letters",
+        "ids_of": "dead_letters",
         "id": 1,
         "event_id": 7,
         "event_type": "ok",
@@ -90,7 +90,7 @@ def test_the_document_has_columns_and_history(tried: Workplace) -> None:
 
 def test_a_permanent_failure_is_shown_by_its_own_id(tried: Workplace) -> None:
     shown = document(tried, "1", "--parked")
-    assert (shown["ids_of"], shown["event_type"]) == ("permanent failures", "deposit")
+    assert (shown["ids_of"], shown["event_type"]) == ("permanent_failures", "deposit")
     assert (shown["reason"], shown["dead_letter_id"]) == ("poison", 1)
     assert [attempt["outcome"] for attempt in shown["history"]] == ["snoozed"]
     assert "  reason               poison\n" in text(tried, "1", "--parked")

@@ -30,6 +30,11 @@ def space_of(parked: bool) -> str:  # noqa: FBT001 -- there is nothing else to t
     return "permanent failures" if parked else "dead letters"
 
 
+def space_key(parked: bool) -> str:  # noqa: FBT001 -- as above
+    """The same for programs, as `status` has it."""
+    return space_of(parked).replace(" ", "_")
+
+
 def read_letter(
     store: Letters, letter_id: int, *, parked: bool = False
 ) -> FailedEvent | PermanentFailure | None:

@@ -15,6 +15,7 @@ from azoth_dlq.cli.letters import (
     as_dict,
     event_type_of,
     plain,
+    space_key,
     space_of,
     stored_instant_text,
     why,
@@ -105,7 +106,7 @@ def _newest_first(
 def _document(found: Found, now: int, database: str, *, parked: bool) -> dict[str, Any]:
     return {
         "database": database,
-        "ids_of": space_of(parked),
+        "ids_of": space_key(parked),
         "total": found.total,
         "letters": [as_dict(letter, now) for letter in found.newest],
     }

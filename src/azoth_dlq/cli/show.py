@@ -16,6 +16,7 @@ from azoth_dlq.cli.letters import (
     no_such_letter,
     read_letter,
     rfc3339,
+    space_key,
     space_of,
     stored_instant_text,
 )
@@ -68,7 +69,7 @@ def command(*, database: str, letter_id: int, parked: bool, payload: bool, as_js
             raise no_such_letter(store, letter_id, database, way=way, parked=parked)
         history = store.history(letter_id, parked=parked)
     if as_json:
-        document = {"database": database, "ids_of": space_of(parked), **as_dict(letter, now)}
+        document = {"database": database, "ids_of": space_key(parked), **as_dict(letter, now)}
         document["history"] = [_attempt(record) for record in history]
         print_json({**document, **(_encoded(letter.event_bytes) if payload else {})})
         return 0

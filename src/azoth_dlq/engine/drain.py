@@ -90,7 +90,7 @@ class Drain:
             raise
         report = self.report()
         if report.unreadable:
-            logger.error("%d letters could not be read and were parked", report.unreadable)
+            logger.error("letters that could not be read, and were parked: %d", report.unreadable)
         did_something = report.attempted or report.parked or report.stopped
         quiet = look.suspects and not did_something
         logger.log(logging.DEBUG if quiet else logging.INFO, "%s", report)
