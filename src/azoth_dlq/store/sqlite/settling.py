@@ -19,10 +19,10 @@ from azoth_dlq.store.sqlite.queue import STOPPED, chunks, second_text
 def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) -> None:
     """Write the settlement, within a group. Errors: sqlite3.Error, CommitRefused."""
     _remove(cursor, settlement.acked)
-    for some in chunks(sorted(settlement.recorded)):
+    # What is recorded of a letter before its first attempt is of another that had its id.
+    of_others = [attempt.letter_id for attempt in settlement.history if attempt.is_first]
+    for some in chunks(sorted([*settlement.recorded, *of_others])):
         history.delete(cursor, some, parked=False)
-    earlier = {(attempted.letter_id,) for attempted in settlement.history}
-    cursor.executemany(sql.FORGET_EARLIER, sorted(earlier))
     _retry(cursor, settlement.retries)
     cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
     cursor.executemany(sql.KEEP_ALONE, ((letter_id,) for letter_id in settlement.alone))

@@ -241,10 +241,6 @@ WITHOUT_FREE_IDS = (
 # A table without AUTOINCREMENT gives an id again: what is recorded of a letter that nothing has
 # happened to is of one before it.
 HAS_ATTEMPTS = f"SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ? AND {_NOTED}"
-FORGET_EARLIER = (
-    "DELETE FROM main.azoth_dlq_history WHERE letter_id = ? AND NOT EXISTS "
-    f"(SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = letter_id AND {_NOTED})"
-)
 KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
 
 # The history
