@@ -197,7 +197,7 @@ def test_one_line_of_the_log_says_how_many_could_not_be_read(
     with caplog.at_level(logging.ERROR, logger="azoth_dlq"):
         scene.drain()
     counts = [r.getMessage() for r in caplog.records if "could not be read" in r.getMessage()]
-    assert counts == [f"{len(UNREADABLE)} letters could not be read and were parked"]
+    assert counts == [f"letters that could not be read, and were parked: {len(UNREADABLE)}"]
 
 
 def test_no_line_of_the_log_counts_unreadable_rows_where_there_are_none(

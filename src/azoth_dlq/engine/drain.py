@@ -90,7 +90,7 @@ class Drain:
             raise
         report = self.report()
         if report.unreadable:
-            logger.error("%d letters could not be read and were parked", report.unreadable)
+            logger.error("letters that could not be read, and were parked: %d", report.unreadable)
         did_something = report.attempted or report.parked or report.stopped
         quiet = look.suspects and not did_something
         logger.log(logging.DEBUG if quiet else logging.INFO, "%s", report)
@@ -135,7 +135,7 @@ class Drain:
         planned = monotonic()
         if plan.is_stop_over:
             self._end_stop_by_failures()
-        self._groups.plan(letters, limit, may_probe=look.ids is None)
+        self._groups.plan(letters, limit, asked_for=look.ids is not None)
         self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
 

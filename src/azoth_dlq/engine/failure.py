@@ -16,6 +16,7 @@ _HEAD = "Traceback (most recent call last):"
 _CAUSE = "\n\nThe above exception was the direct cause of the following exception:\n"
 _CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n"
 _EARLIER_LEFT_OUT = "(the errors before these are left out)"
+_CALLERS = ("azoth_dlq.engine.", "azoth_dlq.registry")
 _NOTICE = 50  # characters kept free for how many frames are left out
 
 
@@ -36,11 +37,15 @@ def _size(storable: str) -> int:
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+# Marks, joiners and directions that no one sees: of these, a text may show as another one.
+_UNSEEN = (0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+_ESCAPED = _CONTROLS | {code: f"\\u{code:04x}" for code in _UNSEEN}
 
 
 def one_line(text: str) -> str:
-    """The text for a log or a terminal: control characters are shown, not obeyed."""
-    return text if text.isprintable() else text.translate(_CONTROLS)
+    """The text for a log or a terminal: control characters, also those of the direction of
+    writing, are shown, not obeyed."""
+    return text if text.isprintable() else text.translate(_ESCAPED)
 
 
 def message_of(error: BaseException) -> str:
@@ -119,12 +124,14 @@ def _with_frames(error: BaseException, room: int) -> str:
     if traceback is None:
         return last
     frames = _innermost(traceback, room - _size(last) - len(_HEAD) - _NOTICE)
-    return "\n".join([_HEAD, *frames, last])
+    return "\n".join([_HEAD, *frames, last]) if frames else last
 
 
 def _innermost(traceback: TracebackType, room: int) -> list[str]:
-    """The frames, a line each, or as many of the innermost ones as fit."""
+    """The frames from the handler on, a line each, or as many of the innermost ones as fit."""
     link: TracebackType | None = traceback
+    while link is not None and _calls_handlers(link):
+        link = link.tb_next
     links: list[TracebackType] = []
     while link is not None:
         links.append(link)
@@ -140,6 +147,12 @@ def _innermost(traceback: TracebackType, room: int) -> list[str]:
         lines.append(line)
     lines.reverse()
     return lines
+
+
+def _calls_handlers(link: TracebackType) -> bool:
+    """Whether the frame is of what stands between a drain and a handler's own code."""
+    module = link.tb_frame.f_globals.get("__name__")
+    return isinstance(module, str) and module.startswith(_CALLERS)
 
 
 # The same places and types fail again and again.

@@ -61,6 +61,7 @@ class Groups:
         self.place = 0
         self._limit: int | None = None
         self._attempted = 0  # letters whose attempt is committed
+        self._asked_for = False
         # A chunk is let go only when the next is there.
         most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
         self._largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
@@ -72,13 +73,13 @@ class Groups:
         self._called_alone = False  # in a group of its own
         self.claimed: set[int] = set()
         self._frees_claims = True  # of dead drains, in the first group
-        self._may_probe = True
 
-    def plan(self, letters: Selection, limit: int | None, *, may_probe: bool) -> None:
-        """Attempt these letters, at most `limit` of them (those that are skipped count for none);
-        `may_probe`: one by one where the store tells of a stop by failures."""
+    def plan(self, letters: Selection, limit: int | None, *, asked_for: bool = False) -> None:
+        """Attempt these letters, at most `limit` of them, not counting those that are skipped.
+        `asked_for`, by id: also those that are charged with a death first, and all at once where
+        the store tells of a stop by failures."""
         self.letters = letters
-        self._may_probe = may_probe
+        self._asked_for = asked_for
         self._limit = limit
 
     @property
@@ -103,7 +104,7 @@ class Groups:
         start = self.place
         opened = self._open()
         began = monotonic()
-        if opened.stopped and self._may_probe:
+        if opened.stopped and not self._asked_for:
             # Whoever met the failures: this group, too, is a probe.
             most = self._config.stop_on_consecutive_failures
             self._around.failures_in_row.count = most or 0
@@ -289,8 +290,10 @@ class Groups:
         for row in charged:
             group.charge_death(row, _DIED)
         self._commit(group)
+        parked = {parking.id for parking in group.settlement.parked}
         for row in charged:
-            self._recovery.settled.add(row[0])
+            if not self._asked_for or row[0] in parked:
+                self._recovery.settled.add(row[0])
             self._metrics.charged_death()
 
     # Groups that were lost
