@@ -18,6 +18,7 @@ from azoth_dlq import (
     RetryAfter,
     Snooze,
 )
+from azoth_dlq.engine.group import Group
 from azoth_dlq.kernels.eligibility import format_timestamp
 from tests.conftest import NOW, Scene
 
@@ -305,6 +306,36 @@ def test_an_interrupt_goes_up_and_charges_nobody(
     assert _letter(any_scene, in_hand).retry_count == 0
     assert _letter(any_scene, in_hand).last_error is None
     assert not any_scene.conn.in_transaction
+
+
+@pytest.mark.parametrize("in_batch", [False, True], ids=["single", "batch"])
+def test_an_interrupt_behind_a_call_that_returned_keeps_its_effect_and_ack(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, in_batch: bool
+) -> None:
+    class Handler:
+        def handle(self, conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+            conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+
+    class Batches(Handler):
+        def handle_batch(self, conn: sqlite3.Connection, events: list[Any]) -> None:
+            for event in events:
+                self.handle(conn, event.event_id, event.payload)
+
+    scene.registry.register("other", Batches() if in_batch else Handler())
+    letters = [scene.letter("ok"), scene.letter("other"), scene.letter("other")]
+    called = Group.called
+
+    def interrupted_once(*_: object) -> None:
+        # That the first type was called is told when the second one was.
+        monkeypatch.setattr(Group, "called", called)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Group, "called", interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        scene.drain()
+    done = letters if in_batch else letters[:2]
+    assert scene.effects() == done
+    assert scene.left() == letters[len(done) :]
 
 
 def test_a_letter_parked_before_an_interrupt_stays_parked(scene: Scene) -> None:
