@@ -331,9 +331,11 @@ def test_an_interrupt_behind_a_call_that_returned_keeps_its_effect_and_ack(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Group, "called", interrupted_once)
+    reports: list[ReplayReport] = []
     with pytest.raises(KeyboardInterrupt):
-        scene.drain()
+        scene.replay().drain(on_progress=reports.append)
     done = letters if in_batch else letters[:2]
+    assert [(r.succeeded, r.remaining) for r in reports] == [(len(done), 3 - len(done))]
     assert scene.effects() == done
     assert scene.left() == letters[len(done) :]
 
