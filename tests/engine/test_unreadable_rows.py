@@ -200,6 +200,20 @@ def test_one_line_of_the_log_says_how_many_could_not_be_read(
     assert counts == [f"{len(UNREADABLE)} letters could not be read and were parked"]
 
 
+def test_a_drain_that_ends_by_an_interrupt_says_how_many_could_not_be_read(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    scene.registry.register("interrupts", interrupt)
+    scene.letter("interrupts")
+    _insert(scene, failed_at="?")
+    with caplog.at_level(logging.ERROR, logger="azoth_dlq"), pytest.raises(KeyboardInterrupt):
+        scene.drain()
+    assert caplog.messages[-1] == "1 letters could not be read and were parked"
+
+
 def test_no_line_of_the_log_counts_unreadable_rows_where_there_are_none(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
