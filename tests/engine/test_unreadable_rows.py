@@ -166,6 +166,21 @@ def test_more_bad_rows_than_one_statement_takes_are_all_parked(scene: Scene) -> 
     assert scene.queue.permanent_failure_count() == 1234
 
 
+def test_others_get_at_the_file_between_the_bad_rows_of_two_statements(scene: Scene) -> None:
+    for _ in range(1234):
+        _insert(scene, failed_at="?")
+    ended: list[str] = []
+    scene.conn.set_trace_callback(lambda text: ended.append(text.split()[0]))
+    assert scene.drain(max_transaction_time=1e-6).unreadable == 1234
+    assert ended.count("COMMIT") == 3
+
+
+def test_a_long_value_is_shown_by_its_beginning(scene: Scene) -> None:
+    bad = _insert(scene, failed_at="x" * 100_000)
+    scene.drain()
+    assert scene.parked()[bad] == f"unreadable: failed_at is no timestamp but '{'x' * 59}…"
+
+
 def test_a_row_mended_after_it_was_planned_is_not_parked(scene: Scene) -> None:
     """Another program may write between the look at the table and the first group."""
     bad = [_insert(scene, failed_at="?") for _ in range(2)]
