@@ -10,6 +10,7 @@ import pytest
 
 from azoth_dlq import BackoffStrategy, ReplayPriority, RetryAfter, Snooze
 from tests.conftest import EPOCH, NOW, Scene
+from tests.kernels.vectors import load
 
 AT_ONCE = BackoffStrategy.fixed(0)
 
@@ -81,9 +82,45 @@ def test_the_last_year_that_can_be_written_is_not_due_and_overflows_nothing(scen
     assert report.next_due.year == 9999
 
 
+@pytest.mark.parametrize(
+    ("clock", "written"),
+    [(-(2**63), "0001-01-01T00:00:00.000000Z"), (2**63 - 1, "9999-12-31T23:59:59.999999Z")],
+)
+def test_a_clock_outside_the_years_that_can_be_written_stops_nothing(
+    scene: Scene, clock: int, written: str
+) -> None:
+    letters = [scene.letter("fails"), scene.letter()]
+    scene.clock.now = clock
+    report = scene.drain(now=True)
+    assert (report.failed, report.succeeded) == (1, 1)
+    failed = scene.queue.get(letters[0])
+    assert failed is not None
+    assert failed.last_retry_at == written
+
+
 def test_a_failure_in_the_first_year_is_due(scene: Scene) -> None:
     scene.letter(failed_at="0001-01-01 00:00:00+23:59")
     assert _is_due(scene)
+
+
+def test_every_readable_text_is_due_to_the_microsecond(scene: Scene) -> None:
+    """Texts that SQLite's own functions read otherwise, or not at all, among them."""
+    instants = {
+        scene.letter(failed_at=vector["text"]): vector["epoch_us"]
+        for vector in load("timestamps")
+        if vector["epoch_us"] is not None
+    }
+    assert len(set(instants.values())) > 20
+    settings: dict[str, Any] = {"min_age": 10, "backoff": AT_ONCE}
+    for instant in sorted(set(instants.values())):
+        due = [letter for letter, failed_at in instants.items() if failed_at == instant]
+        scene.clock.now = instant + 9_999_999
+        assert scene.drain(**settings).attempted == 0
+        scene.clock.now += 1
+        scene.calls.clear()
+        assert scene.drain(**settings).attempted == len(due)
+        assert scene.calls == due
+    assert scene.left() == []
 
 
 def test_now_waives_backoff_least_age_and_times_ahead(scene: Scene) -> None:

@@ -77,7 +77,9 @@ def test_the_latest_error_replaces_the_one_before(scene: Scene) -> None:
 
 
 def test_the_last_attempt_parks_the_letter_with_the_reason(scene: Scene) -> None:
-    letter = scene.letter("fails", retry_count=2, error="the first error")
+    letter = scene.letter(
+        "fails", retry_count=2, last_retry_at="2026-11-24 10:30:00", error="the first error"
+    )
     report = scene.drain(max_retries=3, backoff=BackoffStrategy.fixed(0))
     [parked] = scene.queue.permanent_failures()
     assert parked.dead_letter_id == letter

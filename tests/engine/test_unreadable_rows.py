@@ -166,6 +166,21 @@ def test_more_bad_rows_than_one_statement_takes_are_all_parked(scene: Scene) -> 
     assert scene.queue.permanent_failure_count() == 1234
 
 
+def test_others_get_at_the_file_between_the_bad_rows_of_two_statements(scene: Scene) -> None:
+    for _ in range(1234):
+        _insert(scene, failed_at="?")
+    ended: list[str] = []
+    scene.conn.set_trace_callback(lambda text: ended.append(text.split()[0]))
+    assert scene.drain(max_transaction_time=1e-6).unreadable == 1234
+    assert ended.count("COMMIT") == 3
+
+
+def test_a_long_value_is_shown_by_its_beginning(scene: Scene) -> None:
+    bad = _insert(scene, failed_at="x" * 100_000)
+    scene.drain()
+    assert scene.parked()[bad] == f"unreadable: failed_at is no timestamp but '{'x' * 59}…"
+
+
 def test_a_row_mended_after_it_was_planned_is_not_parked(scene: Scene) -> None:
     """Another program may write between the look at the table and the first group."""
     bad = [_insert(scene, failed_at="?") for _ in range(2)]
@@ -198,6 +213,20 @@ def test_one_line_of_the_log_says_how_many_could_not_be_read(
         scene.drain()
     counts = [r.getMessage() for r in caplog.records if "could not be read" in r.getMessage()]
     assert counts == [f"letters that could not be read, and were parked: {len(UNREADABLE)}"]
+
+
+def test_a_drain_that_ends_by_an_interrupt_says_how_many_could_not_be_read(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    scene.registry.register("interrupts", interrupt)
+    scene.letter("interrupts")
+    _insert(scene, failed_at="?")
+    with caplog.at_level(logging.ERROR, logger="azoth_dlq"), pytest.raises(KeyboardInterrupt):
+        scene.drain()
+    assert caplog.messages[-1] == "letters that could not be read, and were parked: 1"
 
 
 def test_no_line_of_the_log_counts_unreadable_rows_where_there_are_none(

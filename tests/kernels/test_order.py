@@ -103,6 +103,13 @@ def test_argsort_is_sorted(
     assert list(out) == sorted(range(len(letters)), key=key)
 
 
+def test_many_letters_that_tie_in_all_keep_their_order() -> None:
+    instants = [place * 7919 % 3 for place in range(2000)]
+    out = zeros(2000)
+    argsort(int64(instants), zeros(2000), out=out)
+    assert list(out) == sorted(range(2000), key=instants.__getitem__)
+
+
 @pytest.mark.parametrize("maker", MAKERS)
 def test_argsort_takes_buffers_of_every_maker(maker: str) -> None:
     make: Callable[[Iterable[int]], Any] = MAKERS[maker]

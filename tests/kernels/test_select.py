@@ -46,8 +46,11 @@ no_text = st.sampled_from([b"2026-11-24 03:46:00", 0, 1.5, "é", "", "now", byte
 counts = st.one_of(
     st.integers(0, 4),
     st.sampled_from([-1, -(2**63), 2**63 - 1, None, 1.0, "1", b"1", bytearray(b"1")]),
+    st.sampled_from([2**63, -(2**63) - 1]),
 )
-not_befores = st.one_of(st.none(), instants, st.sampled_from(["soon", 1.5, b"1"]))
+not_befores = st.one_of(
+    st.none(), instants, st.sampled_from(["soon", 1.5, b"1", 2**63, -(2**63), -(2**63) - 1])
+)
 errors = st.one_of(
     st.text(st.sampled_from("tTimeout é_1É"), max_size=12),
     st.binary(max_size=12),

@@ -137,7 +137,7 @@ def instant_of(value: object) -> int:
 
 
 def count_of(value: object) -> int:
-    if not isinstance(value, int):
+    if not isinstance(value, int) or value >= 2**63:
         return UNREADABLE
     return value if value >= 0 else -1
 
@@ -146,12 +146,13 @@ def letter_of(row: Row) -> Letter:
     letter_id, retry_count, failed_at, last_retry_at, *more = row
     assert isinstance(letter_id, int)
     not_before = more[0] if more else None
+    is_instant = isinstance(not_before, int) and UNREADABLE < not_before < 2**63
     return Letter(
         letter_id,
         count_of(retry_count),
         instant_of(failed_at),
         instant_of(last_retry_at),
-        not_before if isinstance(not_before, int) else NONE,
+        not_before if is_instant else NONE,  # type: ignore[arg-type]  # an int then
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from azoth_dlq import DeadLetterQueue, StorageError
+from azoth_dlq import DeadLetterQueue, DlqReplayer, EventHandlerRegistry, StorageError
 from azoth_dlq.store.sqlite import migrations, open_for_looking
 from azoth_dlq.store.sqlite.migrations import LATEST, STEPS
 from tests.conftest import Scene
@@ -79,6 +79,16 @@ def test_ids_are_never_given_twice(path: Path) -> None:
         assert queue.add(1, b"ok:x", "boom") > first
 
 
+def test_ids_of_permanent_failures_are_never_given_twice(scene: Scene) -> None:
+    ids = []
+    for _ in range(2):
+        scene.letter(retry_count=9)
+        assert scene.drain().parked == 1
+        ids += [row.id for row in scene.queue.permanent_failures()]
+        scene.queue.clear_permanent_failures()
+    assert ids[1] > ids[0]
+
+
 def test_each_step_is_recorded(path: Path) -> None:
     DeadLetterQueue.open(path).close()
     assert execute(path, RECORDED) == [(step.number, step.name, step.needs) for step in STEPS]
@@ -88,6 +98,47 @@ def test_each_step_is_recorded(path: Path) -> None:
 def test_steps_are_numbered_without_gaps_and_need_no_later_one() -> None:
     assert [step.number for step in STEPS] == [*range(1, LATEST + 1)]
     assert all(1 <= step.needs <= step.number for step in STEPS)
+
+
+def test_a_program_that_knows_no_claims_is_kept_out_and_one_that_knows_no_index_is_not(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations.migrate(connection, LATEST)
+    monkeypatch.setattr(migrations, "LATEST", 2)
+    assert DeadLetterQueue(connection).count() == 0
+    monkeypatch.setattr(migrations, "LATEST", 1)
+    with pytest.raises(StorageError, match="upgrade azoth-dlq"):
+        DeadLetterQueue(connection).count()
+
+
+def test_a_file_of_the_first_version_is_read_and_migrated_by_the_first_write(
+    connection: sqlite3.Connection, path: Path
+) -> None:
+    migrations.migrate(connection, 1)
+    connection.execute(
+        "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message, azoth_last_error) "
+        "VALUES (7, x'6f6b3a', 'boom', 'bang')"
+    )
+    queue = DeadLetterQueue(connection)
+    assert (queue.count(), queue.history(1), queue.permanent_failures()) == (1, [], [])
+    assert len(execute(path, RECORDED)) == 1
+    registry = EventHandlerRegistry()
+    registry.register("ok", lambda *_args: None)
+    assert DlqReplayer(queue, registry).drain(now=True).succeeded == 1
+    assert execute(path, RECORDED) == [(1, STEPS[0].name, 1), (2, STEPS[1].name, 2)]
+
+
+@pytest.mark.parametrize("column", ["number", "needs"])
+def test_a_record_of_migrations_that_is_no_number_is_told(
+    connection: sqlite3.Connection, column: str
+) -> None:
+    migrations.migrate(connection)
+    # The primary key takes integers alone.
+    connection.execute("ALTER TABLE azoth_dlq_migrations RENAME TO kept")
+    connection.execute("CREATE TABLE azoth_dlq_migrations AS SELECT * FROM kept")
+    connection.execute(f"UPDATE azoth_dlq_migrations SET {column} = 'two'")  # noqa: S608 -- own text
+    with pytest.raises(StorageError, match="azoth_dlq_migrations holds something else than"):
+        DeadLetterQueue(connection).count()
 
 
 def test_the_first_write_migrates_and_no_other_does(connection: sqlite3.Connection) -> None:

@@ -246,6 +246,33 @@ def test_a_file_gets_what_it_needs_when_letters_are_first_noted(tmp_path: Path) 
         assert polls.ids_read(NOON) == []
 
 
+def test_each_index_is_made_in_a_transaction_of_its_own(tmp_path: Path) -> None:
+    """Others are shut out for one scan of the table at once."""
+    path = tmp_path / "anothers.db"
+    execute(path, ANOTHERS_TABLE)
+    done: list[str] = []
+    with polling(path) as polls:
+        polls.insert(3)
+        polls.connection.set_trace_callback(lambda text: done.append(" ".join(text.split()[:2])))
+        polls.note_all()
+        polls.connection.set_trace_callback(None)
+        made = [place for place, text in enumerate(done) if text == "CREATE INDEX"]
+        assert "COMMIT /*" in done[made[-2] : made[-1]]
+        names = polls.connection.execute(
+            "SELECT name FROM pragma_index_list('dead_letter_queue') ORDER BY name"
+        )
+        assert names.fetchall() == [("azoth_dlq_not_before",), ("azoth_dlq_waiting",)]
+
+
+def test_a_table_whose_name_is_written_otherwise_is_polled_as_cheaply(tmp_path: Path) -> None:
+    path = tmp_path / "anothers.db"
+    execute(path, ANOTHERS_TABLE.replace("dead_letter", "Dead_Letter"))
+    with polling(path) as polls:
+        polls.insert(3)
+        polls.note_all()
+        assert polls.ids_read(NOON) == []
+
+
 def test_a_letter_that_cannot_be_read_is_read_at_every_poll(polls: Polls) -> None:
     polls.insert(4)
     for row_id, text in ((2, "now"), (3, b"2026-11-24 12:00:00")):

@@ -75,6 +75,7 @@ class Drain:
         )
         try:
             with ExitStack() as stack:
+                stack.callback(self._log_unreadable)  # however it ends
                 self._groups.turns.patiently(
                     lambda: stack.enter_context(self._store.draining(settings))
                 )
@@ -89,8 +90,6 @@ class Drain:
             error.report = self.report()
             raise
         report = self.report()
-        if report.unreadable:
-            logger.error("letters that could not be read, and were parked: %d", report.unreadable)
         did_something = report.attempted or report.parked or report.stopped
         quiet = look.suspects and not did_something
         logger.log(logging.DEBUG if quiet else logging.INFO, "%s", report)
@@ -176,6 +175,10 @@ class Drain:
                     place += len(chunk)
                     if monotonic() - began >= most_seconds:
                         break
+
+    def _log_unreadable(self) -> None:
+        if count := self.report().unreadable:
+            logger.error("letters that could not be read, and were parked: %d", count)
 
     def _count(self, group: Group) -> None:
         """What a committed group did."""
