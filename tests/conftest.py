@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,21 @@ settings.load_profile("no deadline")
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DATA = Path(__file__).parent / "data"
+
+
+@contextmanager
+def heeding_interrupts() -> Iterator[None]:
+    """Processes that are started here heed SIGINT, also where pytest was told to ignore it, as jobs
+    in the background of a shell are."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Clock:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final, Self
 
 from azoth_dlq.durations import (
     MAX_US,
+    TEXT_FORMS,
     Duration,
     format_seconds,
     from_microseconds,
-    parse_seconds,
+    parse_duration,
     to_microseconds,
 )
 from azoth_dlq.errors import ConfigError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = {FIXED: "fixed", EXPONENTIAL: "exponential", FIBONACCI: "fibonacci"}
 _TEXT_FORMS: Final = (
-    "fixed=SECONDS, exponential=INITIAL,MAX or fibonacci=INITIAL,MAX, in seconds like 0.25"
+    f"fixed=DELAY, exponential=INITIAL,MAX or fibonacci=INITIAL,MAX, each {TEXT_FORMS}"
 )
 
 
@@ -65,14 +66,14 @@ class BackoffStrategy:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `fixed=30`, `exponential=10,3600` or `fibonacci=1,600` (seconds)."""
+        """Read `fixed=30` (seconds), `exponential=10,3600` or, with units, `fibonacci=1s,10m`."""
         name, _, values = text.partition("=")
         kind = next((kind for kind, known in _NAMES.items() if known == name), None)
-        seconds = values.split(",")
-        if kind is None or len(seconds) != (1 if kind == FIXED else 2):
+        delays = values.split(",")
+        if kind is None or len(delays) != (1 if kind == FIXED else 2):
             raise ConfigError.for_field("backoff", text, _TEXT_FORMS)
         try:
-            durations = [parse_seconds(value.strip(), "backoff") for value in seconds]
+            durations = [parse_duration(value.strip(), "backoff") for value in delays]
         except ConfigError:
             raise ConfigError.for_field("backoff", text, _TEXT_FORMS) from None
         return cls(kind, durations[0], durations[-1])

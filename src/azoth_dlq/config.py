@@ -11,7 +11,7 @@ from azoth_dlq.backoff import BackoffStrategy
 from azoth_dlq.durations import (
     Duration,
     from_microseconds,
-    parse_seconds,
+    parse_duration,
     plain_seconds,
     to_microseconds,
 )
@@ -126,7 +126,9 @@ class DlqReplayConfig:
             _check_integer(name, getattr(self, name), least, most, f"an int from {least} to {most}")
         if self.stop_on_consecutive_failures is not None:
             name, value = "stop_on_consecutive_failures", self.stop_on_consecutive_failures
-            allowed = f"an int of 1 or more, or None (never stop; as text: {_NEVER})"
+            allowed = (
+                f"an int of 1 or more, or None for never (as an option or in a file: {_NEVER})"
+            )
             _check_integer(name, value, 1, _INT64_MAX, allowed)
         object.__setattr__(self, "jitter", _checked_share("jitter", self.jitter))
 
@@ -134,8 +136,9 @@ class DlqReplayConfig:
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Make a config from plain values, as TOML or JSON give them.
 
-        Durations are seconds, `backoff` and `priority` their text forms; as TOML has no null,
-        `stop_on_consecutive_failures` may be "never". Errors: `ConfigError`.
+        Durations are seconds, or texts such as "90s", "15m", "2h" or "3d", `backoff` and `priority`
+        their text forms; as TOML has no null, `stop_on_consecutive_failures` may be "never".
+        Errors: `ConfigError`.
         """
         allowed = [field.name for field in fields(cls)]
         for key in mapping:
@@ -207,7 +210,7 @@ def _from_plain(name: str, value: Any) -> Any:
     if name == "priority":
         return ReplayPriority.parse(value)
     if name in _SHORTEST_US:
-        return from_microseconds(parse_seconds(value, name, minimum=_SHORTEST_US[name]))
+        return from_microseconds(parse_duration(value, name, minimum=_SHORTEST_US[name]))
     if name == "stop_on_consecutive_failures" and value == _NEVER:
         return None
     return value

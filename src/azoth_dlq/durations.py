@@ -1,4 +1,4 @@
-"""Durations: a `timedelta` or seconds outside, whole microseconds inside.
+"""Durations: a `timedelta` or seconds outside (as text with a unit, too), microseconds inside.
 
 Anything longer than `MAX_US` (292,471 years) counts as `MAX_US`, the longest the kernels know.
 """
@@ -20,7 +20,10 @@ MAX_US: Final = 2**63 - 1
 _US_PER_SECOND: Final = 10**6
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BEYOND_TIMEDELTA: Final = 1e13
-_DECIMAL_SECONDS: Final = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,6}))?")
+_SECONDS_BY_UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_TEXT: Final = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,6}))?([smhd]?)")
+TEXT_FORMS: Final = "seconds, such as 90 or 0.5, or a number with its unit: 90s, 15m, 2h, 3d"
+"""What `parse_duration` reads, for messages."""
 
 
 def to_microseconds(value: object, field: str, *, minimum: int = 0) -> int:
@@ -34,18 +37,17 @@ def to_microseconds(value: object, field: str, *, minimum: int = 0) -> int:
     return min(microseconds, MAX_US)
 
 
-def parse_seconds(text: str, field: str, *, minimum: int = 0) -> int:
-    """Return decimal seconds (`10`, `0.25`) as microseconds, from `minimum` (µs) to `MAX_US`.
+def parse_duration(text: str, field: str, *, minimum: int = 0) -> int:
+    """Return decimal seconds (`10`, `0.25`), or a number with its unit (`90s`, `15m`, `2h`, `3d`),
+    as microseconds, from `minimum` (µs) to `MAX_US`.
 
     Errors: `ConfigError` naming `field`.
     """
-    match = _DECIMAL_SECONDS.fullmatch(text)
-    if match is None:
-        allowed = f"decimal seconds such as 10 or 0.25, {_at_least(minimum)}"
-        raise ConfigError.for_field(field, text, allowed)
-    fraction = int((match[2] or "").ljust(6, "0"))
-    microseconds = min(int(match[1]) * _US_PER_SECOND + fraction, MAX_US)
-    return to_microseconds(timedelta(microseconds=microseconds), field, minimum=minimum)
+    match = _TEXT.fullmatch(text)
+    microseconds = -1 if match is None else _in_microseconds(*match.groups(""))
+    if microseconds < minimum:
+        raise ConfigError.for_field(field, text, f"{TEXT_FORMS}; {_at_least(minimum)}")
+    return min(microseconds, MAX_US)
 
 
 def from_microseconds(microseconds: int) -> timedelta:
@@ -54,7 +56,7 @@ def from_microseconds(microseconds: int) -> timedelta:
 
 
 def format_seconds(microseconds: int) -> str:
-    """Return microseconds as decimal seconds, the form that `parse_seconds` reads back."""
+    """Return microseconds as decimal seconds, the form that `parse_duration` reads back."""
     seconds, fraction = divmod(microseconds, _US_PER_SECOND)
     return f"{seconds}.{fraction:06}".rstrip("0").rstrip(".")
 
@@ -85,6 +87,11 @@ def _microseconds(value: object) -> int | None:
     if abs(value) >= _BEYOND_TIMEDELTA:
         return int(value) * _US_PER_SECOND
     return timedelta(seconds=value) // _MICROSECOND
+
+
+def _in_microseconds(whole: str, fraction: str, unit: str) -> int:
+    in_units = int(whole) * _US_PER_SECOND + int(fraction.ljust(6, "0"))
+    return in_units * _SECONDS_BY_UNIT[unit]
 
 
 def _at_least(minimum: int) -> str:

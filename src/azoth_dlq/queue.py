@@ -136,12 +136,12 @@ class DeadLetterQueue:
         `wanted` now."""
         if not isinstance(wanted, LetterFilter):
             raise ConfigError.for_field("wanted", wanted, "a LetterFilter")
-        return list(self._store.find(wanted, clock.now(), parked=parked))
+        return list(self._store.find(wanted, clock.now(), parked=_checked_parked(parked)))
 
     def history(self, letter_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         """The attempts kept of a dead letter, or (`parked`) of a permanent failure by its own id,
         oldest first."""
-        return self._store.history(checked_id(letter_id), parked=parked)
+        return self._store.history(checked_id(letter_id), parked=_checked_parked(parked))
 
     # Permanent failures
 
@@ -164,7 +164,7 @@ class DeadLetterQueue:
 
     def discard(self, ids: Iterable[int], *, parked: bool = False) -> int:
         """Delete dead letters, or (`parked`) permanent failures, on purpose; how many."""
-        return self._store.delete(_checked_ids(ids), parked=parked)
+        return self._store.delete(_checked_ids(ids), parked=_checked_parked(parked))
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:
@@ -207,6 +207,13 @@ def _checked_ids(ids: Iterable[int]) -> list[int]:
     if isinstance(ids, (str, bytes, bytearray)) or not isinstance(ids, Iterable):
         raise ConfigError.for_field("ids", ids, "a collection of ids, such as [1, 2]")
     return [checked_id(letter_id) for letter_id in ids]
+
+
+def _checked_parked(parked: bool) -> bool:  # noqa: FBT001 -- the argument that is checked
+    if type(parked) is not bool:
+        allowed = "True (ids of permanent failures) or False (of dead letters)"
+        raise ConfigError.for_field("parked", parked, allowed)
+    return parked
 
 
 def _checked_limit(limit: int) -> int:

@@ -77,8 +77,9 @@ class DlqReplayer:
         Errors: StorageError (the database; `.report` tells what was done), InvalidStateError (a
         transaction or a drain is open on the connection, or the queue is closed or of another
         thread), ConfigError (the connection is of a kind that cannot drain, the clock gives no
-        int, or `on_progress` is not callable).
+        int, or an argument is not allowed).
         """
+        _check("now", now, bool, "True or False")
         return self._drain(LOOK_AT_ALL, now=now, on_progress=on_progress)
 
     def run_replay_cycle(self) -> ReplayReport:
@@ -86,8 +87,9 @@ class DlqReplayer:
         return self._drain(LOOK_AT_ALL, limit=self._config.batch_size)
 
     def replay(self, letter_id: int) -> ReplayReport:
-        """Attempt one letter, due or not; `skipped` is 1 where there is none of that id. One that
-        has no attempts left is parked. Errors as of `drain`; ConfigError."""
+        """Attempt one letter, due or not; `skipped` is 1 where there is none of that id, or another
+        drain has it in hand. One whose process died in its handler is charged with that first; one
+        that has no attempts left is parked. Errors as of `drain`; ConfigError."""
         return self._drain(Look(ids=(checked_id(letter_id),)), now=True)
 
     def run(self, *, on_progress: Progress | None = None) -> ReplayReport:
@@ -156,7 +158,9 @@ class DlqReplayer:
     def _run(self, dlq: DeadLetterQueue, on_progress: Progress | None) -> ReplayReport:
         run = Run(dlq.store, self._registry, self._config, self._with_progress(on_progress))
         if not self._config.enabled:
-            logger.info("enabled=False: nothing is replayed")
+            logger.info(
+                "nothing is replayed: enabled is False; enabled=True (--enabled) changes it"
+            )
             return run.report()
         return run.run()
 

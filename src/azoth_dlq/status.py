@@ -34,10 +34,10 @@ class Status:
     `dead_letters` = `due` + `not_due` + `exhausted` + `unreadable`. `next_due` is when the first of
     the `not_due` becomes due. `ahead` are those whose last attempt (or failure, where there was
     none) lies in the future. Ages are since `failed_at`, 0 for one that lies ahead.
-    `by_retry_count` leaves out counts that are no integers. `by_error` are the commonest error
-    texts, their first 200 characters. `draining` are the processes that drain now. `stopped_at` is
-    since when drains are stopped by failures in a row (None: they are not): a success ends it, and
-    so does an empty queue.
+    `by_retry_count` leaves out counts that are no integers. `by_error` are the commonest texts of
+    letters' latest errors, their first 200 characters. `draining` are the processes that drain
+    now. `stopped_at` is since when drains are stopped by failures in a row (None: they are not): a
+    success ends it, and so does an empty queue.
     """
 
     at: datetime

@@ -64,7 +64,8 @@ class AttemptRecord:
 
     `outcome`: the handler failed, snoozed, or its process died. `at` is when that was recorded
     (UTC), `duration` how long the call took (None where the process died). `message` is at most
-    4096 characters, `traceback` at most 16384, without source lines, and empty where there is none.
+    4096 bytes of UTF-8, `traceback` at most 16384, without source lines, and empty where there is
+    none.
     """
 
     at: datetime

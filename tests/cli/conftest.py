@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq import DeadLetterQueue
+from tests.conftest import heeding_interrupts
 
 HANDLERS = """
 from azoth_dlq import EventHandlerRegistry
@@ -134,7 +135,8 @@ class Workplace:
             **options,
         }
         command = [sys.executable, "-m", "azoth_dlq", *arguments]
-        return subprocess.Popen(command, **settings)
+        with heeding_interrupts():
+            return subprocess.Popen(command, **settings)
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, **options) as process:
@@ -147,11 +149,11 @@ class Workplace:
             "drain", "projection.db", "--handlers", "handlers:registry", *arguments, **options
         )
 
-    def start_slow(self, command: str, *arguments: str) -> subprocess.Popen[str]:
+    def start_slow(self, command: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start a command that calls handlers; its slow handler has been called."""
         self.add_handler(SLOW_HANDLER)
         process = self.start(
-            command, "projection.db", "--handlers", "handlers:registry", *arguments
+            command, "projection.db", "--handlers", "handlers:registry", *arguments, **options
         )
         until((self.folder / "began").exists, process)
         return process

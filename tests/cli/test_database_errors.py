@@ -79,7 +79,7 @@ def test_a_database_without_dead_letters_is_refused(workplace: Workplace, comman
 
 
 def test_a_table_with_other_columns_is_refused(workplace: Workplace, command: str) -> None:
-    workplace.execute("CREATE TABLE dead_letter_queue (x)")
+    workplace.execute("CREATE TABLE dead_letter_queue (id INTEGER PRIMARY KEY, x)")
     assert "no such column" in refused(workplace, command, "projection.db")
 
 

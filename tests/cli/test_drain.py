@@ -93,7 +93,7 @@ def test_letters_whose_backoff_has_not_passed_wait_unless_told(workplace: Workpl
     workplace.make("ok", last_retry_at="9000-01-01 00:00:00", retry_count=1)
     waiting = workplace.drain()
     assert table(waiting.stdout)["waiting"] == 1
-    assert "(9000-01-01 00:00:20 UTC); --now takes them, too." in waiting.stdout
+    assert "(9000-01-01 00:00:20 UTC); --now takes it, too." in waiting.stdout
     assert workplace.report("--now")["succeeded"] == 1
 
 
@@ -117,6 +117,12 @@ def test_failures_in_a_row_end_a_drain_with_code_1(workplace: Workplace) -> None
     assert done.returncode == 1
     report = json.loads(done.stdout)
     assert (report["failed"], report["stopped"]) == (3, "failures")
+
+
+def test_a_stop_by_a_single_failure_is_told_in_the_singular(workplace: Workplace) -> None:
+    workplace.make("fails", "fails")
+    told = workplace.drain("--stop-on-consecutive-failures", "1")
+    assert "Stopped by 1 failure in a row: what" in told.stdout
 
 
 def test_what_stopped_a_drain_is_printed(workplace: Workplace) -> None:
@@ -268,7 +274,7 @@ def test_one_letter_that_fails_is_told_like_any_other(workplace: Workplace) -> N
     done = workplace.drain("--id", "1")
     assert done.returncode == 0
     assert (table(done.stdout)["failed"], table(done.stdout)["attempted"]) == (1, 1)
-    assert "1 failed and wait for their next attempt." in done.stdout
+    assert "1 failed and waits for its next attempt." in done.stdout
 
 
 def test_one_letter_without_attempts_left_is_parked(workplace: Workplace) -> None:

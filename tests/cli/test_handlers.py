@@ -85,6 +85,20 @@ def test_a_missing_attribute_suggests_what_is_a_registry(workplace: Workplace) -
     assert "did you mean registry?" in refused(workplace, "handlers:zzz")
 
 
+def test_a_near_name_that_is_no_registry_is_not_suggested(workplace: Workplace) -> None:
+    workplace.add_handler("from azoth_dlq import Snooze\nclass Holder:\n    registri = registry\n")
+    line = refused(workplace, "handlers:snoze")
+    assert "has no attribute snoze; did you mean registry?" in line
+    assert "did you mean registri?" in refused(workplace, "handlers:Holder.zzz")
+
+
+def test_where_there_is_no_registry_none_is_suggested(workplace: Workplace) -> None:
+    workplace.module("none", "from azoth_dlq import Snooze\n")
+    line = refused(workplace, "none:Snoze")
+    assert "none has no attribute Snoze" in line
+    assert "did you mean" not in line
+
+
 def test_what_is_no_registry_is_refused_by_its_type(workplace: Workplace) -> None:
     assert "handlers:ok is of type function; it must be" in refused(workplace, "handlers:ok")
 

@@ -42,7 +42,7 @@ def test_the_document_has_every_column_but_the_payload(workplace: Workplace) -> 
     assert document["letters"][0].pop("age") > 10**8
     assert document == {
         "database": "projection.db",
-        "ids_of": "dead letters",
+        "ids_of": "dead_letters",
         "total": 1,
         "letters": [
             {
@@ -65,7 +65,7 @@ def test_permanent_failures_have_columns_of_their_own(workplace: Workplace) -> N
     workplace.make("ok")
     parked = workplace.park()
     document = listed(workplace, "--parked")
-    assert document["ids_of"] == "permanent failures"
+    assert document["ids_of"] == "permanent_failures"
     (letter,) = document["letters"]
     assert (letter["id"], letter["dead_letter_id"], letter["reason"]) == (parked, 1, "poison")
     assert "marked_permanent_at" in letter
@@ -94,7 +94,7 @@ def test_the_heading_tells_the_space_and_how_many_there_are(workplace: Workplace
         "4 of 4 dead letters in projection.db, newest first",
         "2 of 4 dead letters in projection.db, newest first",
         "3 of 3 dead letters that fit in projection.db, newest first",
-        "1 of 1 permanent failures in projection.db, newest first",
+        "1 of 1 permanent failure in projection.db, newest first",
         "0 of 0 dead letters that fit in projection.db, newest first",
     ]
     assert len(table(workplace, "--type", "no").splitlines()) == 1
@@ -105,15 +105,34 @@ def test_the_table_has_a_row_a_letter(workplace: Workplace) -> None:
     workplace.make("deposit:secret", event_id=123456, failed_at="never")
     shown = table(workplace).splitlines()[2:]
     assert re.split(r"  +", shown[0].strip()) == [
-        "id", "event id", "type", "attempts", "failed at", "age", "error",
+        "id", "event id", "type", "attempts", "failed at", "age", "last error",
     ]  # fmt: skip
     assert re.split(r"  +", shown[1].strip()) == [
         "2", "123456", "deposit", "0", "never", "?", "boom",
     ]  # fmt: skip
     assert re.fullmatch(
-        r" +1 +7  ok +3  2020-01-01 00:00:00  \d+ d( \d+ h)? +first line …", shown[2]
+        r" +1 +7  ok +3  2020-01-01 00:00:00 UTC  \d+ d( \d+ h)? +first line …", shown[2]
     )
-    assert shown[0].index("error") == shown[1].index("boom") == shown[2].index("first line")
+    assert shown[0].index("last error") == shown[1].index("boom") == shown[2].index("first line")
+
+
+def test_a_letter_is_shown_with_why_it_is_there_now(workplace: Workplace) -> None:
+    workplace.make("ok", "ok")
+    workplace.execute("UPDATE dead_letter_queue SET azoth_last_error = 'later' WHERE id = 2")
+    workplace.park(error_message="first")
+    errors = [line.split()[-1] for line in table(workplace).splitlines()[2:]]
+    assert errors == ["error", "later", "boom"]
+    heading, row = table(workplace, "--parked").splitlines()[2:]
+    assert (heading.split()[-1], row.split()[-1]) == ("reason", "poison")
+    assert ids(workplace, "--error", "boom") == [2, 1]
+    assert ids(workplace, "--error", "later") == []
+
+
+def test_times_are_shown_in_one_form(workplace: Workplace) -> None:
+    workplace.make("ok", "ok", failed_at="2020-01-01T01:00:00.5+01:00")
+    workplace.add()
+    times = re.findall(r"2020-01-01.*? UTC", table(workplace))
+    assert times == ["2020-01-01 00:00:00 UTC"] * 3
 
 
 @pytest.mark.parametrize(
@@ -162,7 +181,7 @@ def test_a_file_that_may_not_be_written_is_listed(open_workplace: Workplace) -> 
     open_workplace.folder.chmod(0o555)
     done = open_workplace.as_user("list", "projection.db", "--older-than", "1s")
     assert done.returncode == 0, done.stderr
-    assert "1 of 1 dead letters that fit" in done.stdout
+    assert "1 of 1 dead letter that fits" in done.stdout
 
 
 # Filters
@@ -220,8 +239,8 @@ def test_letters_that_fit_all_the_options_are_listed(
         (["--max-retry-count", "9" * 30], "must be an int from 0"),
         (["--older-than", "2h", "--newer-than", "1h"], "--older-than=2:00:00: must be at most "),
         (["--min-retry-count", "3", "--max-retry-count", "2"], "at most --max-retry-count, which"),
-        (["--limit", "-1"], "'--limit'"),
-        (["--limit", "many"], "'--limit'"),
+        (["--limit", "-1"], "'--limit': '-1': must be a whole number, 0 or more"),
+        (["--limit", "many"], "'--limit': 'many': must be a whole number, 0 or more"),
         (["--eror", "x"], "--error"),
     ],
 )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from azoth_dlq import ReplayReport
+from azoth_dlq.cli.progress import Progress
 from tests.cli.conftest import Workplace
 
 pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
@@ -60,6 +64,35 @@ def test_a_terminal_shows_how_far_the_drain_is(workplace: Workplace) -> None:
     assert done[-1] == 50
     assert len(set(done)) > 2
     assert "1 failed" in shown
+
+
+def report(**counts: Any) -> ReplayReport:
+    return ReplayReport(started_at=datetime(2026, 1, 1, tzinfo=UTC), **counts)
+
+
+def shown_of(monkeypatch: pytest.MonkeyPatch, *reports: ReplayReport) -> list[tuple[int, int]]:
+    """What the bar shows on a terminal, as letters that are done of those that are known."""
+    terminal, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        with Progress() as progress:
+            for one in reports:
+                progress(one)
+        monkeypatch.undo()
+    found = re.findall(r"(\d+)/(\d+)", read_all(terminal))
+    return [(int(done), int(known)) for done, known in found]
+
+
+def test_a_letter_whose_call_is_under_way_takes_the_bar_not_beyond_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports = [report(remaining=2), report(succeeded=2), report(succeeded=3)]
+    assert shown_of(monkeypatch, *reports) == [(0, 2), (2, 2), (3, 3)]
+
+
+def test_the_bar_ends_at_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = [report(remaining=4), report(succeeded=1, remaining=2)]
+    assert shown_of(monkeypatch, *reports) == [(0, 4), (1, 4), (1, 3)]
 
 
 def test_nothing_to_drain_shows_no_bar(workplace: Workplace) -> None:

@@ -104,6 +104,34 @@ def test_ids_that_are_not_there_are_told_after_the_others(
     assert (document[PAST[command]], document["missing"]) == (1, [1])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["requeue", "4"], "the permanent failures: 4; among the dead letters: 4 (those need no"),
+        (["discard", "--parked", "4"], "among the dead letters: 4 (leave out --parked"),
+        (["discard", "5", "6"], "the dead letters: 5, 6; among the permanent failures: 5 (give --"),
+    ],
+)
+def test_ids_of_the_other_space_are_told_with_the_way_to_them(
+    mixed: Workplace, arguments: list[str], told: str
+) -> None:
+    mixed.execute("UPDATE permanent_failures SET id = 5 WHERE id = 2")
+    command, *ids = arguments
+    done = mixed.run(command, "projection.db", *ids)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert told in line
+    assert ("1 of the ids is not" in line) == ("6" not in ids)
+
+
+def test_one_letter_is_told_in_the_singular(mixed: Workplace) -> None:
+    done = mixed.run("discard", "projection.db", "--type", "deposit", "--yes")
+    assert done.stdout == "1 dead letter discarded\n"
+    mixed.execute("DELETE FROM permanent_failures WHERE id > 1")
+    done = mixed.run("requeue", "projection.db", "--all", "--yes")
+    assert "1 of 1 permanent failure in projection.db will go back" in done.stderr
+
+
 def test_many_ids_are_changed_in_several_transactions(workplace: Workplace) -> None:
     workplace.make(*["ok"] * 2500)
     given = [str(n) for n in range(2, 2600)]

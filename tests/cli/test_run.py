@@ -20,6 +20,7 @@ from tests.cli.conftest import Workplace, error_line, until
 
 signals = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
 RUN = ("run", "projection.db", "--handlers", "handlers:registry")
+TIMED = r"azoth-dlq: 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC: "
 SOON = ("--check-interval", "0.2")
 
 
@@ -87,11 +88,11 @@ def test_it_tells_what_it_does_and_each_drain_that_did_something(runner: Runner)
     time.sleep(0.5)  # for looks that find nothing
     runner.end()
     first, *drains, last = runner.told()
-    assert first == (
-        "azoth-dlq: replaying projection.db by handlers:registry, looking at least every 0.2 s"
-    )
+    replaying = "replaying projection.db by handlers:registry, looking at least every 0.2 s"
+    assert re.fullmatch(TIMED + re.escape(replaying), first)
     assert len(drains) == 2
-    assert last.startswith("azoth-dlq: run ended: 3 attempted (2 succeeded, 1 failed)")
+    assert all(re.match(TIMED, line) for line in drains)
+    assert re.match(TIMED + r"run ended: 3 attempted \(2 succeeded, 1 failed\)", last)
 
 
 def test_single_failures_are_told_on_demand(runner: Runner) -> None:
@@ -143,7 +144,7 @@ def test_the_first_signal_lets_the_letter_in_hand_finish(workplace: Workplace) -
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
     assert re.search(r"^  remaining +1   due, and not reached$", stdout, re.MULTILINE)
-    assert "Ended by a signal: the letters that are left stay due." in stdout
+    assert "Ended by a signal: what was not attempted stays as it was." in stdout
     assert workplace.count("effects") == 2
 
 
@@ -173,8 +174,13 @@ def test_where_it_is_not_enabled_it_ends_at_once_and_says_so(
     (workplace.folder / "off.toml").write_text("enabled = false")
     done = workplace.run(*RUN, "--json", *given)
     assert done.returncode == 0
-    assert done.stderr == "azoth-dlq: enabled=False: nothing is replayed\n"
+    told = "nothing is replayed: enabled is False; enabled=True (--enabled) changes it\n"
+    assert done.stderr.endswith(told)
+    assert len(done.stderr.splitlines()) == 1
     assert json.loads(done.stdout)["attempted"] == 0
+    done = workplace.run(*RUN, *given)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.endswith(told)
     assert workplace.count("dead_letter_queue") == 1
 
 

@@ -96,7 +96,9 @@ def test_a_setting_that_is_not_allowed_is_refused_by_name(workplace: Workplace, 
 def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> None:
     arguments = ("status", "none.db", "--stop-on-consecutive-failures", "0")
     line = error_line(workplace.run(*arguments), 2)
-    assert "must be an int of 1 or more, or None (never stop; as text: never)" in line
+    assert (
+        "must be an int of 1 or more, or None for never (as an option or in a file: never)" in line
+    )
 
 
 @pytest.mark.parametrize("command", ["drain", "run", "status"])
@@ -108,6 +110,22 @@ def test_help_tells_every_setting_and_its_default(workplace: Workplace, command:
     ]
     assert all(option(name) in told for name in defaults)
     assert "Not used yet" not in told
+
+
+DURATIONS = {"check_interval": "30s", "min_age": "2m", "busy_timeout": "0.5s", "yield_time": "0s"}
+WITH_UNITS = {"check_interval": 30, "min_age": 120, "busy_timeout": 0.5, "yield_time": 0}
+
+
+@pytest.mark.parametrize("given", ["options", "file"])
+def test_durations_may_have_a_unit(workplace: Workplace, given: str) -> None:
+    workplace.make()
+    texts = {**DURATIONS, "backoff": "exponential=10s,1h"}
+    lines = [f"{name} = {text!r}" for name, text in texts.items()]
+    (workplace.folder / "dlq.toml").write_text("\n".join(lines))
+    options = [f"{option(name)}={text}" for name, text in texts.items()]
+    shown = settings(workplace, *(options if given == "options" else ["--config", "dlq.toml"]))
+    assert {name: shown[name] for name in WITH_UNITS} == WITH_UNITS
+    assert shown["backoff"] == "exponential=10,3600"
 
 
 def test_options_win_over_the_file(workplace: Workplace) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 from typing import Any
 
 import pytest
@@ -54,7 +56,7 @@ def test_the_document_has_columns_and_history(tried: Workplace) -> None:
     assert shown.pop("age") > 10**8
     assert shown == {
         "database": "projection.db",
-        "ids_of": "dead letters",
+        "ids_of": "dead_letters",
         "id": 1,
         "event_id": 7,
         "event_type": "ok",
@@ -88,7 +90,7 @@ def test_the_document_has_columns_and_history(tried: Workplace) -> None:
 
 def test_a_permanent_failure_is_shown_by_its_own_id(tried: Workplace) -> None:
     shown = document(tried, "1", "--parked")
-    assert (shown["ids_of"], shown["event_type"]) == ("permanent failures", "deposit")
+    assert (shown["ids_of"], shown["event_type"]) == ("permanent_failures", "deposit")
     assert (shown["reason"], shown["dead_letter_id"]) == ("poison", 1)
     assert [attempt["outcome"] for attempt in shown["history"]] == ["snoozed"]
     assert "  reason               poison\n" in text(tried, "1", "--parked")
@@ -100,7 +102,9 @@ def test_people_get_the_same(tried: Workplace) -> None:
     assert "  event size     9 bytes\n" in shown
     assert "  error message  first\n                 of all\n" in shown
     assert "  last error     later\n" in shown
-    assert "  not before     2023-11-14T22:13:20.000000Z\n" in shown
+    assert "  failed at      2020-01-01 00:00:00 UTC\n" in shown
+    assert "  last retry at  2021-01-01 00:00:00 UTC\n" in shown
+    assert "  not before     2023-11-14 22:13:20 UTC\n" in shown
     assert shown.endswith(
         "\nAttempts that did not succeed, oldest first:\n"
         "  2020-09-13 12:26:40 UTC  failed after 1.500 s\n"
@@ -108,6 +112,30 @@ def test_people_get_the_same(tried: Workplace) -> None:
         "  2020-09-13 12:26:40 UTC  died\n"
         "    ValueError: wrong\n    indeed\n"
     )
+
+
+@pytest.mark.parametrize("validating", [False, True])
+def test_a_traceback_begins_in_the_handler(workplace: Workplace, *, validating: bool) -> None:
+    workplace.add_handler(
+        "class Deep:\n    def handle(self, *_):\n        int('x')\n"
+        + ("    def validate(self, payload):\n        pass\n" if validating else "")
+        + "registry.register('deep', Deep())\n"
+    )
+    workplace.make("deep")
+    workplace.report()
+    head, first, *_ = document(workplace, "1")["history"][0]["traceback"].splitlines()
+    assert head == "Traceback (most recent call last):"
+    assert re.search(r'handlers\.py", line \d+, in Deep\.handle$', first)
+
+
+def test_a_death_is_told_without_a_type(tried: Workplace) -> None:
+    tried.execute("UPDATE azoth_dlq_history SET error_type = '' WHERE outcome = 'died'")
+    assert "UTC  died\n    wrong\n    indeed\n" in text(tried, "1")
+
+
+def test_a_timestamp_that_is_none_is_shown_as_it_is(workplace: Workplace) -> None:
+    workplace.make("ok", failed_at="yesterday")
+    assert "  failed at      yesterday\n" in text(workplace, "1")
 
 
 def test_the_payload_is_shown_on_demand_alone(tried: Workplace) -> None:
@@ -162,6 +190,7 @@ def test_a_payload_as_long_as_the_limit_is_whole(workplace: Workplace) -> None:
 
 def test_error_texts_cannot_play_with_the_terminal(workplace: Workplace) -> None:
     workplace.make("ok", error_message="red \x1b[31m\nnext \x07")
+    workplace.execute("UPDATE dead_letter_queue SET azoth_last_error = 'an attempt failed'")
     workplace.execute(ADD_ATTEMPT, 1, None, 0, "failed", "in \x1b[31m", 1)
     shown = text(workplace, "1")
     assert r"red \x1b[31m" in shown
@@ -189,6 +218,10 @@ def test_a_missing_letter_is_told_with_where_it_may_be(workplace: Workplace) -> 
         "azoth-dlq: projection.db has no 9 among its dead letters; "
         "`azoth-dlq list projection.db` shows the ids"
     )
+    assert line("9", "--parked") == (
+        "azoth-dlq: projection.db has no 9 among its permanent failures; "
+        "`azoth-dlq list projection.db --parked` shows the ids"
+    )
     assert line("1", "--json") == (
         "azoth-dlq: projection.db has no 1 among its dead letters, but among its permanent "
         "failures: give --parked to see that one"
@@ -200,7 +233,23 @@ def test_a_missing_letter_is_told_with_where_it_may_be(workplace: Workplace) -> 
     assert "has no -9223372036854775808 among" in line("--", str(-(2**63)))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="its shells quote otherwise")
+def test_a_command_that_is_suggested_can_be_typed_as_it_stands(workplace: Workplace) -> None:
+    workplace.database = workplace.folder / "my letters.db"
+    workplace.make("ok")
+    line = error_line(workplace.run("show", "my letters.db", "9"), 1)
+    assert "`azoth-dlq list 'my letters.db'` shows the ids" in line
+
+
+def test_one_byte_is_told_in_the_singular(workplace: Workplace) -> None:
+    workplace.make()
+    workplace.add(event_bytes=b"x")
+    shown = text(workplace, "1", "--payload")
+    assert "1 byte\n" in shown
+    assert "Payload, 1 byte, as text:" in shown
+
+
 @pytest.mark.parametrize("wrong", ["x", "1.5", str(2**63), "", "1 2"])
 def test_what_is_no_id_is_wrong_usage(workplace: Workplace, wrong: str) -> None:
     line = error_line(workplace.run("show", "none.db", wrong), 2)
-    assert "Invalid value for 'ID'" in line
+    assert f"Invalid value for 'ID': {wrong!r}: must be an id, a whole number such as 17" in line

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.cli.conftest import Workplace
+from tests.cli.conftest import Workplace, until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
 
@@ -35,7 +35,7 @@ def test_a_drain_ended_by_a_signal_says_so(workplace: Workplace) -> None:
     with workplace.start_slow("drain") as process:
         process.send_signal(signal.SIGTERM)
         stdout, _ = process.communicate(timeout=30)
-    assert "Ended by a signal: the letters that are left stay due." in stdout
+    assert "Ended by a signal: what was not attempted stays as it was." in stdout
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,55 @@ def test_a_signal_while_the_handlers_are_imported_ends_the_command(workplace: Wo
     workplace.module("slow", "import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(60)")
     process = workplace.start("drain", "projection.db", "--handlers", "slow:registry")
     with process:
-        while not (workplace.folder / "began").exists():
-            time.sleep(0.01)
+        until((workplace.folder / "began").exists, process)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert stderr.strip() == "azoth-dlq: interrupted"
     assert workplace.count("dead_letter_queue") == 1
+
+
+# Started with SIGINT ignored, as a shell starts jobs in the background
+
+
+def ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def test_an_interrupt_that_is_ignored_stays_so_during_a_drain(workplace: Workplace) -> None:
+    workplace.make("slow:1", "ok")
+    with workplace.start_slow("drain", "--json", preexec_fn=ignore_interrupts) as process:
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    report = json.loads(stdout)
+    assert (report["succeeded"], report["stopped"]) == (2, None)
+
+
+def test_a_termination_ends_what_ignores_interrupts(workplace: Workplace) -> None:
+    workplace.make("slow:1", "ok")
+    with workplace.start_slow("drain", "--json", preexec_fn=ignore_interrupts) as process:
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["stopped"] == "shutdown"
+
+
+def test_an_interrupt_that_is_ignored_stays_so_while_handlers_are_imported(
+    workplace: Workplace,
+) -> None:
+    workplace.make("ok")
+    workplace.module(
+        "slow",
+        "import pathlib, time\nfrom handlers import registry\n"
+        "pathlib.Path('began').touch()\ntime.sleep(0.5)",
+    )
+    arguments = ("drain", "projection.db", "--handlers", "slow:registry")
+    with workplace.start(*arguments, preexec_fn=ignore_interrupts) as process:
+        until((workplace.folder / "began").exists, process)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    assert workplace.count("effects") == 1

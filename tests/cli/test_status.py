@@ -81,7 +81,7 @@ def test_the_table_has_the_same_figures(mixed: Workplace) -> None:
     assert re.search(r"^  stopped +no$", done.stdout, re.MULTILINE)
     assert "(8000-01-01 00:00:40 UTC)" in done.stdout
     assert "   some clock is wrong" in done.stdout
-    assert re.search(r"^ +4   boom$", done.stdout, re.MULTILINE)
+    assert re.search(r"^ +letters   by last error\n +4   boom$", done.stdout, re.MULTILINE)
 
 
 def test_looking_changes_nothing(mixed: Workplace) -> None:
@@ -106,7 +106,7 @@ def test_the_last_drains_settings_decide_by_default(mixed: Workplace) -> None:
     assert status(mixed)["settings_from"] == "defaults"
     mixed.report("--max-retries", "9", "--min-age", "7")
     document = status(mixed)
-    assert document["settings_from"] == "settings of the last drain"
+    assert document["settings_from"] == "last_drain"
     assert (document["settings"]["max_retries"], document["settings"]["min_age"]) == (9, 7)
     assert mixed.run("status", "projection.db").stdout.splitlines()[-5:] == [
         "What is due, by settings of the last drain:",
@@ -122,7 +122,7 @@ def test_given_settings_are_taken_as_a_drain_would(mixed: Workplace, given: list
     (mixed.folder / "dlq.toml").write_text("max_retries = 3")
     mixed.report("--min-age", "7")
     document = status(mixed, *given)
-    assert document["settings_from"] == "given options"
+    assert document["settings_from"] == "given"
     assert (document["settings"]["max_retries"], document["settings"]["min_age"]) == (3, 5)
 
 

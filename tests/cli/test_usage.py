@@ -25,6 +25,13 @@ def test_each_command_explains_itself_with_examples(workplace: Workplace, comman
     assert done.stderr == ""
 
 
+def test_without_a_command_it_explains_itself(workplace: Workplace) -> None:
+    bare, asked = workplace.run(), workplace.run("--help")
+    assert (bare.returncode, bare.stderr) == (0, "")
+    assert bare.stdout == asked.stdout
+    assert "Commands:" in bare.stdout
+
+
 def test_help_lists_the_commands(workplace: Workplace) -> None:
     done = workplace.run("-h")
     assert done.returncode == 0
@@ -51,7 +58,6 @@ def test_the_installed_script_runs(workplace: Workplace) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "Missing command; see azoth-dlq --help"),
         (["drian"], "No such command 'drian'"),
         (["--jsno"], "No such option"),
         (["status"], "Missing argument 'DB'; see azoth-dlq status --help"),

@@ -143,7 +143,8 @@ class MemoryStore(MemoryClaims):
 
     def figures(self, errors: int = 0) -> Figures:
         tables = self._connection.tables
-        texts = Counter(readable(row.error_message)[:200] for row in tables.letters.values())
+        latest = (row.last_error or row.error_message for row in tables.letters.values())
+        texts = Counter(readable(text)[:200] for text in latest)
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
         return Figures(
             len(tables.letters),

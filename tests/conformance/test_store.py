@@ -217,6 +217,14 @@ def test_figures_count_letters_and_their_commonest_errors(backend: Backend) -> N
     assert figures.by_error == [("c" * 200, 3), ("a", 2)]
 
 
+def test_a_letter_counts_for_its_latest_error(backend: Backend) -> None:
+    failed, *_ = backend.store.add([NEW._replace(error_message=text) for text in ("a", "a", "b")])
+    backend.store.begin()
+    backend.store.settle(Settlement(retries=[Retry(failed, 1, NOW, "b")]))
+    backend.store.end(commit=True)
+    assert backend.store.figures(2).by_error == [("b", 2), ("a", 1)]
+
+
 # Transactions
 
 VERBS: dict[str, Callable[[Store, int, int], object]] = {

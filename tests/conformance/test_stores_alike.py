@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ def _outcome(work: Work, seed: int) -> tuple[object, ...]:
     for _ in range(4):
         status = look(work.store, DlqReplayConfig(max_retries=3), work.clock())
         report = work.drain(max_retries=3, priority=ReplayPriority.by_error_type(["timeout"]))
-        plain = report.as_dict() | {"duration": None, "errors": None}  # the wording differs
-        reports.append((status, plain))
+        # The wording of errors differs.
+        figures = replace(status, by_error=[("", letters) for _, letters in status.by_error])
+        plain = report.as_dict() | {"duration": None, "errors": None}
+        reports.append((figures, plain))
         work.clock.move(seconds=40)
     return (
         reports,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from azoth_dlq import DeadLetterQueue
+from tests.conftest import heeding_interrupts
 
 ROOT = Path(__file__).parents[2]
 NEEDS_SIGKILL = pytest.mark.skipif(
@@ -36,13 +37,14 @@ class Program:
     """A process that says what it does in lines; `said` are those read so far."""
 
     def __init__(self, module: str, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.crash.{module}", *arguments],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with heeding_interrupts():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"tests.crash.{module}", *arguments],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         self.said: list[str] = []
 
     def wait_for(self, text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from azoth_dlq import DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry
 from tests.crash.calls import LOG
 from tests.crash.conftest import NEEDS_SIGKILL, DlqFile, Program
 
@@ -62,6 +63,31 @@ def test_a_letter_whose_process_is_killed_is_charged_and_called_again(dlq_file: 
     assert dlq_file.drain()["succeeded"] == 1
     assert _begun(dlq_file) == {letters[1]: 2, letters[3]: 1}
     assert dlq_file.left() == []
+
+
+@NEEDS_SIGKILL
+@pytest.mark.parametrize("kind", ["outside:waits", "waits:never"])
+@pytest.mark.parametrize("max_retries", [1, 2])
+def test_a_letter_that_is_asked_for_is_charged_with_its_death_and_called(
+    dlq_file: DlqFile, kind: str, max_retries: int
+) -> None:
+    (letter,) = dlq_file.add(kind)
+    _in_hand(dlq_file).kill()
+    called = []
+    registry = EventHandlerRegistry()
+    registry.register(
+        kind.partition(":")[0], lambda _, event_id, __: called.append(event_id), transactional=False
+    )
+    with DeadLetterQueue.open(dlq_file.path) as queue:
+        replayer = DlqReplayer(queue, registry, DlqReplayConfig(max_retries=max_retries))
+        report = replayer.replay(letter)
+    assert report.failed == 1
+    if max_retries == 1:
+        assert (report.succeeded, report.skipped, report.parked, called) == (0, 0, 1, [])
+    else:
+        assert (report.succeeded, report.skipped, report.parked) == (1, 0, 0)
+        assert called == [letter]
+    assert dlq_file.left() == _claims(dlq_file) == []
 
 
 @pytest.mark.parametrize("max_retries", [1, 3])

@@ -20,8 +20,8 @@ from azoth_dlq import (
     DlqReplayer,
     ReplayPriority,
 )
-from azoth_dlq.store.sqlite.marker import IN_HAND, LETTER, Marker
 from tests.conftest import DATA, NOW, Scene
+from tests.engine.deaths import die_in_the_handler_of
 
 
 def _seconds_ago(seconds: float) -> str:
@@ -201,23 +201,11 @@ def test_the_error_of_a_failed_replay_is_kept(scene: Scene) -> None:
     assert failed.last_error == f"ValueError: event {letter} failed"
 
 
-def _die_in_the_handler_of(scene: Scene, letter: int) -> None:
-    """Leave behind what a process leaves that died with this letter in hand."""
-    (identity,) = scene.conn.execute(
-        "SELECT value FROM azoth_dlq_state WHERE key = 'identity'"
-    ).fetchone()
-    marker = Marker(str(scene.path), identity)
-    marker.start()
-    marker.slots[LETTER] = letter
-    marker.slots[IN_HAND] = 1
-    marker.close()
-
-
 def test_a_death_in_a_letter_with_the_highest_count_is_charged_without_an_overflow(
     scene: Scene,
 ) -> None:
     letter = scene.letter(retry_count=2**63 - 1)
-    _die_in_the_handler_of(scene, letter)
+    die_in_the_handler_of(scene, letter)
     scene.drain()
     assert scene.left() == []
     assert list(scene.parked()) == [letter]
@@ -228,7 +216,7 @@ def test_a_letter_whose_handler_kills_the_process_is_charged_and_parked(scene: S
     scene.drain()
     poison = scene.letter(error="the first error")
     others = [scene.letter() for _ in range(3)]
-    _die_in_the_handler_of(scene, poison)
+    die_in_the_handler_of(scene, poison)
     settings: dict[str, Any] = {"max_retries": 2, "backoff": BackoffStrategy.fixed(100)}
     scene.drain(**settings)
     charged = scene.queue.get(poison)
@@ -238,7 +226,7 @@ def test_a_letter_whose_handler_kills_the_process_is_charged_and_parked(scene: S
     assert poison not in scene.calls
     assert scene.effects()[1:] == others
     scene.letter(failed_at="2026-11-24 09:00:00")
-    _die_in_the_handler_of(scene, poison)
+    die_in_the_handler_of(scene, poison)
     scene.drain(**settings)
     assert "the process died" in scene.parked()[poison]
 
@@ -247,7 +235,7 @@ def test_a_death_is_charged_once(scene: Scene) -> None:
     scene.letter()
     scene.drain()
     poison = scene.letter(failed_at=_seconds_ago(0))
-    _die_in_the_handler_of(scene, poison)
+    die_in_the_handler_of(scene, poison)
     for _ in range(3):
         scene.letter()
         scene.drain(backoff=BackoffStrategy.fixed(3600))

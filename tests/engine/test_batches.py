@@ -89,6 +89,23 @@ def test_a_batch_has_no_more_bytes_than_half_the_memory_limit(
     _assert_all_succeeded(any_scene, report, letters)
 
 
+def test_beside_a_letter_as_large_as_a_batch_no_other_is_read(
+    any_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = takes_batches(any_scene)
+    letters = [any_scene.letter(event_bytes=b"batch:" + b"x" * MEBIBYTE) for _ in range(3)]
+    fetch, late = any_scene.queue.store.fetch, list[list[int]]()
+
+    def count_late(ids: list[int], *, inline: int | None, verify: bool) -> list[Any]:
+        if inline is None:
+            late.append(ids)
+        return fetch(ids, inline=inline, verify=verify)
+
+    monkeypatch.setattr(any_scene.queue.store, "fetch", count_late)
+    _assert_all_succeeded(any_scene, any_scene.drain(memory_limit=MEBIBYTE), letters)
+    assert handler.batches == late == [[letter] for letter in letters]
+
+
 def test_a_large_letter_between_small_ones_is_in_their_batch_where_there_is_room(
     any_scene: Scene,
 ) -> None:
@@ -305,6 +322,19 @@ def test_effects_and_acks_of_a_batch_are_one_transaction(any_scene: Scene) -> No
         any_scene.letter("batch")
     any_scene.replay(max_transaction_time=30).drain(on_progress=look)
     assert seen == [(0, 4), (0, 4), (4, 0)]
+
+
+def test_the_history_of_a_letter_is_deleted_with_its_ack_in_a_batch(scene: Scene) -> None:
+    takes_batches(scene)
+    bad = bad_letter(scene)
+    scene.drain()
+    assert len(scene.queue.history(bad)) == 1
+    scene.conn.execute("UPDATE dead_letter_queue SET event_bytes = 'batch:good'")
+    # In the first group what other programs left behind is swept.
+    letters = [bad, scene.letter()]
+    report = scene.drain(now=True, max_transaction_time=1e-6)
+    _assert_all_succeeded(scene, report, letters)
+    assert scene.conn.execute("SELECT count(*) FROM azoth_dlq_history").fetchone() == (0,)
 
 
 def test_a_group_ends_after_a_batch_that_took_its_time(any_scene: Scene) -> None:

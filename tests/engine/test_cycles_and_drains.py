@@ -86,6 +86,21 @@ def test_letters_that_others_removed_or_changed_are_skipped(scene: Scene) -> Non
     assert scene.left() == [letters[3], letters[4]]
 
 
+def test_letters_that_are_skipped_take_no_place_in_a_cycle(scene: Scene) -> None:
+    def remove(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        scene.calls.append(event_id)
+        conn.execute("DELETE FROM dead_letter_queue WHERE id IN (?, ?)", (gone, event_id + 2))
+
+    scene.registry.register("remove", remove)
+    first = scene.letter("remove")
+    gone, _also_gone = scene.letter(), scene.letter()
+    second, third, left = (scene.letter() for _ in range(3))
+    report = scene.replay(batch_size=3).run_replay_cycle()
+    assert scene.calls == [first, second, third]
+    assert (report.attempted, report.skipped, report.remaining) == (3, 2, 1)
+    assert scene.left() == [left]
+
+
 def test_a_letter_whose_new_text_says_the_same_is_not_skipped(scene: Scene) -> None:
     letters = [scene.letter() for _ in range(2)]
     other = sqlite3.connect(str(scene.path), isolation_level=None)

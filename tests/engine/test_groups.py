@@ -9,6 +9,8 @@ from collections import Counter
 
 import pytest
 
+from azoth_dlq import ReplayReport
+from azoth_dlq.store.base import Settlement
 from azoth_dlq.store.sqlite import statements as sql
 from tests.conftest import Scene
 
@@ -70,6 +72,26 @@ def test_a_group_ends_when_its_time_is_over(scene: Scene) -> None:
     assert len(sizes) >= 8
 
 
+def test_what_is_still_to_be_written_is_reckoned_in(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azoth_dlq.engine.groups._TELLING", 0)
+    _register_slow(scene, 0.001)
+    for _ in range(130):
+        scene.letter("slow")
+    groups: list[int] = []
+    settle = scene.queue.store.settle
+
+    def settle_slowly(settlement: Settlement) -> None:
+        groups.append(len(settlement.acked))
+        time.sleep(0.01 * len(settlement.acked))
+        settle(settlement)
+
+    monkeypatch.setattr(scene.queue.store, "settle", settle_slowly)
+    scene.drain(max_transaction_time=0.05)
+    assert groups[0] > 2 * max(groups[1:])
+
+
 def test_a_letter_that_takes_longer_than_a_group_has_one_to_itself(scene: Scene) -> None:
     _register_slow(scene, 0.02)
     for _ in range(4):
@@ -88,6 +110,23 @@ def test_a_group_also_ends_where_all_of_its_letters_fail(scene: Scene) -> None:
     assert counted["COMMIT"] == 600
 
 
+def test_a_group_also_ends_where_all_of_its_letters_are_gone(scene: Scene) -> None:
+    first = scene.letter()
+    for _ in range(1500):
+        scene.letter()
+    other = sqlite3.connect(str(scene.path), isolation_level=None)
+
+    def remove(_report: ReplayReport) -> None:
+        other.execute("DELETE FROM dead_letter_queue WHERE id > ?", (first,))
+
+    counted = _count_statements(scene)
+    report = scene.replay(max_transaction_time=1e-6).drain(on_progress=remove)
+    other.close()
+    assert (report.succeeded, report.skipped) == (1, 1500)
+    # Behind that of the first letter, one for each 500 that were asked for at once.
+    assert counted["COMMIT"] == 1 + 3
+
+
 def test_a_group_of_a_cycle_holds_no_more_than_its_batch(scene: Scene) -> None:
     for _ in range(30):
         scene.letter()
@@ -103,6 +142,16 @@ def test_others_get_a_turn_after_each_second_of_held_lock(scene: Scene) -> None:
     scene.drain(max_transaction_time=0.2, yield_time=0.123)
     # 2.4 s in groups of 0.3 s: a turn after the fourth and before the last.
     assert scene.slept == [0.123]
+
+
+def test_others_get_their_turn_between_short_drains_too(scene: Scene) -> None:
+    _register_slow(scene, 0.15)
+    for _ in range(10):
+        scene.letter("slow")
+    replayer = scene.replay(batch_size=2)
+    # 0.3 s each.
+    assert [replayer.run_replay_cycle().succeeded for _ in range(5)] == [2] * 5
+    assert scene.slept == [0.11]
 
 
 def test_no_turn_is_given_within_a_second(scene: Scene) -> None:

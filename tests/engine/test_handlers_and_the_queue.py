@@ -229,6 +229,19 @@ def test_a_trigger_that_removes_planned_letters_is_seen(scene: Scene) -> None:
     assert (report.succeeded, report.skipped) == (3, 3)
 
 
+def test_a_long_letter_that_is_removed_behind_the_guard_is_skipped(plain_scene: Scene) -> None:
+    def remove(conn: sqlite3.Connection, *_args: object) -> None:
+        conn.set_authorizer(None)
+        conn.execute("DELETE FROM dead_letter_queue WHERE id = ?", (long,))
+
+    plain_scene.registry.register("remove", remove)
+    plain_scene.letter("remove")
+    long = plain_scene.letter(event_bytes=b"ok:" + b"x" * 20_000)
+    report = plain_scene.drain()
+    assert (report.succeeded, report.skipped) == (1, 1)
+    assert (plain_scene.calls, plain_scene.left()) == ([], [])
+
+
 def test_a_handler_may_remove_its_own_letter(scene: Scene) -> None:
     def remove(_conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
         scene.queue.remove(event_id)

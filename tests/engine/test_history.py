@@ -227,13 +227,15 @@ def test_an_interrupt_is_no_attempt(scene: Scene) -> None:
 # Bounds
 
 
-@pytest.mark.parametrize("message", ["x" * 10**6, "\0" * 5000, "\ud800" * 5000, "é" * 10**5])
+@pytest.mark.parametrize(
+    "message", ["x" * 10**6, "\0" * 5000, "\ud800" * 5000, "é" * 10**5, "a" + "🦀" * 1400]
+)
 def test_a_message_is_bounded_and_storable(scene: Scene, message: str) -> None:
     letter = _raising(scene, lambda: ValueError(message))
     [attempt] = _drained(scene, letter)
-    assert 4000 < len(attempt.message) <= 4096
+    assert 4000 < len(attempt.message.encode()) <= 4096
     assert attempt.message.endswith("(cut)")
-    assert 400 < len(attempt.traceback) <= 16_384
+    assert 400 < len(attempt.traceback.encode()) <= 16_384
 
 
 def test_a_traceback_is_bounded_and_keeps_the_innermost_frames(scene: Scene) -> None:

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from azoth_dlq import BackoffStrategy, FailedEvent, NonRetryable, RetryAfter, Snooze
+from azoth_dlq import (
+    BackoffStrategy,
+    NonRetryable,
+    ReplayReport,
+    RetryAfter,
+    Snooze,
+)
+from azoth_dlq.engine.group import Group
 from azoth_dlq.kernels.eligibility import format_timestamp
 from tests.conftest import NOW, Scene
-
-
-def _register(scene: Scene, raises: Callable[[], BaseException]) -> None:
-    """The handler `raises` writes its effect, and raises."""
-
-    def handle(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
-        scene.calls.append(event_id)
-        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-        raise raises()
-
-    scene.registry.register("raises", handle)
-
-
-def _letter(scene: Scene, letter_id: int) -> FailedEvent:
-    letter = scene.queue.get(letter_id)
-    assert letter is not None
-    return letter
-
+from tests.engine.raising import letter_of, register_raising
 
 # Success
 
@@ -67,7 +56,7 @@ def test_a_failure_counts_the_attempt_and_keeps_both_errors(any_scene: Scene) ->
     letter = any_scene.letter("fails", retry_count=2, error="the first error")
     any_scene.clock.move(microseconds=123456)
     report = any_scene.drain()
-    failed = _letter(any_scene, letter)
+    failed = letter_of(any_scene, letter)
     assert failed.retry_count == 3
     assert failed.last_retry_at == "2026-11-24T12:00:00.123456Z"
     assert failed.error_message == "the first error"
@@ -79,11 +68,11 @@ def test_a_failure_counts_the_attempt_and_keeps_both_errors(any_scene: Scene) ->
 
 def test_the_latest_error_replaces_the_one_before(scene: Scene) -> None:
     errors = iter([KeyError("one"), OSError("two")])
-    _register(scene, lambda: next(errors))
+    register_raising(scene, lambda: next(errors))
     letter = scene.letter("raises", error="the first error")
     scene.drain()
     scene.drain(now=True)
-    failed = _letter(scene, letter)
+    failed = letter_of(scene, letter)
     assert (failed.error_message, failed.last_error) == ("the first error", "OSError: two")
 
 
@@ -140,13 +129,14 @@ def test_a_letter_is_parked_and_deleted_in_one_transaction_with_its_failure(scen
 # Outcomes that a handler chooses
 
 
-def test_non_retryable_parks_at_once(scene: Scene) -> None:
-    _register(scene, lambda: NonRetryable("the account is closed"))
-    letter = scene.letter("raises", error="the first error")
+@pytest.mark.parametrize("retry_count", [0, 4], ids=["first attempt", "last attempt"])
+def test_non_retryable_parks_at_once(scene: Scene, retry_count: int) -> None:
+    register_raising(scene, lambda: NonRetryable("the account is closed"))
+    letter = scene.letter("raises", error="the first error", retry_count=retry_count)
     report = scene.drain()
     [parked] = scene.queue.permanent_failures()
     assert parked.reason == "not retryable: NonRetryable: the account is closed"
-    assert (parked.dead_letter_id, parked.retry_count) == (letter, 1)
+    assert (parked.dead_letter_id, parked.retry_count) == (letter, retry_count + 1)
     assert parked.last_error == "NonRetryable: the account is closed"
     assert (report.failed, report.parked) == (1, 1)
     assert (scene.left(), scene.effects()) == ([], [])
@@ -156,16 +146,34 @@ def test_a_subclass_of_an_outcome_is_that_outcome(scene: Scene) -> None:
     class Closed(NonRetryable):
         pass
 
-    _register(scene, lambda: Closed("it is closed"))
+    register_raising(scene, lambda: Closed("it is closed"))
     scene.letter("raises")
     assert scene.drain().parked == 1
 
 
+@pytest.mark.parametrize("outcome", [RetryAfter, Snooze])
+@pytest.mark.parametrize("delay", ["missing", "soon", -1])
+def test_an_outcome_without_a_delay_is_a_failure_like_any_other(
+    scene: Scene, outcome: type[Exception], delay: Any
+) -> None:
+    class Odd(outcome):  # type: ignore[misc, valid-type]  # its class is a parameter
+        def __init__(self) -> None:
+            if delay != "missing":
+                self.delay = delay
+
+    register_raising(scene, Odd)
+    letter, good = scene.letter("raises"), scene.letter()
+    report = scene.drain()
+    assert (report.failed, report.snoozed, report.succeeded) == (1, 0, 1)
+    assert (letter_of(scene, letter).retry_count, letter_of(scene, letter).not_before) == (1, None)
+    assert scene.effects() == [good]
+
+
 def test_retry_after_spends_an_attempt_and_sets_the_time(scene: Scene) -> None:
-    _register(scene, lambda: RetryAfter(90, "too many requests"))
+    register_raising(scene, lambda: RetryAfter(90, "too many requests"))
     letter = scene.letter("raises", retry_count=1)
     report = scene.drain()
-    failed = _letter(scene, letter)
+    failed = letter_of(scene, letter)
     assert failed.retry_count == 2
     assert failed.last_retry_at == format_timestamp(scene.clock.now)
     assert failed.not_before == NOW + timedelta(seconds=90)
@@ -173,18 +181,26 @@ def test_retry_after_spends_an_attempt_and_sets_the_time(scene: Scene) -> None:
     assert (report.failed, report.snoozed, scene.effects()) == (1, 0, [])
 
 
+def test_a_letter_that_is_to_be_tried_again_at_once_is_due_in_the_next_drain(scene: Scene) -> None:
+    register_raising(scene, lambda: RetryAfter(0))
+    letter = scene.letter("raises")
+    assert [scene.drain().failed for _ in range(2)] == [1, 1]
+    assert scene.calls == [letter, letter]
+    assert letter_of(scene, letter).retry_count == 2
+
+
 def test_retry_after_at_the_last_attempt_parks(scene: Scene) -> None:
-    _register(scene, lambda: RetryAfter(90))
+    register_raising(scene, lambda: RetryAfter(90))
     scene.letter("raises", retry_count=4)
     report = scene.drain(max_retries=5)
     assert (report.failed, report.parked, scene.left()) == (1, 1, [])
 
 
 def test_snooze_spends_no_attempt_and_no_later_backoff(scene: Scene) -> None:
-    _register(scene, lambda: Snooze(90))
+    register_raising(scene, lambda: Snooze(90))
     letter = scene.letter("raises", retry_count=1, last_retry_at="2026-11-24 11:00:00")
     report = scene.drain()
-    snoozed = _letter(scene, letter)
+    snoozed = letter_of(scene, letter)
     assert (snoozed.retry_count, snoozed.last_retry_at) == (1, "2026-11-24 11:00:00")
     assert snoozed.not_before == NOW + timedelta(seconds=90)
     assert (report.snoozed, report.failed, report.attempted) == (1, 0, 1)
@@ -192,7 +208,7 @@ def test_snooze_spends_no_attempt_and_no_later_backoff(scene: Scene) -> None:
 
 
 def test_snooze_parks_no_letter_however_often(scene: Scene) -> None:
-    _register(scene, lambda: Snooze(0))
+    register_raising(scene, lambda: Snooze(0))
     letter = scene.letter("raises", retry_count=4)
     for _ in range(10):
         assert scene.drain(max_retries=5).snoozed == 1
@@ -201,12 +217,12 @@ def test_snooze_parks_no_letter_however_often(scene: Scene) -> None:
 
 def test_a_failure_after_a_not_before_goes_back_to_the_backoff(scene: Scene) -> None:
     outcomes = iter([RetryAfter(5), ValueError("as usual")])
-    _register(scene, lambda: next(outcomes))
+    register_raising(scene, lambda: next(outcomes))
     letter = scene.letter("raises")
     scene.drain()
     scene.clock.move(seconds=5)
     assert scene.drain(backoff=BackoffStrategy.fixed(100)).failed == 1
-    assert _letter(scene, letter).not_before is None
+    assert letter_of(scene, letter).not_before is None
     report = scene.drain(backoff=BackoffStrategy.fixed(100))
     assert report.next_due == NOW + timedelta(seconds=105)
 
@@ -215,7 +231,7 @@ def test_an_event_without_a_handler_fails_like_any_other(scene: Scene) -> None:
     letter = scene.letter("unheard-of")
     good = scene.letter()
     report = scene.drain()
-    failed = _letter(scene, letter)
+    failed = letter_of(scene, letter)
     assert failed.retry_count == 1
     assert "EventDecodeError: unknown event type 'unheard-of'" in str(failed.last_error)
     assert "payload" not in str(failed.last_error)
@@ -239,7 +255,7 @@ def test_a_handler_that_validates_fails_before_it_is_called(scene: Scene) -> Non
     report = scene.drain()
     assert scene.calls == [good]
     assert (report.succeeded, report.failed) == (1, 1)
-    assert _letter(scene, bad).last_error == "ValueError: it is not good"
+    assert letter_of(scene, bad).last_error == "ValueError: it is not good"
 
 
 # What is no Exception
@@ -258,7 +274,7 @@ def test_an_interrupt_goes_up_and_charges_nobody(
 ) -> None:
     """What was done before it is committed, an ack and a failure."""
     raised = interrupt("stop")
-    _register(any_scene, lambda: raised)
+    register_raising(any_scene, lambda: raised)
     done = any_scene.letter()
     failed = any_scene.letter("fails")
     in_hand = any_scene.letter("raises")
@@ -269,14 +285,46 @@ def test_an_interrupt_goes_up_and_charges_nobody(
     assert any_scene.calls == [done, failed, in_hand]
     assert any_scene.effects() == [done]
     assert any_scene.left() == [failed, in_hand, after]
-    assert _letter(any_scene, failed).retry_count == 1
-    assert _letter(any_scene, in_hand).retry_count == 0
-    assert _letter(any_scene, in_hand).last_error is None
+    assert letter_of(any_scene, failed).retry_count == 1
+    assert letter_of(any_scene, in_hand).retry_count == 0
+    assert letter_of(any_scene, in_hand).last_error is None
     assert not any_scene.conn.in_transaction
 
 
+@pytest.mark.parametrize("in_batch", [False, True], ids=["single", "batch"])
+def test_an_interrupt_behind_a_call_that_returned_keeps_its_effect_and_ack(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, in_batch: bool
+) -> None:
+    class Handler:
+        def handle(self, conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+            conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+
+    class Batches(Handler):
+        def handle_batch(self, conn: sqlite3.Connection, events: list[Any]) -> None:
+            for event in events:
+                self.handle(conn, event.event_id, event.payload)
+
+    scene.registry.register("other", Batches() if in_batch else Handler())
+    letters = [scene.letter("ok"), scene.letter("other"), scene.letter("other")]
+    called = Group.called
+
+    def interrupted_once(*_: object) -> None:
+        # That the first type was called is told when the second one was.
+        monkeypatch.setattr(Group, "called", called)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Group, "called", interrupted_once)
+    reports: list[ReplayReport] = []
+    with pytest.raises(KeyboardInterrupt):
+        scene.replay().drain(on_progress=reports.append)
+    done = letters if in_batch else letters[:2]
+    assert [(r.succeeded, r.remaining) for r in reports] == [(len(done), 3 - len(done))]
+    assert scene.effects() == done
+    assert scene.left() == letters[len(done) :]
+
+
 def test_a_letter_parked_before_an_interrupt_stays_parked(scene: Scene) -> None:
-    _register(scene, KeyboardInterrupt)
+    register_raising(scene, KeyboardInterrupt)
     parked = scene.letter("fails")
     scene.letter("raises")
     with pytest.raises(KeyboardInterrupt):
@@ -299,51 +347,3 @@ def test_the_drain_after_an_interrupt_goes_on_where_it_ended(scene: Scene) -> No
         replayer.drain()
     assert replayer.drain().succeeded == 2
     assert scene.effects() == letters
-
-
-# Errors whose text cannot be stored as it is
-
-
-class _UnprintableError(Exception):
-    def __str__(self) -> str:
-        raise LookupError("no text")
-
-
-class _TextlessError(Exception):
-    __str__: Any = lambda _self: None  # a def would have to return a str
-
-
-@pytest.mark.parametrize(
-    ("error", "stored"),
-    [
-        (ValueError("a\0b"), "ValueError: a\N{SYMBOL FOR NULL}b"),
-        (ValueError("a\ud800b"), r"ValueError: a\ud800b"),
-        (_UnprintableError(), "_UnprintableError: (its __str__ raised LookupError)"),
-        (_TextlessError(), "_TextlessError: (its __str__ raised TypeError)"),
-        (ValueError(), "ValueError"),
-        (ValueError("two\nlines"), "ValueError: two\nlines"),
-    ],
-    ids=["NUL", "lone surrogate", "__str__ raises", "__str__ gives no text", "empty", "lines"],
-)
-def test_an_error_is_stored_in_a_readable_form(scene: Scene, error: Exception, stored: str) -> None:
-    _register(scene, lambda: error)
-    letter = scene.letter("raises")
-    scene.drain()
-    assert _letter(scene, letter).last_error == stored
-    [kind] = scene.conn.execute("SELECT typeof(azoth_last_error) FROM dead_letter_queue")
-    assert kind == ("text",)
-
-
-@pytest.mark.parametrize("last", [False, True], ids=["retried", "parked"])
-def test_an_error_of_megabytes_is_cut(scene: Scene, last: bool) -> None:
-    _register(scene, lambda: ValueError("x\0\ud800" * 3_000_000))
-    scene.letter("raises")
-    scene.drain(max_retries=1 if last else 5)
-    [letter] = scene.queue.permanent_failures() if last else scene.queue.letters()
-    assert letter.last_error is not None
-    assert letter.last_error.endswith("(cut)")
-    # A lone surrogate takes six characters in its readable form.
-    assert 1000 < len(letter.last_error) <= 6 * 4096
-    if last:
-        [reason] = scene.parked().values()
-        assert len(reason) <= 7 * 4096

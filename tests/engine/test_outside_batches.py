@@ -43,6 +43,14 @@ def test_batches_outside_are_bounded_by_bytes(any_scene: Scene) -> None:
     assert 1 < max(map(len, handler.batches)) <= 2**19 // 15_000
 
 
+def test_batches_outside_keep_within_a_cycle(any_scene: Scene) -> None:
+    handler = outside_batches(any_scene)
+    letters = [any_scene.letter(kind) for kind in ["ok", *["outside"] * 6]]
+    replayer = any_scene.replay(batch_size=3)
+    assert [replayer.run_replay_cycle().attempted for _ in range(3)] == [3, 3, 1]
+    assert handler.batches == [letters[1:3], letters[3:6], letters[6:]]
+
+
 def test_large_letters_come_in_batches_of_their_own(any_scene: Scene) -> None:
     handler = outside_batches(any_scene)
     sizes = [10, 100_000, 10, 10]

@@ -237,6 +237,18 @@ def _claim_as_another(scene: Scene, letter: int) -> Any:
     return lock
 
 
+def test_letters_in_the_hands_of_another_drain_take_no_place_in_a_cycle(scene: Scene) -> None:
+    handler = outside(scene)
+    scene.letter()
+    scene.drain()  # which makes the tables
+    claimed, first, second, _left = (scene.letter("outside") for _ in range(4))
+    lock = _claim_as_another(scene, claimed)
+    report = scene.replay(batch_size=2).run_replay_cycle()
+    assert (report.succeeded, report.skipped, report.remaining) == (2, 1, 1)
+    assert handler.called == [first, second]
+    lock.close()
+
+
 @pytest.mark.parametrize("kind", ["ok", "fails", "outside"])
 @pytest.mark.parametrize("retry_count", [0, 9], ids=["due", "exhausted"])
 def test_a_letter_that_another_drain_has_in_hand_is_left_to_it(

@@ -136,7 +136,7 @@ def test_it_does_nothing_where_it_is_not_enabled(
     assert (report.attempted, report.stopped, report.remaining) == (0, None, 0)
     assert scene.left() == [letter]
     assert [record.getMessage() for record in caplog.records] == [
-        "enabled=False: nothing is replayed"
+        "nothing is replayed: enabled is False; enabled=True (--enabled) changes it"
     ]
     # Drains do not ask.
     assert replayer.drain().succeeded == 1

@@ -15,12 +15,14 @@ from azoth_dlq import (
     DlqReplayConfig,
     DlqReplayer,
     EventDecodeError,
+    EventHandlerRegistry,
     NonRetryable,
     ReplayReport,
     RetryAfter,
     Snooze,
 )
 from tests.conftest import Scene
+from tests.engine.deaths import die_in_the_handler_of
 from tests.engine.lost_groups import roll_back_by_conflict
 
 
@@ -117,6 +119,35 @@ def test_events_without_a_handler_and_unreadable_rows_do_not_count(scene: Scene)
     assert (scene.calls, report.stopped) == ([good], None)
 
 
+def test_a_death_in_a_handler_does_not_count(scene: Scene) -> None:
+    scene.letter()
+    scene.drain()
+    poison, bad, good = scene.letter(), scene.letter("fails"), scene.letter()
+    die_in_the_handler_of(scene, poison)
+    report = scene.drain(stop_on_consecutive_failures=2)
+    assert (report.failed, report.succeeded, report.skipped) == (2, 1, 0)
+    assert report.stopped is None
+    assert scene.left() == [poison, bad]
+    assert good in scene.calls
+
+
+def test_what_a_route_does_to_the_transaction_does_not_count(scene: Scene) -> None:
+    def route(event_bytes: bytes) -> tuple[str, bytes]:
+        if event_bytes == b"bad":
+            scene.conn.execute("ROLLBACK")
+        return "ok", event_bytes
+
+    handler: Any = scene.registry.get("ok")
+    scene.registry = EventHandlerRegistry(route=route)
+    scene.registry.register("ok", handler)
+    for _ in range(3):
+        scene.letter(event_bytes=b"bad")
+    good = scene.letter()
+    report = scene.drain(stop_on_consecutive_failures=2)
+    assert (report.failed, report.stopped) == (3, None)
+    assert scene.calls == [good]
+
+
 def test_a_letter_parked_by_its_last_failure_is_parked_before_the_stop(scene: Scene) -> None:
     letters = _script(scene, _fault(), _fault())
     report = scene.drain(stop_on_consecutive_failures=1, max_retries=1)
@@ -189,6 +220,30 @@ def test_shutdown_by_another_thread_ends_a_drain(scene: Scene) -> None:
     assert report.stopped == "shutdown"
     assert 0 < report.succeeded < 400
     assert len(scene.left()) == 500 - report.succeeded
+
+
+@pytest.mark.parametrize("kind", ["within", "outside"])
+def test_shutdown_loses_no_outcome_where_others_hold_the_file(scene: Scene, kind: str) -> None:
+    """A reader keeps the first group from being committed, a writer the second from being begun."""
+    scene.conn.execute("PRAGMA journal_mode = DELETE")
+    other = sqlite3.connect(str(scene.path), isolation_level=None, check_same_thread=False)
+    timer = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+
+    def handle(_conn: sqlite3.Connection | None, _event_id: int, _payload: bytes) -> None:
+        other.execute("BEGIN" if kind == "within" else "BEGIN IMMEDIATE")
+        other.execute("SELECT count(*) FROM dead_letter_queue").fetchone()
+        timer.start()
+        replayer.shutdown()
+
+    scene.registry.register("within", handle)
+    scene.registry.register("outside", handle, transactional=False)
+    _done, left = scene.letter(kind), scene.letter(kind)
+    replayer = scene.replay()
+    report = replayer.drain()
+    timer.join()
+    other.close()
+    assert (report.succeeded, report.stopped) == (1, "shutdown")
+    assert scene.left() == [left]
 
 
 def test_shutdown_leaves_unreadable_rows_for_the_next_drain(scene: Scene) -> None:

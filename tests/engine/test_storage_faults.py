@@ -61,12 +61,18 @@ def test_a_fault_that_a_handler_meets_ends_the_drain_when_what_was_before_is_don
     assert after not in any_scene.calls
 
 
-def test_a_fault_behind_another_error_of_the_handler_is_a_fault(scene: Scene) -> None:
+@pytest.mark.parametrize("is_cause", [True, False], ids=["cause", "context"])
+def test_a_fault_behind_another_error_of_the_handler_is_a_fault(
+    scene: Scene, is_cause: bool
+) -> None:
     def handle(_conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
         try:
             raise fault(sqlite3.SQLITE_IOERR)
         except sqlite3.OperationalError as error:
-            raise RuntimeError("the handler's own words") from error
+            failure = RuntimeError("the handler's own words")
+            if is_cause:
+                failure.__cause__ = error
+            raise failure  # noqa: B904 -- both ways are looked at
 
     scene.registry.register("wraps", handle)
     scene.letter("wraps")

@@ -212,7 +212,7 @@ def test_one_line_of_the_log_says_how_many_could_not_be_read(
     with caplog.at_level(logging.ERROR, logger="azoth_dlq"):
         scene.drain()
     counts = [r.getMessage() for r in caplog.records if "could not be read" in r.getMessage()]
-    assert counts == [f"{len(UNREADABLE)} letters could not be read and were parked"]
+    assert counts == [f"letters that could not be read, and were parked: {len(UNREADABLE)}"]
 
 
 def test_a_drain_that_ends_by_an_interrupt_says_how_many_could_not_be_read(
@@ -226,7 +226,7 @@ def test_a_drain_that_ends_by_an_interrupt_says_how_many_could_not_be_read(
     _insert(scene, failed_at="?")
     with caplog.at_level(logging.ERROR, logger="azoth_dlq"), pytest.raises(KeyboardInterrupt):
         scene.drain()
-    assert caplog.messages[-1] == "1 letters could not be read and were parked"
+    assert caplog.messages[-1] == "letters that could not be read, and were parked: 1"
 
 
 def test_no_line_of_the_log_counts_unreadable_rows_where_there_are_none(

@@ -271,10 +271,9 @@ def test_letters_of_an_attached_file_are_left_alone(
 
 
 def test_a_view_in_the_place_of_a_table_is_told(connection: sqlite3.Connection) -> None:
-    connection.execute("CREATE VIEW dead_letter_queue AS SELECT 1 AS id, 'boom' AS error_message")
+    connection.execute("CREATE VIEW dead_letter_queue AS SELECT 1 AS id")
     queue = DeadLetterQueue(connection)
-    assert queue.count() == 1
-    with pytest.raises(StorageError, match=r"letters\.db"):
+    with pytest.raises(StorageError, match="dead_letter_queue must have"):
         queue.add(7, b"ok:x", "boom")
     assert not connection.in_transaction
     names = connection.execute("SELECT name FROM sqlite_master").fetchall()

@@ -29,6 +29,7 @@ def made(ids: int) -> dict[str, str]:
     """The statements over `ids` ids, for a file that has our migrations."""
     migrated = True
     return {
+        "by_error": sql.by_error(migrated=migrated),
         "read_letters": sql.read_letters(ids, migrated=migrated),
         "read_parked": sql.read_parked(ids, migrated=migrated),
         "delete": sql.delete(ids, parked=False),
@@ -70,7 +71,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 def test_the_statements_are_all_looked_at() -> None:
-    known = {"ADD", "RETRY", "PARK", "REQUEUE", "BY_ERROR", "fetch, many", "CLEAR, parked=True"}
+    known = {"ADD", "RETRY", "PARK", "REQUEUE", "by_error", "fetch, many", "CLEAR, parked=True"}
     assert known <= STATEMENTS.keys()
 
 

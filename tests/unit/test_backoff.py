@@ -134,6 +134,10 @@ def test_a_text_form_is_written_as_it_was_read(text: str) -> None:
     assert str(BackoffStrategy.parse(text)) == text
 
 
+def test_a_text_form_may_have_units() -> None:
+    assert BackoffStrategy.parse("exponential=10s,1h") == BackoffStrategy.exponential(10, 3600)
+
+
 def test_the_repr_shows_how_to_make_it() -> None:
     assert repr(BackoffStrategy.fixed(30)) == "BackoffStrategy.fixed(30)"
     strategy = BackoffStrategy.exponential(0.5, 3600)
@@ -148,6 +152,6 @@ def test_the_repr_shows_how_to_make_it() -> None:
     ],
 )
 def test_a_text_that_is_no_strategy_is_refused_whole(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"must be fixed=SECONDS") as caught:
+    with pytest.raises(ConfigError, match=r"must be fixed=DELAY, .* 90s, 15m, 2h, 3d") as caught:
         BackoffStrategy.parse(text)
     assert str(caught.value).startswith(f"backoff={text!r}: ")

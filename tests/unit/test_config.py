@@ -193,6 +193,14 @@ def test_an_unknown_setting_near_to_none_gets_no_suggestion() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["check_interval", "min_age", "max_transaction_time", "yield_time", "busy_timeout"]
+)
+def test_a_plain_duration_may_have_a_unit(name: str) -> None:
+    kept = getattr(DlqReplayConfig.from_mapping({name: "15m"}), name)
+    assert kept == timedelta(minutes=15)
+
+
+@pytest.mark.parametrize(
     "mapping",
     [
         {"backoff": "linear=1"},

@@ -14,7 +14,7 @@ from azoth_dlq.durations import (
     MAX_US,
     format_seconds,
     from_microseconds,
-    parse_seconds,
+    parse_duration,
     plain_seconds,
     to_microseconds,
 )
@@ -71,7 +71,7 @@ def test_the_minimum_itself_is_allowed() -> None:
 
 @given(MICROSECONDS)
 def test_the_text_form_keeps_every_microsecond(microseconds: int) -> None:
-    assert parse_seconds(format_seconds(microseconds), "delay") == microseconds
+    assert parse_duration(format_seconds(microseconds), "delay") == microseconds
 
 
 @pytest.mark.parametrize(
@@ -83,22 +83,45 @@ def test_seconds_are_written_as_short_as_they_can_be(microseconds: int, text: st
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", "1e3", "nan", "1.", ".5", "1_0", "0.1234567", " 1", "\u0661"]
+    "text",
+    [
+        *("", "-1", "1e3", "nan", "1.", ".5", "1_0", "0.1234567", " 1", "\u0661"),
+        *("s", "1w", "1 h", "1hm", "1H", "-1s", "1m30s"),
+    ],
 )
-def test_a_text_that_is_no_decimal_number_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"check_interval=.*decimal seconds"):
-        parse_seconds(text, "check_interval")
+def test_a_text_that_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"check_interval=.*a number with its unit: 90s, 15m"):
+        parse_duration(text, "check_interval")
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("90", timedelta(seconds=90)),
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("1.5h", timedelta(minutes=90)),
+        ("3d", timedelta(days=3)),
+        ("0.000001s", timedelta(microseconds=1)),
+    ],
+)
+def test_a_text_may_have_a_unit(text: str, duration: timedelta) -> None:
+    assert from_microseconds(parse_duration(text, "check_interval")) == duration
+
+
+def test_a_text_beyond_the_longest_duration_counts_as_that() -> None:
+    assert parse_duration("9999999999999999999d", "check_interval") == MAX_US
 
 
 def test_a_text_below_the_minimum_is_refused() -> None:
     with pytest.raises(ConfigError, match="check_interval"):
-        parse_seconds("0", "check_interval", minimum=1)
+        parse_duration("0", "check_interval", minimum=1)
 
 
 @given(MICROSECONDS)
 def test_plain_seconds_lose_no_microsecond_in_json(microseconds: int) -> None:
     plain = json.loads(json.dumps(plain_seconds(from_microseconds(microseconds))))
-    read = parse_seconds if isinstance(plain, str) else to_microseconds
+    read = parse_duration if isinstance(plain, str) else to_microseconds
     assert read(plain, "delay") == microseconds
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azoth_dlq.errors import EventDecodeError, InvalidStateError
+from azoth_dlq.errors import ConfigError, EventDecodeError, InvalidStateError
 from azoth_dlq.registry import BatchConfig, EventHandlerRegistry
 
 Pair = tuple[int, bytes]
@@ -75,6 +76,14 @@ def test_a_handler_without_batches_is_called_singly(
 ) -> None:
     registry.process_batched(None, _events("a", "single", "single", "a"))
     assert handler.calls == [[(0, b"0")], (1, b"1"), (2, b"2"), [(3, b"3")]]
+
+
+@pytest.mark.parametrize("beside", [["handle_batch"], ["validate"], ["validate", "handle_batch"]])
+def test_an_object_without_handle_is_told_that_it_lacks_it(beside: list[str]) -> None:
+    handler = SimpleNamespace(**dict.fromkeys(beside, print))
+    expected = rf"has {' and '.join(beside)}, but no handle\(conn, event_id, payload\)"
+    with pytest.raises(ConfigError, match=expected):
+        EventHandlerRegistry().register("deposit", handler)
 
 
 def test_a_handle_batch_that_is_none_is_none() -> None:

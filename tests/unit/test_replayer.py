@@ -50,6 +50,12 @@ def test_a_clock_that_gives_no_microseconds_is_refused(
     assert replayer.metrics.snapshot().last_check == 0
 
 
+@pytest.mark.parametrize("now", [1, 0, None, "yes"])
+def test_whether_to_wait_is_a_bool(queue: DeadLetterQueue, now: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^now={now!r}: must be True or False"):
+        DlqReplayer(queue, EventHandlerRegistry()).drain(now=now)
+
+
 def test_progress_is_told_to_callables_alone(queue: DeadLetterQueue) -> None:
     on_progress: Any = []
     with pytest.raises(ConfigError, match=r"^on_progress=\[\]: must be a callable"):

@@ -135,7 +135,7 @@ def recount(path: Path, config: DlqReplayConfig) -> Status:
         rows = connection.execute(SELECT).fetchall()
         parked = connection.execute("SELECT count(*) FROM permanent_failures").fetchone()[0]
     for row in rows:
-        text = row["error_message"]
+        text = row["azoth_last_error"] or row["error_message"]
         errors[None if text is None else text.decode("utf-8", "replace")[:200]] += 1
         count = row["retry_count"]
         if isinstance(count, int):

@@ -20,7 +20,7 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 @click.group(
-    no_args_is_help=False,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
     epilog="""\b
     Exit codes: 0 done; 1 stopped by failures, or an error; 2 wrong usage; 130 interrupted
@@ -33,7 +33,8 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
     """,
 )
 @click.version_option(package_name="azoth-dlq", message="%(prog)s %(version)s")
-def azoth_dlq() -> None:
+@click.pass_context
+def azoth_dlq(context: click.Context) -> None:
     """Replay dead letters kept in SQLite: fast, in order, nothing lost, nothing twice.
 
     \b
@@ -41,6 +42,8 @@ def azoth_dlq() -> None:
       azoth-dlq demo
       azoth-dlq status azoth-demo.db
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 for module in (demo, discard, drain, listing, requeue, run, show, status):

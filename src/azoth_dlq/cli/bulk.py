@@ -11,8 +11,16 @@ import click
 
 from azoth_dlq import clock
 from azoth_dlq.cli.database import queue_of
-from azoth_dlq.cli.letters import ID, space_of
-from azoth_dlq.cli.output import json_option, print_json, print_lines, say, stdout_reserved
+from azoth_dlq.cli.letters import read_letter, space_of
+from azoth_dlq.cli.numbers import ID
+from azoth_dlq.cli.output import (
+    counted,
+    json_option,
+    print_json,
+    print_lines,
+    say,
+    stdout_reserved,
+)
 from azoth_dlq.cli.signals import Received, ending_in_order
 from azoth_dlq.errors import StorageError
 
@@ -34,6 +42,7 @@ class Change(NamedTuple):
     verb: Callable[[DeadLetterQueue, Sequence[int]], int]
     done: str  # requeued
     announced: str  # will be moved …
+    elsewhere: str  # what to do about ids of the other space
     parked: bool
 
 
@@ -60,10 +69,12 @@ class Choice(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What was done and committed, the ids that were not there, and what ended it early."""
+    """What was done and committed, the ids that were not there, those of the first of them that are
+    among the other space, and what ended it early."""
 
     done: int = 0
     missing: list[int] = field(default_factory=list)
+    elsewhere: list[int] = field(default_factory=list)
     trouble: str | None = None
     exit_code: int = 0
 
@@ -92,6 +103,8 @@ def change_letters(database: str, change: Change, choice: Choice, *, as_json: bo
             if ids and not (choice.yes or _agreed()):
                 raise click.ClickException("nothing was changed")
         outcome = _carry_out(dlq, change, ids, given=bool(choice.ids))
+        if outcome.trouble is None:
+            outcome.elsewhere = _elsewhere(dlq, change, outcome.missing[:_MISSING_SHOWN])
     _print(outcome, database, change, as_json=as_json)
     return outcome.exit_code
 
@@ -107,8 +120,8 @@ def _is_terminal() -> bool:
 def _announce(dlq: DeadLetterQueue, letters: int, database: str, change: Change) -> None:
     figures = dlq.store.figures()
     total = figures.parked if change.parked else figures.dead
-    space = space_of(change.parked)
-    say(f"{letters:,} of {total:,} {space} in {database} {change.announced}")
+    space = counted(total, space_of(change.parked))
+    say(f"{letters:,} of {space} in {database} {change.announced}")
 
 
 def _agreed() -> bool:
@@ -173,16 +186,32 @@ def _change_given(
         outcome.exit_code = 1 if outcome.missing else 0
 
 
+def _elsewhere(dlq: DeadLetterQueue, change: Change, missing: list[int]) -> list[int]:
+    """Those of the ids that the other space has."""
+    found = (read_letter(dlq.store, row_id, parked=not change.parked) for row_id in missing)
+    return [letter.id for letter in found if letter is not None]
+
+
+def _missing(outcome: Outcome, change: Change) -> str:
+    number = len(outcome.missing)
+    shown = ", ".join(map(str, outcome.missing[:_MISSING_SHOWN]))
+    more = ", …" if number > _MISSING_SHOWN else ""
+    verb = "is" if number == 1 else "are"
+    message = f"{number:,} of the ids {verb} not among the {space_of(change.parked)}: {shown}{more}"
+    if not outcome.elsewhere:
+        return message
+    known = ", ".join(map(str, outcome.elsewhere))
+    return f"{message}; among the {space_of(not change.parked)}: {known} ({change.elsewhere})"
+
+
 def _print(outcome: Outcome, database: str, change: Change, *, as_json: bool) -> None:
     space = space_of(change.parked)
     if as_json:
         done, missing = outcome.done, outcome.missing
         print_json({"database": database, change.done: done, "missing": missing})
     else:
-        print_lines(f"{outcome.done:,} {space} {change.done}")
+        print_lines(f"{counted(outcome.done, space)} {change.done}")
     if outcome.missing:
-        shown = ", ".join(map(str, outcome.missing[:_MISSING_SHOWN]))
-        more = ", …" if len(outcome.missing) > _MISSING_SHOWN else ""
-        say(f"{len(outcome.missing):,} of the ids are not among the {space}: {shown}{more}")
+        say(_missing(outcome, change))
     if outcome.trouble is not None:
         say(outcome.trouble)

@@ -9,6 +9,7 @@ import click
 
 from azoth_dlq.cli.database import FILE, queue_of
 from azoth_dlq.cli.output import (
+    command_line,
     first_line,
     json_option,
     keep_log_quiet,
@@ -122,9 +123,9 @@ def _print(outcome: Outcome, output: str, *, as_json: bool) -> None:
     print_lines(
         "",
         "To look further:",
-        f"  azoth-dlq status {output}",
+        f"  {command_line('status', output)}",
         *_about_parked(outcome.parked, output),
-        f"  azoth-dlq drain {output} --handlers {_HANDLERS} --now",
+        f"  {command_line('drain', output, '--handlers', _HANDLERS, '--now')}",
     )
 
 
@@ -132,7 +133,7 @@ def _about_parked(parked: list[PermanentFailure], output: str) -> list[str]:
     if not parked:
         return []
     return [
-        f"  azoth-dlq list {output} --parked",
-        f"  azoth-dlq show {output} {parked[0].id} --parked --payload",
-        f"  azoth-dlq requeue {output} {parked[0].id}",
+        f"  {command_line('list', output, '--parked')}",
+        f"  {command_line('show', output, parked[0].id, '--parked', '--payload')}",
+        f"  {command_line('requeue', output, parked[0].id)}",
     ]

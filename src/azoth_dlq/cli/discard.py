@@ -50,6 +50,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
         verb=partial(DeadLetterQueue.discard, parked=parked),
         done="discarded",
         announced="will be deleted for good",
+        elsewhere="leave out --parked to discard those" if parked else "give --parked for those",
         parked=parked,
     )
     choice = Choice(ids, filter_of(conditions), every, yes)

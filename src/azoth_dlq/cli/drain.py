@@ -8,9 +8,11 @@ import click
 
 from azoth_dlq.cli.database import database_argument, queue_of
 from azoth_dlq.cli.handlers import handlers_option, load_registry
-from azoth_dlq.cli.letters import ID, no_such_letter, read_letter
+from azoth_dlq.cli.letters import no_such_letter, read_letter
+from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
+    command_line,
     json_option,
     keep_log_quiet,
     show_log,
@@ -25,11 +27,6 @@ if TYPE_CHECKING:
     from azoth_dlq.types import ReplayReport
 
 
-def _checked_id(context: click.Context, option: click.Parameter, text: str | None) -> Any:
-    """An id: given as `type=`, its range would fill the help."""
-    return ID(text, option, context)
-
-
 @click.command(
     "drain",
     short_help="Attempt every letter that is due.",
@@ -41,18 +38,18 @@ def _checked_id(context: click.Context, option: click.Parameter, text: str | Non
       azoth-dlq drain projection.db --handlers bank.handlers:registry \\
         --priority by-error-type=timeout,deadlock --backoff exponential=10,3600
 
-    Durations are seconds. The first SIGINT (Ctrl-C) or SIGTERM ends the drain after the letter in
-    hand, with exit code 0; a second one interrupts its handler. Exit code 1: stopped by failures,
-    or an error. With --json a drain that ended early prints the report so far; where none began,
-    stdout stays empty. What handlers print goes to stderr.
+    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. The first SIGINT (Ctrl-C) or
+    SIGTERM ends the drain after the letter in hand, with exit code 0; a second one interrupts its
+    handler. A signal that is ignored at the start stays so (SIGINT, in a shell's background).
+    Exit code 1: stopped by failures, or an error. With --json a drain that ended early
+    prints the report so far; where none began, stdout stays empty. What handlers print goes to
+    stderr.
     """,
 )
 @database_argument
 @handlers_option
 @click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
-@click.option(
-    "--id", "letter_id", metavar="ID", callback=_checked_id, help="This letter alone, due or not."
-)
+@click.option("--id", "letter_id", metavar="ID", type=ID, help="This letter alone, due or not.")
 @verbose_option
 @json_option
 @settings_options
@@ -80,7 +77,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
             return replayer.drain(now=now, on_progress=progress)
 
         if letter_id is not None and read_letter(dlq.store, letter_id) is None:
-            way = f"`azoth-dlq requeue {database} {letter_id}` moves that one back"
+            way = f"`{command_line('requeue', database, letter_id)}` moves that one back"
             raise no_such_letter(dlq.store, letter_id, database, way=way)
         ending = supervised(replayer, work, hide_progress=verbose)
 

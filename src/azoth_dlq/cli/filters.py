@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from azoth_dlq.durations import MAX_US, from_microseconds, parse_seconds
+from azoth_dlq.durations import from_microseconds, parse_duration
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.filters import LetterFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import timedelta
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
 
 
@@ -29,7 +27,12 @@ class _Option(NamedTuple):
 
 
 _OPTIONS: Final = (
-    _Option("--error", "error", "TEXT", "TEXT is in the error message (ASCII letters in any case)"),
+    _Option(
+        "--error",
+        "error",
+        "TEXT",
+        "TEXT is in their first error, error_message (ASCII in any case)",
+    ),
     _Option("--type", "event_type", "TYPE", "events of this type: what is before the first colon"),
     _Option("--older-than", "min_age", "DURATION", "failed at least so long ago"),
     _Option("--newer-than", "max_age", "DURATION", "failed at most so long ago"),
@@ -84,17 +87,7 @@ def _checked(context: click.Context, option: click.Parameter, text: str | None) 
 
 def _value(field: str, text: str) -> Any:
     if field.endswith("_age"):
-        return _duration(field, text)
+        return from_microseconds(parse_duration(text, field))
     if field.endswith("_count") and _INTEGER.fullmatch(text):
         return int(text)
     return text
-
-
-def _duration(field: str, text: str) -> timedelta:
-    number = text.rstrip("smhd")
-    try:
-        microseconds = parse_seconds(number, field) * _UNITS[text.removeprefix(number)]
-    except (ConfigError, KeyError):
-        allowed = "seconds, such as 90 or 0.5, or a number with its unit: 90s, 15m, 2h, 3d"
-        raise ConfigError.for_field(field, text, allowed) from None
-    return from_microseconds(min(microseconds, MAX_US))

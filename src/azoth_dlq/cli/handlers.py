@@ -106,9 +106,9 @@ def _attribute(module: ModuleType, path: str, whole: str) -> object:
 
 
 def _no_attribute(module: ModuleType, holder: object, name: str) -> str:
-    near = difflib.get_close_matches(name, dir(holder), n=1)
-    registries = [key for key, value in vars(module).items() if _is_registry(value)]
-    known = near or registries
+    attributes: dict[str, object] = getattr(holder, "__dict__", {})
+    registries = [key for key, value in attributes.items() if _is_registry(value)]
+    known = difflib.get_close_matches(name, registries, n=1) or registries
     hint = f"; did you mean {' or '.join(known)}?" if known else ""
     where = module.__name__ if holder is module else type(holder).__name__
     return f"{where} has no attribute {name}{hint}"

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from azoth_dlq.clock import EPOCH, MICROSECOND
+from azoth_dlq.cli.output import command_line, instant_text
+from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
+from azoth_dlq.types import PermanentFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from azoth_dlq.store.base import Letters
-    from azoth_dlq.types import FailedEvent, PermanentFailure
+    from azoth_dlq.types import FailedEvent
 
-ID: Final = click.IntRange(-(2**63), 2**63 - 1)
 # What stands before a colon in a payload without a type must not be shown as one.
 _EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 
@@ -27,6 +28,11 @@ _EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 def space_of(parked: bool) -> str:  # noqa: FBT001 -- there is nothing else to tell
     """What ids are ids of."""
     return "permanent failures" if parked else "dead letters"
+
+
+def space_key(parked: bool) -> str:  # noqa: FBT001 -- as above
+    """The same for programs, as `status` has it."""
+    return space_of(parked).replace(" ", "_")
 
 
 def read_letter(
@@ -39,13 +45,19 @@ def read_letter(
     return found[0] if found else None
 
 
+def listing(database: str, *, parked: bool) -> str:
+    """The command that lists the letters of a space."""
+    return command_line("list", database, *(["--parked"] if parked else []))
+
+
 def no_such_letter(
     store: Letters, letter_id: int, database: str, *, way: str, parked: bool = False
 ) -> click.ClickException:
     """The error that tells it; `way`: what to do where the other space has that id."""
     message = f"{database} has no {letter_id} among its {space_of(parked)}"
     if read_letter(store, letter_id, parked=not parked) is None:
-        return click.ClickException(f"{message}; `azoth-dlq list {database}` shows the ids")
+        shown = listing(database, parked=parked)
+        return click.ClickException(f"{message}; `{shown}` shows the ids")
     return click.ClickException(f"{message}, but among its {space_of(not parked)}: {way}")
 
 
@@ -62,6 +74,21 @@ def age_of(letter: FailedEvent | PermanentFailure, now: int) -> timedelta | None
         return timedelta(microseconds=max(now - parse_timestamp(letter.failed_at), 0))
     except ValueError:
         return None
+
+
+def why(letter: FailedEvent | PermanentFailure) -> str:
+    """The latest that is known of why it is there: why it was parked, its last error, its first."""
+    reason = letter.reason if isinstance(letter, PermanentFailure) else None
+    return reason or letter.last_error or letter.error_message
+
+
+def stored_instant_text(stored: object) -> str:
+    """A stored timestamp in the form of all others; as it is, where it is none."""
+    text = str(plain(stored))
+    try:
+        return instant_text(to_datetime(parse_timestamp(text)))
+    except (ValueError, OverflowError):
+        return text
 
 
 def rfc3339(instant: datetime) -> str:

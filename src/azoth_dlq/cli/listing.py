@@ -10,8 +10,19 @@ import click
 from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
-from azoth_dlq.cli.letters import age_of, as_dict, event_type_of, plain, space_of
+from azoth_dlq.cli.letters import (
+    age_of,
+    as_dict,
+    event_type_of,
+    plain,
+    space_key,
+    space_of,
+    stored_instant_text,
+    why,
+)
+from azoth_dlq.cli.numbers import HOW_MANY
 from azoth_dlq.cli.output import (
+    counted,
     duration_text,
     first_line,
     json_option,
@@ -26,7 +37,8 @@ if TYPE_CHECKING:
     from azoth_dlq.store.base import Letters
     from azoth_dlq.types import FailedEvent, PermanentFailure
 
-_HEADINGS: Final = ("id", "event id", "type", "attempts", "failed at", "age", "error")
+_HEADINGS: Final = ("id", "event id", "type", "attempts", "failed at", "age")
+_LAST_HEADING: Final = {False: "last error", True: "reason"}
 _NUMBERS: Final = ("id", "event id", "attempts")
 _WIDEST: Final = 40  # of a column but the last
 _NARROWEST: Final = 20  # of the last
@@ -49,7 +61,9 @@ class Found(NamedTuple):
       azoth-dlq list projection.db --error timeout --older-than 2h --limit 200
       azoth-dlq list projection.db --parked --type deposit --json
 
-    A letter is listed that fits all the options given. DURATION is seconds, or a number with its
+    A letter is listed that fits all the options given. It is shown with its last error (the first
+    one, where no attempt has failed since), or with --parked with the reason that it was parked
+    for; --error searches the first one, error_message. DURATION is seconds, or a number with its
     unit: 90s, 15m, 2h, 3d. Payloads are never shown, but by `show --payload`. Ids of dead letters
     and of permanent failures (--parked) are two spaces. The file is never written.
     """,
@@ -59,7 +73,7 @@ class Found(NamedTuple):
 @filter_options
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=HOW_MANY,
     default=50,
     show_default=True,
     metavar="N",
@@ -92,7 +106,7 @@ def _newest_first(
 def _document(found: Found, now: int, database: str, *, parked: bool) -> dict[str, Any]:
     return {
         "database": database,
-        "ids_of": space_of(parked),
+        "ids_of": space_key(parked),
         "total": found.total,
         "letters": [as_dict(letter, now) for letter in found.newest],
     }
@@ -100,13 +114,13 @@ def _document(found: Found, now: int, database: str, *, parked: bool) -> dict[st
 
 def _print(found: Found, now: int, database: str, *, parked: bool, fitting: bool) -> None:
     rows = [_row(letter, now) for letter in found.newest]
-    which = " that fit" if fitting else ""
-    print_lines(
-        f"{len(rows):,} of {found.total:,} {space_of(parked)}{which} in {database}, newest first"
-    )
+    letters = counted(found.total, space_of(parked))
+    if fitting:
+        letters += " that fits" if found.total == 1 else " that fit"
+    print_lines(f"{len(rows):,} of {letters} in {database}, newest first")
     if rows:
         print_lines("")
-        _print_columns([_HEADINGS, *rows])
+        _print_columns([(*_HEADINGS, _LAST_HEADING[parked]), *rows])
 
 
 def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
@@ -116,18 +130,18 @@ def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
         plain(letter.event_id),
         event_type_of(letter) or "?",
         plain(letter.retry_count),
-        letter.failed_at,
+        stored_instant_text(letter.failed_at),
         "?" if age is None else duration_text(age),
     )
     return (
         *(_cut(one_line(str(cell)), _WIDEST) for cell in cells),
-        one_line(first_line(letter.error_message)),
+        one_line(first_line(why(letter))),
     )
 
 
 def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows of cells, the last cut to the terminal's width where there is one."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS) - 1)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
     left = _terminal_width() - 2 - sum(width + 2 for width in widths)
     for row in rows:
         aligned = [

@@ -27,7 +27,7 @@ _HELP: Final = {
     "min_age": "The least time since the failure or the last attempt.",
     "batch_size": "Letters that one cycle of a program attempts; drains do not ask.",
     "priority": "fifo, lifo, by-retry-count or by-error-type=TEXT,TEXT,…",
-    "stop_on_consecutive_failures": "Failures in a row that end a drain, or never.",
+    "stop_on_consecutive_failures": "Failures in a row that end a drain; never: however many.",
     "jitter": "The share of its backoff by which a delay may be lessened, 0 to 1.",
     "max_transaction_time": "After how long a group of letters is committed.",
     "yield_time": "How long the file is left to others after each second of held lock.",
@@ -35,11 +35,12 @@ _HELP: Final = {
     "history_limit": "Failed and snoozed attempts that are kept for each letter.",
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
 }
-_METAVARS: Final = {"timedelta": "SECONDS", "int": "N", "float": "X", "int | None": "N|never"}
+_METAVARS: Final = {"timedelta": "DURATION", "int": "N", "float": "X", "int | None": "N|never"}
 _WORDS: Final = {
     "priority": ("fifo", "lifo", "by-retry-count"),
     "stop_on_consecutive_failures": ("never",),
 }
+_LARGEST_FILE: Final = 1024 * 1024
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE]-?[0-9]{1,3})?|-?\.[0-9]+")
 
@@ -124,7 +125,11 @@ def _read(file: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 -- most commands are given no file
 
     try:
-        settings = tomllib.loads(Path(file).read_bytes().decode())
+        with Path(file).open("rb") as opened:
+            content = opened.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise _wrong(f"{file} holds no settings: it has more than {_LARGEST_FILE} bytes")
+        settings = tomllib.loads(content.decode())
         DlqReplayConfig.from_mapping(settings)
     except OSError as error:
         raise _wrong(f"{file} cannot be read: {error.strerror}") from None

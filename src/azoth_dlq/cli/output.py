@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 from contextlib import contextmanager, suppress
 from datetime import UTC
+from time import gmtime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,6 +71,16 @@ def first_line(text: str) -> str:
     return lines[0] if len(lines) == 1 else f"{lines[0]} …"
 
 
+def counted(number: int, things: str) -> str:
+    """How many of `things`, a plural in -s: `1 dead letter`, `2,000 dead letters`."""
+    return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
+
+
+def command_line(*parts: object) -> str:
+    """A command of this program as it is typed: `azoth-dlq list 'my letters.db'`."""
+    return " ".join(["azoth-dlq", *(_quoted(str(part)) for part in parts)])
+
+
 def instant_text(instant: datetime) -> str:
     """An instant for people: `2026-11-24 21:50:10 UTC`."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -94,7 +106,9 @@ def show_log(*, letters: bool = True) -> None:
     """Show the package's log on stderr, with what becomes of single letters or without."""
     logger = logging.getLogger("azoth_dlq")
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("azoth-dlq: %(message)s"))
+    form = logging.Formatter("azoth-dlq: %(asctime)s UTC: %(message)s", "%Y-%m-%d %H:%M:%S")
+    form.converter = gmtime
+    handler.setFormatter(form)
     if not letters:
         handler.addFilter(lambda record: record.name != "azoth_dlq.letters")
     logger.addHandler(handler)
@@ -117,6 +131,12 @@ def stdout_reserved() -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(kept, stdout)
         os.close(kept)
+
+
+def _quoted(text: str) -> str:
+    if os.name == "nt":
+        return f'"{text}"' if " " in text else text
+    return shlex.quote(text)
 
 
 def _figure(figure: int | str) -> str:

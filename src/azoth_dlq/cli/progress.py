@@ -27,12 +27,17 @@ class Progress:
         if not self._is_shown:
             return
         done = _done(report)
+        known = done + report.remaining
         if self._bar is None:
-            self._bar = _bar(done + report.remaining)
+            self._bar = _bar(known)
+        # One whose call is under way is in neither figure, nor is what is yet to be parked.
+        self._bar.length = max(self._bar.length, known)
         self._bar.update(done - self._bar.pos, report)
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
+        if self._bar is not None and self.report is not None:
+            self._bar.length = _done(self.report) + self.report.remaining
+            self._bar.render_progress()
             self._bar.render_finish()
 
 

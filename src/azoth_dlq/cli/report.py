@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from azoth_dlq.cli.output import (
+    command_line,
+    counted,
     duration_text,
     instant_text,
     print_json,
@@ -67,7 +69,8 @@ def speed_text(report: ReplayReport) -> str:
     seconds = report.duration.total_seconds()
     if not report.attempted or not seconds:
         return f"{seconds:.2f} s"
-    return f"{seconds:.2f} s ({report.attempted / seconds:,.0f} letters a second)"
+    speed = counted(round(report.attempted / seconds), "letters")
+    return f"{seconds:.2f} s ({speed} a second)"
 
 
 def to_be_retried(report: ReplayReport) -> int:
@@ -86,12 +89,14 @@ def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> 
     steps += _after_signal(report)
     retried = to_be_retried(report)
     if retried:
-        steps.append(f"{retried:,} failed and wait for their next attempt.")
+        rest = "waits for its next attempt" if retried == 1 else "wait for their next attempt"
+        steps.append(f"{retried:,} failed and {rest}.")
     if report.waiting and report.next_due is not None:
         wait = duration_text(report.next_due - datetime.now(UTC))
+        them = "it" if report.waiting == 1 else "them"
         steps.append(
             f"{report.waiting:,} not due yet when it began, the next is in {wait} "
-            f"({instant_text(report.next_due)}); --now takes them, too."
+            f"({instant_text(report.next_due)}); --now takes {them}, too."
         )
     return steps + look_further(report, database, dead=bool(steps))
 
@@ -100,7 +105,7 @@ def _what_stopped(report: ReplayReport, config: DlqReplayConfig) -> str:
     most = config.stop_on_consecutive_failures or 0
     if report.failed < most:
         return "one failure, as a drain before was stopped"
-    return f"{most} failures in a row"
+    return f"{counted(most, 'failures')} in a row"
 
 
 def next_steps_of_run(report: ReplayReport, database: str) -> list[str]:
@@ -113,18 +118,18 @@ def look_further(report: ReplayReport, database: str, *, dead: bool) -> list[str
     """The commands that look at what is left: dead letters, parked ones."""
     commands = []
     if dead:
-        commands += [f"list {database}", f"show {database} ID"]
+        commands += [("list", database), ("show", database, "ID")]
     if report.parked:
-        commands += [f"list {database} --parked", f"requeue {database} ID"]
+        commands += [("list", database, "--parked"), ("requeue", database, "ID")]
     if not commands:
         return []
-    lines = [f"  azoth-dlq {command}" for command in (f"status {database}", *commands)]
+    lines = [f"  {command_line(*parts)}" for parts in (("status", database), *commands)]
     return ["To look further:", *lines]
 
 
 def _after_signal(report: ReplayReport) -> list[str]:
     ended = report.stopped == "shutdown"
-    return ["Ended by a signal: the letters that are left stay due."] if ended else []
+    return ["Ended by a signal: what was not attempted stays as it was."] if ended else []
 
 
 def _skipped(report: ReplayReport) -> str:

@@ -18,6 +18,7 @@ _CHANGE: Final = Change(
     verb=DeadLetterQueue.requeue,
     done="requeued",
     announced="will go back among the dead letters",
+    elsewhere="those need no requeue: a drain attempts them",
     parked=True,
 )
 

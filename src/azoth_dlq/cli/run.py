@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,6 @@ from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     duration_text,
     json_option,
-    say,
     show_log,
     verbose_option,
 )
@@ -34,11 +34,13 @@ if TYPE_CHECKING:
       azoth-dlq run projection.db --handlers bank.handlers:registry --check-interval 10 --json
       azoth-dlq run projection.db --handlers bank.handlers:registry --config replay.toml -v
 
-    Durations are seconds. Each drain that did something is a line on stderr. A database that is
-    busy, full or failing is tried again after --check-interval, as after a stop by failures. The
-    first SIGINT (Ctrl-C) or SIGTERM ends the run after the letter in hand, with the report of the
-    whole run and exit code 0; a second one interrupts the handler. Exit code 1: an error that
-    waiting does not mend. What handlers print goes to stderr.
+    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Each drain that did something
+    is a line on stderr. A database that is busy, full or failing is tried again after
+    --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or SIGTERM ends the
+    run after the letter in hand, with the report of the whole run and exit code 0; a second one
+    interrupts the handler. A signal that is ignored at the start stays so (SIGINT, in a shell's
+    background). Exit code 1: an error that waiting does not mend. What handlers print
+    goes to stderr.
     """,
 )
 @database_argument
@@ -62,7 +64,8 @@ def command(
     with queue_of(database) as dlq:
         if chosen.enabled:
             interval = plain_seconds(chosen.check_interval)
-            say(f"replaying {database} by {handlers}, looking at least every {interval} s")
+            told = "replaying %s by %s, looking at least every %s s"
+            logging.getLogger("azoth_dlq").info(told, database, handlers, interval)
         replayer = DlqReplayer(dlq, registry, chosen)
         ending = supervised(
             replayer, lambda progress: replayer.run(on_progress=progress), hide_progress=True
@@ -72,5 +75,6 @@ def command(
         heading = f"Ran on {database} for {duration_text(report.duration)}"
         return heading, next_steps_of_run(report, database)
 
-    print_ending(ending, texts, as_json=as_json)
+    if chosen.enabled or as_json:
+        print_ending(ending, texts, as_json=as_json)
     return ending.exit_code

@@ -11,15 +11,18 @@ from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import parked_option
 from azoth_dlq.cli.letters import (
-    ID,
     age_of,
     as_dict,
     no_such_letter,
     read_letter,
     rfc3339,
+    space_key,
     space_of,
+    stored_instant_text,
 )
+from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.output import (
+    counted,
     duration_text,
     instant_text,
     json_option,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PAYLOAD: Final = 64 * 1024  # bytes, for people
 _BYTES_A_LINE: Final = 32
+_TIMESTAMPS: Final = {"failed_at", "last_retry_at", "not_before", "marked_permanent_at"}
 
 
 @click.command(
@@ -65,7 +69,7 @@ def command(*, database: str, letter_id: int, parked: bool, payload: bool, as_js
             raise no_such_letter(store, letter_id, database, way=way, parked=parked)
         history = store.history(letter_id, parked=parked)
     if as_json:
-        document = {"database": database, "ids_of": space_of(parked), **as_dict(letter, now)}
+        document = {"database": database, "ids_of": space_key(parked), **as_dict(letter, now)}
         document["history"] = [_attempt(record) for record in history]
         print_json({**document, **(_encoded(letter.event_bytes) if payload else {})})
         return 0
@@ -102,7 +106,10 @@ def _print_columns(
     print_lines(f"{letter.id} of the {space_of(parked)}", "")
     age = age_of(letter, now)
     columns["event_type"] = columns["event_type"] or "?"
-    columns["event_size"] = f"{columns['event_size']:,} bytes"
+    columns["event_size"] = counted(columns["event_size"], "bytes")
+    for name in columns.keys() & _TIMESTAMPS:
+        if columns[name] is not None:
+            columns[name] = stored_instant_text(columns[name])
     columns["age"] = "?" if age is None else duration_text(age)
     shown = {name.replace("_", " "): value for name, value in columns.items() if value is not None}
     width = max(map(len, shown))
@@ -118,7 +125,9 @@ def _print_history(history: Sequence[AttemptRecord]) -> None:
     print_lines("", "Attempts that did not succeed, oldest first:")
     for record in history:
         took = "" if record.duration is None else f" after {record.duration.total_seconds():.3f} s"
-        error = f"{record.error_type}: {record.message}".splitlines()
+        # A death has no type.
+        kind = f"{record.error_type}: " if record.error_type else ""
+        error = f"{kind}{record.message}".splitlines()
         print_lines(f"  {instant_text(record.at)}  {record.outcome}{took}")
         print_lines(*(f"    {line}" for line in [*error, *record.traceback.splitlines()]))
 
@@ -126,9 +135,10 @@ def _print_history(history: Sequence[AttemptRecord]) -> None:
 def _print_payload(event_bytes: bytes) -> None:
     shown = event_bytes[:_LONGEST_PAYLOAD]
     cut = f", its first {len(shown):,} bytes" if len(shown) < len(event_bytes) else ""
+    size = counted(len(event_bytes), "bytes")
     text = _printable(event_bytes, len(shown))
     form = "in hex" if text is None else "as text"
-    print_lines("", f"Payload, {len(event_bytes):,} bytes, {form}{cut}:")
+    print_lines("", f"Payload, {size}, {form}{cut}:")
     if text is not None:
         click.echo(text)
         return

@@ -29,7 +29,10 @@ class Received:
 
 @contextmanager
 def ending_in_order(shutdown: Callable[[], None]) -> Iterator[Received]:
-    """Call `shutdown` at the first signal; raise KeyboardInterrupt at any other."""
+    """Call `shutdown` at the first signal; raise KeyboardInterrupt at any other.
+
+    A signal that is ignored stays ignored.
+    """
     received = Received()
 
     def on_signal(number: int, _frame: object) -> None:
@@ -38,7 +41,9 @@ def ending_in_order(shutdown: Callable[[], None]) -> Iterator[Received]:
             raise KeyboardInterrupt
         shutdown()
 
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    # A shell starts background jobs with SIGINT ignored, so that Ctrl-C ends the foreground alone.
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in heeded}
     try:
         yield received
     finally:

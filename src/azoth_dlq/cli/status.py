@@ -32,10 +32,16 @@ if TYPE_CHECKING:
 
 # The settings that decide which letters are due.
 _DECISIVE: Final = ("max_retries", "backoff", "min_age", "jitter")
+_SOURCES: Final = {
+    "given": "given settings",
+    "last_drain": "settings of the last drain",
+    "defaults": "defaults",
+}
 
 
 class Settings(NamedTuple):
-    """The settings that decide which letters are due, and where they come from."""
+    """The settings that decide which letters are due, and where they come from: a key of
+    `_SOURCES`."""
 
     config: DlqReplayConfig
     source: str
@@ -50,18 +56,19 @@ class Settings(NamedTuple):
       azoth-dlq status projection.db --json
       azoth-dlq status projection.db --min-age 0 --backoff fixed=0
 
-    Durations are seconds. Which letters are due depends on the settings: those given, as `drain`
-    would take them, else those of the last drain. The file is never written.
+    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Which letters are due depends
+    on the settings: those given, as `drain` would take them, else those of the last drain. The
+    file is never written.
     """,
 )
 @database_argument
 @json_option
 @settings_options
 def command(*, database: str, as_json: bool, config: str | None, **options: Any) -> int:
-    """Count the letters in DB: due or not, how old, by retry count and by error."""
+    """Count the letters in DB: due or not, how old, by retry count and by last error."""
     given = load_config(config, options) if any_given(config, options) else None
     with readable_store_of(database) as store:
-        settings = Settings(given, "given options") if given else _of_last_drain(store, database)
+        settings = Settings(given, "given") if given else _of_last_drain(store, database)
         status = look(store, settings.config, clock.now())
     if as_json:
         print_json(_document(status, settings, database))
@@ -79,7 +86,7 @@ def _of_last_drain(store: Store, database: str) -> Settings:
     except (ConfigError, ValueError, TypeError, RecursionError) as error:
         say(f"the last drain's settings in {database} cannot be used, so defaults are: {error}")
         return Settings(DlqReplayConfig(), "defaults")
-    return Settings(config, "settings of the last drain")
+    return Settings(config, "last_drain")
 
 
 def _document(status: Status, settings: Settings, database: str) -> dict[str, Any]:
@@ -112,9 +119,9 @@ def _print(status: Status, settings: Settings, database: str) -> None:
         print_lines("")
         print_ranking("by retry count", retries)
         print_lines("")
-        print_ranking("by error", status.by_error)
+        print_ranking("by last error", status.by_error)
     shown = settings.config.to_mapping()
-    print_lines("", f"What is due, by {settings.source}:")
+    print_lines("", f"What is due, by {_SOURCES[settings.source]}:")
     print_lines(*(f"  {name} = {shown[name]}" for name in _DECISIVE))
 
 
@@ -144,7 +151,7 @@ def _since(instant: datetime, now: datetime) -> str:
 
 
 def _next_drain_parks(letters: int) -> str:
-    return "the next drain parks them" if letters else ""
+    return f"the next drain parks {'it' if letters == 1 else 'them'}" if letters else ""
 
 
 def _wrong_clock(letters: int) -> str:

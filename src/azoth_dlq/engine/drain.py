@@ -134,7 +134,7 @@ class Drain:
         planned = monotonic()
         if plan.is_stop_over:
             self._end_stop_by_failures()
-        self._groups.plan(letters, limit, may_probe=look.ids is None)
+        self._groups.plan(letters, limit, asked_for=look.ids is not None)
         self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
 
@@ -178,7 +178,7 @@ class Drain:
 
     def _log_unreadable(self) -> None:
         if count := self.report().unreadable:
-            logger.error("%d letters could not be read and were parked", count)
+            logger.error("letters that could not be read, and were parked: %d", count)
 
     def _count(self, group: Group) -> None:
         """What a committed group did."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
-ERROR_LIMIT = 4096  # characters
+ERROR_LIMIT = 4096  # bytes of UTF-8, as all limits here
 TRACEBACK_LIMIT = 16_384
 _MESSAGE_LIMIT = 500  # within a traceback
 _TYPE_LIMIT = 200
@@ -16,6 +16,7 @@ _HEAD = "Traceback (most recent call last):"
 _CAUSE = "\n\nThe above exception was the direct cause of the following exception:\n"
 _CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n"
 _EARLIER_LEFT_OUT = "(the errors before these are left out)"
+_CALLERS = ("azoth_dlq.engine.", "azoth_dlq.registry")
 _NOTICE = 50  # characters kept free for how many frames are left out
 
 
@@ -25,16 +26,26 @@ def readable(text: str, limit: int = ERROR_LIMIT) -> str:
         return text
     # Cut before it is escaped, for it may be megabytes, and after, for that makes it longer.
     plain = text[: limit + 1].replace("\0", "\N{SYMBOL FOR NULL}")
-    plain = plain.encode("utf-8", "backslashreplace").decode("utf-8")
-    return plain if len(plain) <= limit else plain[: limit - len(_CUT)] + _CUT
+    stored = plain.encode("utf-8", "backslashreplace")
+    if len(stored) <= limit:
+        return stored.decode()
+    return stored[: limit - _size(_CUT)].decode("utf-8", "ignore") + _CUT
+
+
+def _size(storable: str) -> int:
+    return len(storable) if storable.isascii() else len(storable.encode())
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+# Marks, joiners and directions that no one sees: of these, a text may show as another one.
+_UNSEEN = (0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+_ESCAPED = _CONTROLS | {code: f"\\u{code:04x}" for code in _UNSEEN}
 
 
 def one_line(text: str) -> str:
-    """The text for a log or a terminal: control characters are shown, not obeyed."""
-    return text if text.isprintable() else text.translate(_CONTROLS)
+    """The text for a log or a terminal: control characters, also those of the direction of
+    writing, are shown, not obeyed."""
+    return text if text.isprintable() else text.translate(_ESCAPED)
 
 
 def message_of(error: BaseException) -> str:
@@ -71,7 +82,7 @@ def letter_text(row: tuple[Any, ...]) -> str:
 def traceback_text(error: BaseException) -> str:
     """The error with its frames, behind those that it was raised from, as Python shows them.
 
-    At most `TRACEBACK_LIMIT` characters, storable; of each error the innermost frames are kept.
+    At most `TRACEBACK_LIMIT` bytes, storable; of each error the innermost frames are kept.
     There are no source lines: they would be read from files.
     """
     try:
@@ -80,7 +91,7 @@ def traceback_text(error: BaseException) -> str:
         room = TRACEBACK_LIMIT - len(_EARLIER_LEFT_OUT) - 1
         for place, (link, leads_to) in enumerate(chain):
             part = _with_frames(link, room // (len(chain) - place) - len(leads_to)) + leads_to
-            room -= len(part) + 1
+            room -= _size(part) + 1
             parts.append(part)
     except Exception as broken:  # noqa: BLE001 -- properties of a handler's own errors
         return f"(its traceback cannot be told: {error_type_name(broken)})"
@@ -105,20 +116,22 @@ def _chain(error: BaseException) -> tuple[list[tuple[BaseException, str]], bool]
 
 
 def _with_frames(error: BaseException, room: int) -> str:
-    """One error, in `room` characters or, without any frame, a few more."""
+    """One error, in `room` bytes or, without any frame, a few more."""
     message = _shown(message_of(error), _MESSAGE_LIMIT)
     name = error_type_name(error)
     last = f"{name}: {message}" if message else name
     traceback = error.__traceback__
     if traceback is None:
         return last
-    frames = _innermost(traceback, room - len(last) - len(_HEAD) - _NOTICE)
-    return "\n".join([_HEAD, *frames, last])
+    frames = _innermost(traceback, room - _size(last) - len(_HEAD) - _NOTICE)
+    return "\n".join([_HEAD, *frames, last]) if frames else last
 
 
 def _innermost(traceback: TracebackType, room: int) -> list[str]:
-    """The frames, a line each, or as many of the innermost ones as fit."""
+    """The frames from the handler on, a line each, or as many of the innermost ones as fit."""
     link: TracebackType | None = traceback
+    while link is not None and _calls_handlers(link):
+        link = link.tb_next
     links: list[TracebackType] = []
     while link is not None:
         links.append(link)
@@ -127,13 +140,19 @@ def _innermost(traceback: TracebackType, room: int) -> list[str]:
     for link in reversed(links):
         code = link.tb_frame.f_code
         line = _frame_line(code.co_filename, link.tb_lineno, code.co_qualname)
-        room -= len(line) + 1
+        room -= _size(line) + 1
         if room < 0:
             lines.append(f"  ({len(links) - len(lines)} outer frames left out)")
             break
         lines.append(line)
     lines.reverse()
     return lines
+
+
+def _calls_handlers(link: TracebackType) -> bool:
+    """Whether the frame is of what stands between a drain and a handler's own code."""
+    module = link.tb_frame.f_globals.get("__name__")
+    return isinstance(module, str) and module.startswith(_CALLERS)
 
 
 # The same places and types fail again and again.

@@ -113,9 +113,8 @@ class Group:
             self._snooze(row, handler, error, delay)
             self._record(row, "snoozed", error, error, seconds)
             return
-        self.failed += 1
+        text = describe(error)  # may raise more than `Exception`: nothing is counted before
         self.attempts[event_type, "failed"] += 1
-        text = describe(error)
         origin: BaseException | None = error
         if isinstance(error, EventDecodeError):
             # It led to no handler; where a route raised, that is its cause.
@@ -130,11 +129,13 @@ class Group:
         if origin is not None and logger.isEnabledFor(logging.DEBUG):
             self._note(logging.DEBUG, "%s: %s", letter_text(row), traceback_text(origin))
 
-    def failed_with(self, row: tuple[Any, ...], text: str, event_type: str = "") -> None:
+    def failed_with(
+        self, row: tuple[Any, ...], text: str, event_type: str = "", *, in_handler: bool = True
+    ) -> None:
         """The letter's attempt failed with what `text` says."""
-        self.failed += 1
         self.attempts[event_type, "failed"] += 1
-        self._count_failure()
+        if in_handler:
+            self._count_failure()
         self._charge(row, readable(text))
         self._keep("failed", row, _ROGUE, readable(text))
 
@@ -147,7 +148,6 @@ class Group:
 
     def charge_death(self, row: tuple[Any, ...], text: str) -> None:
         """The letter's attempt ended with the process that made it."""
-        self.failed += 1
         self.attempts["", "failed"] += 1
         self._charge(row, text)
         self._keep("died", row, "", text)
@@ -228,6 +228,7 @@ class Group:
         reason: str = "",
         delay: int | None = None,
     ) -> None:
+        self.failed += 1
         self.errors.append(error)
         self._hold(error)
         now = self._now()

@@ -56,10 +56,12 @@ class Groups:
         self._metrics = surroundings.metrics
         self._stop = surroundings.stop
         self._committed = committed
-        self.turns = Turns(config, surroundings.sleep, surroundings.stop)
+        self.turns = Turns(config, surroundings)
         self.letters = Selection()
         self.place = 0
-        self._end = 0
+        self._limit: int | None = None
+        self._attempted = 0  # letters whose attempt is committed
+        self._asked_for = False
         # A chunk is let go only when the next is there.
         most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
         self._largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
@@ -71,14 +73,14 @@ class Groups:
         self._called_alone = False  # in a group of its own
         self.claimed: set[int] = set()
         self._frees_claims = True  # of dead drains, in the first group
-        self._may_probe = True
 
-    def plan(self, letters: Selection, limit: int | None, *, may_probe: bool) -> None:
-        """Attempt these letters, at most `limit` of them; `may_probe`: one by one where
+    def plan(self, letters: Selection, limit: int | None, *, asked_for: bool = False) -> None:
+        """Attempt these letters, at most `limit` of them, not counting those that are skipped.
+        `asked_for`, by id: also those that are charged with a death first, and all at once where
         the store tells of a stop by failures."""
         self.letters = letters
-        self._may_probe = may_probe
-        self._end = len(letters) if limit is None else min(limit, len(letters))
+        self._asked_for = asked_for
+        self._limit = limit
 
     @property
     def is_amid_call(self) -> bool:
@@ -92,7 +94,7 @@ class Groups:
 
     @property
     def is_done(self) -> bool:
-        return self.place >= self._end
+        return self.place >= len(self.letters) or self._still_allowed() <= 0
 
     def work(self, *, settle_only: bool = False) -> None:
         """Attempt letters in one group, and commit it or see to it that it is done again.
@@ -102,7 +104,7 @@ class Groups:
         start = self.place
         opened = self._open()
         began = monotonic()
-        if opened.stopped and self._may_probe:
+        if opened.stopped and not self._asked_for:
             # Whoever met the failures: this group, too, is a probe.
             most = self._config.stop_on_consecutive_failures
             self._around.failures_in_row.count = most or 0
@@ -142,13 +144,14 @@ class Groups:
         limits = Limits(
             ends_at=began + self._config.max_transaction_time.total_seconds(),
             ack_seconds=self._ack_seconds,
-            most=1 if group.is_probe else recovery.most(otherwise=len(letters)),
+            most=1 if group.is_probe else min(recovery.most(len(letters)), self._still_allowed()),
             batch_size=self._registry.batch.max_batch_size,
             batch_bytes=self._config.memory_limit // 2,
             singly=recovery.singly,
         )
-        while self.place < self._end and not group.full and len(group) < limits.most:
-            ids = letters.ids(self.place, min(self._end, self.place + self._chunk))
+        while self.place < len(letters) and not group.full and len(group) < limits.most:
+            at_once = min(self._chunk, self._still_allowed() - len(group))
+            ids = letters.ids(self.place, min(len(letters), self.place + at_once))
             if ids[0] in recovery.condemned:
                 self._fail_condemned(ids[0], group)
                 continue
@@ -164,6 +167,10 @@ class Groups:
             verify, group.stale = verify or group.stale, False
             if not rows and monotonic() >= limits.ends_at:
                 group.full = True
+
+    def _still_allowed(self) -> int:
+        """How many letters may be attempted, those of the open group among them."""
+        return len(self.letters) if self._limit is None else self._limit - self._attempted
 
     def _prepare_call(
         self, rows: list[Row], first: tuple[Registration, bytes], group: Group, limits: Limits
@@ -243,6 +250,7 @@ class Groups:
             self._ack_seconds = (monotonic() - began) / len(group)
         self._recovery.committed(group.settlement, self.place)
         self._around.failures_in_row.count = group.failures_in_row
+        self._attempted += len(group)
         self._committed(group)
 
     # Opening a group
@@ -282,8 +290,10 @@ class Groups:
         for row in charged:
             group.charge_death(row, _DIED)
         self._commit(group)
+        parked = {parking.id for parking in group.settlement.parked}
         for row in charged:
-            self._recovery.settled.add(row[0])
+            if not self._asked_for or row[0] in parked:
+                self._recovery.settled.add(row[0])
             self._metrics.charged_death()
 
     # Groups that were lost

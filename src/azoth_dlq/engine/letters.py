@@ -52,7 +52,7 @@ def note_failed_attempt(  # noqa: PLR0913 -- what is known of a failed call
     if violation is None:
         group.raised(row, registration, error, seconds)
     elif registration is None:
-        group.failed_with(row, f"the registry's route: {violation}")
+        group.failed_with(row, f"the registry's route: {violation}", in_handler=False)
     else:
         group.failed_with(row, f"{registration.name}: {violation}", registration.event_type)
     forget(error, group)

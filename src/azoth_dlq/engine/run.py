@@ -44,7 +44,7 @@ class Run:
         self._total = Tally()
         self._progress = surroundings.on_progress
         self._around = replace(surroundings, total=self._total, on_progress=self._tell)
-        self._turns = Turns(config, surroundings.sleep, surroundings.stop)
+        self._turns = Turns(config, surroundings)
         self._interval = config.check_interval.total_seconds()
         self._started_at = surroundings.clock()
         self._began = monotonic()

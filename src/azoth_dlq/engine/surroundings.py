@@ -19,15 +19,23 @@ class FailuresInRow:
 
 
 @dataclass(slots=True)
+class LockHeld:
+    """For how long the file was locked since others had their turn."""
+
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
 class Surroundings:
     """Of all drains of one replayer: `clock()` in microseconds, `sleep(seconds)`, the request to
-    stop, counters, failures in a row. Of one drain or run: who gets the report so far after each
-    commit, and where a run of several drains adds up what they did."""
+    stop, counters, failures in a row, how long others had to wait. Of one drain or run: who gets
+    the report so far after each commit, and where a run of several drains adds up what they did."""
 
     clock: Callable[[], int]
     sleep: Callable[[float], None]
     stop: Stop
     metrics: DlqMetrics
     failures_in_row: FailuresInRow = field(default_factory=FailuresInRow)
+    lock_held: LockHeld = field(default_factory=LockHeld)
     on_progress: Callable[[ReplayReport], None] | None = None
     total: Tally = field(default_factory=Tally)

@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.engine.stop import Stop
+from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.store.base import Busy
 
 T = TypeVar("T")
@@ -21,23 +21,23 @@ class ShutdownRequested(Exception):
 
 class Turns:
     """SQLite queues nobody: who waits only polls. So the file is left free for `yield_time` after
-    each second of held lock."""
+    each second of held lock, whether in one drain or in many short ones."""
 
-    def __init__(self, config: DlqReplayConfig, sleep: Callable[[float], None], stop: Stop) -> None:
+    def __init__(self, config: DlqReplayConfig, surroundings: Surroundings) -> None:
         self._yield_seconds = config.yield_time.total_seconds()
         self._busy_seconds = config.busy_timeout.total_seconds()
-        self._sleep = sleep
-        self._stop = stop
-        self._held = 0.0
+        self._sleep = surroundings.sleep
+        self._stop = surroundings.stop
+        self._lock_held = surroundings.lock_held
 
     def held(self, seconds: float) -> None:
         """The lock was held for so long."""
-        self._held += seconds
+        self._lock_held.seconds += seconds
 
     def give(self) -> None:
         """Leave the file to others, if it is their turn."""
-        if self._held >= _HELD_SECONDS:
-            self._held = 0.0
+        if self._lock_held.seconds >= _HELD_SECONDS:
+            self._lock_held.seconds = 0.0
             self._sleep(self._yield_seconds)
 
     def patiently(self, action: Callable[[], T], *, heed_shutdown: bool = True) -> T:

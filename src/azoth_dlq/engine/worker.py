@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
-from functools import partial
+from threading import Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -15,12 +16,20 @@ T = TypeVar("T")
 
 async def in_thread(work: Callable[[], T], *, end: Callable[[], None]) -> T:
     """What `work()` returns or raises. Cancelled, it calls `end()`, which is to end the work, waits
-    for that, and goes on up."""
-    # Not a thread of the loop's own: those are few, and this one may be needed for ever.
-    executor = ThreadPoolExecutor(1, thread_name_prefix="azoth-dlq")
-    call = partial(copy_context().run, work)
-    working = asyncio.get_running_loop().run_in_executor(executor, call)
-    executor.shutdown(wait=False)
+    for that, and goes on up. Where its loop is closed meanwhile, the end of the process does so."""
+    outcome: Future[T] = Future()
+    call = copy_context().run
+    # Not a thread of the loop's own: those are few, and this one may be needed for ever. A daemon,
+    # for the process waits for others before anybody could tell them to end.
+    thread = Thread(target=lambda: call(_settle, outcome, work), name="azoth-dlq", daemon=True)
+
+    def finish() -> None:
+        end()
+        thread.join()
+
+    atexit.register(finish)
+    thread.start()
+    working = asyncio.wrap_future(outcome)
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
@@ -28,6 +37,19 @@ async def in_thread(work: Callable[[], T], *, end: Callable[[], None]) -> T:
             end()
         await _end_of(working)
         raise
+    finally:
+        if outcome.done():
+            thread.join()
+            atexit.unregister(finish)
+
+
+def _settle(outcome: Future[T], work: Callable[[], T]) -> None:
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 -- raised where it is awaited
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(result)
 
 
 async def _end_of(working: asyncio.Future[Any]) -> None:

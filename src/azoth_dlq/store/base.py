@@ -151,9 +151,9 @@ class DrainSettings(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Counts of both tables, the commonest error texts (their first 200 characters) with how often
-    each occurs, the settings of the last drain (None before the first), who drains now, and since
-    when (microseconds) a stop by failures is recorded (None: none is)."""
+    """Counts of both tables, the commonest texts (their first 200 characters) of letters' latest
+    errors with how often each occurs, the settings of the last drain (None before the first), who
+    drains now, and since when (microseconds) a stop by failures is recorded (None: none is)."""
 
     dead: int
     parked: int

@@ -11,7 +11,8 @@ from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explain, explained
 from azoth_dlq.store.sqlite.guard import QueueConnection
-from azoth_dlq.store.sqlite.migrations import LATEST, migrate
+from azoth_dlq.store.sqlite.inherited import close_inherited
+from azoth_dlq.store.sqlite.migrations import LATEST, check_ids, migrate
 
 MEMORY = ":memory:"
 _BUSY_SECONDS = 5.0
@@ -19,16 +20,29 @@ _Connection = TypeVar("_Connection", bound=sqlite3.Connection)
 
 
 def connect(
-    path: Path, mode: str, *, factory: type[_Connection], wait: float = _BUSY_SECONDS
+    path: Path,
+    mode: str,
+    *,
+    factory: type[_Connection],
+    wait: float = _BUSY_SECONDS,
+    any_thread: bool = False,
 ) -> _Connection:
     """Connect to a file; `wait` seconds for locks. Errors: sqlite3.Error."""
-    uri = f"{path.absolute().as_uri()}?{mode}"
-    return sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, factory=factory)
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        timeout=wait,
+        isolation_level=None,
+        factory=factory,
+        check_same_thread=not any_thread,
+    )
 
 
 def _check_path(path: Path) -> None:
     if path.is_dir():
         raise StorageError(f"{path} is a folder; give the path of an SQLite file")
+    if path.exists() and not path.is_file():  # SQLite would wait for who writes into a pipe
+        raise StorageError(f"{path} is no ordinary file; give the path of an SQLite file")
     if not path.exists() and not path.parent.is_dir():
         raise StorageError(f"{path} cannot be made: there is no folder {path.parent}")
 
@@ -41,6 +55,7 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
     file = Path(path)
     _check_path(file)
     new = not file.exists()
+    close_inherited(file)
     with explained(str(file)):
         connection = connect(file, f"mode=rw{'c' if new else ''}", factory=QueueConnection)
         try:
@@ -50,6 +65,7 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
                 migrate(connection, LATEST)
                 connection.execute(sql.COMMIT)
             connection.execute(sql.SCHEMA_VERSION).fetchall()
+            check_ids(connection)
         except BaseException:
             connection.close()
             raise
@@ -62,6 +78,7 @@ def open_for_looking(path: str | os.PathLike[str]) -> QueueConnection:
     _check_path(file)
     if not file.exists():
         raise StorageError(f"there is no file {file}; check the path")
+    close_inherited(file)
     try:
         return _readable(connect(file, "mode=ro", factory=QueueConnection))
     except sqlite3.OperationalError as error:

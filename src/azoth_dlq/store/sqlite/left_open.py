@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+from collections.abc import Sequence
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
@@ -29,15 +30,22 @@ def finish_open_statements(connection: sqlite3.Connection, *, but: sqlite3.Curso
                 continue
 
 
-def execute_uninterrupted(cursor: sqlite3.Cursor, statement: str) -> None:
-    """Execute it whatever interrupts it: a progress handler that was left behind, or `interrupt()`,
-    which stays in force as long as any statement is open."""
+def end_interrupts(connection: sqlite3.Connection, *, but: sqlite3.Cursor) -> None:
+    """Let no statement be interrupted any more: by a progress handler that was left behind, or by
+    `interrupt()`, which stays in force as long as any statement is open."""
+    connection.set_progress_handler(None, 0)
+    finish_open_statements(connection, but=but)
+
+
+def execute_uninterrupted(
+    cursor: sqlite3.Cursor, statement: str, parameters: Sequence[object] = ()
+) -> None:
+    """Execute it whatever interrupts it."""
     try:
-        cursor.execute(statement)
+        cursor.execute(statement, parameters)
     except (sqlite3.OperationalError, MemoryError):
-        cursor.connection.set_progress_handler(None, 0)
-        finish_open_statements(cursor.connection, but=cursor)
-        cursor.execute(statement)
+        end_interrupts(cursor.connection, but=cursor)
+        cursor.execute(statement, parameters)
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -89,8 +89,8 @@ class Marker:
         _LAYOUT.pack_into(self._map, 0, _MAGIC, self._boot, self._identity, self._nonce, 0, 0)
 
     def close(self) -> None:
-        self.slots.release()
         if isinstance(self._map, mmap.mmap):
+            self.slots.release()
             self._map.close()
 
 

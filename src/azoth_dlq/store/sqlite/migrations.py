@@ -130,6 +130,7 @@ STEPS = (
     Migration(number=4, name="index of letters put off", needs=2, statements=(NOT_BEFORE,)),
 )
 LATEST = STEPS[-1].number
+_NUMBERED_TABLES = ("dead_letter_queue", "permanent_failures")
 REQUIRED = 2  # for whatever but a run's polls
 HISTORY_SINCE = 2
 
@@ -155,8 +156,39 @@ class Schema(NamedTuple):
         return self.version >= HISTORY_SINCE
 
 
+def check_ids(connection: sqlite3.Connection) -> None:
+    """Errors: StorageError where rows cannot be told apart by an integer that SQLite gives."""
+    _check_ids(connection, _names(connection, sql.TABLES))
+
+
+def _check_ids(connection: sqlite3.Connection, tables: set[str]) -> None:
+    for table in sorted(tables.intersection(_NUMBERED_TABLES)):
+        columns = read(connection, sql.ID_COLUMN, (table,))
+        indexed = read(connection, sql.PRIMARY_KEY_INDEXES, (table,))
+        found = [(text_of(kind).upper(), key) for kind, key in columns]
+        if found != [("INTEGER", 1)] or indexed:
+            kinds = [kind + " PRIMARY KEY" * bool(key) for kind, key in found]
+            raise StorageError(
+                f"the table {table} must have a column `id INTEGER PRIMARY KEY`, a rowid, by which "
+                f"its rows are told apart; it has {_shown_column(kinds, indexed=bool(indexed))}. "
+                "Copy its rows into a table that is made as DeadLetterQueue.open makes it"
+            )
+
+
+def _shown_column(kinds: list[str], *, indexed: bool) -> str:
+    if not kinds:
+        return "none of that name"
+    shown = f"`{' '.join(['id', *filter(None, kinds)])}`"
+    return (
+        f"{shown} that is no rowid (WITHOUT ROWID, DESC, or a key of several columns)"
+        if indexed
+        else shown
+    )
+
+
 def inspect(connection: sqlite3.Connection) -> Schema:
-    """What the file has; StorageError where a newer version has made it unreadable for us."""
+    """What the file has; StorageError where we cannot work on it: a newer version has changed it,
+    or its tables are of another making."""
     tables = _names(connection, sql.TABLES)
     version = 0
     if "azoth_dlq_migrations" in tables:
@@ -173,6 +205,8 @@ def inspect(connection: sqlite3.Connection) -> Schema:
                 f"the file needs a newer azoth-dlq: it has schema {version}, which only programs "
                 f"that know schema {needs} may use, and this one knows {LATEST}; upgrade azoth-dlq"
             )
+    if version < REQUIRED:  # later it has been looked at
+        _check_ids(connection, tables)
     return Schema(
         has_queue="dead_letter_queue" in tables,
         has_parked="permanent_failures" in tables,

@@ -1,7 +1,7 @@
 """Who drains: a lock of the operating system for each drain, which its death frees.
 
 An empty SQLite file beside the database, `<database>-azoth-<name>`, on which the drain keeps an
-exclusive transaction open. SQLite's locks belong to a process, so that no child inherits them, and
+exclusive transaction open. The locks belong to a process, so that no child inherits them, and
 SQLite itself tells the connections of one process apart. The file is made and locked under the
 write lock of the database: whoever holds that and finds it unlocked knows that its drain is over.
 A database without a file has no such lock; who drains it is known to this process alone.
@@ -28,9 +28,11 @@ from azoth_dlq.store.sqlite.raw import own_cursor, read, text_of
 from azoth_dlq.types import Drainer
 
 _NAME = re.compile(r"[0-9a-f]{16}")
-# The locks of this process by the drain's name. A forked child keeps the objects: they are not its
-# to close.
+# The locks of this process by the drain's name.
 _held: dict[str, sqlite3.Connection | None] = {}
+# Of the process that it was forked from. SQLite's memory says that they are held, also when that
+# process is dead, until they are closed here, which touches no lock of another process.
+_inherited: list[sqlite3.Connection] = []
 
 
 class Presence:
@@ -43,8 +45,10 @@ class Presence:
 
     def take(self) -> None:
         """Be there, under the write lock of the database. Errors: StorageError."""
-        if self.name not in _held:
-            _held[self.name] = self._lock() if self._database else None
+        if _held.get(self.name) is None:
+            _held[self.name] = None  # has `leave` remove what an interrupt leaves
+            if self._database:
+                _held[self.name] = self._lock()
 
     def announce(self, connection: sqlite3.Connection, since: int) -> None:
         """Write who and since when (microseconds), and forget who is gone, in the open
@@ -57,13 +61,18 @@ class Presence:
         self._sweep_files(connection)
 
     def leave(self) -> None:
-        lock = _held.pop(self.name, None)
-        if lock is not None:
+        """Be there no more; again where it was interrupted."""
+        if self.name not in _held:
+            return
+        lock = _held[self.name]
+        if self._database:
             # Before the lock is freed, so that nobody finds the file of a drain that died; Windows
             # removes no file that is open.
             _remove(path := _file_of(self._database, self.name))
-            lock.close()
-            _remove(path)
+            if lock is not None:
+                lock.close()
+                _remove(path)
+        del _held[self.name]
 
     def _sweep_files(self, connection: sqlite3.Connection) -> None:
         files = {path.name[-len(self.name) :]: path for path in _files_beside(self._database)}
@@ -87,7 +96,7 @@ class Presence:
                 transient=may_pass(error),
             ) from error
         with explained(str(path)):
-            lock = connect(path, "mode=rw", factory=sqlite3.Connection)
+            lock = connect(path, "mode=rw", factory=sqlite3.Connection, any_thread=True)
             try:
                 lock.execute(sql.JOURNAL_IN_MEMORY)
                 lock.execute(sql.BEGIN_EXCLUSIVE)
@@ -108,6 +117,7 @@ def is_alive(database: str, name: object) -> bool:
     path = _file_of(database, text)
     if not _is_ours(path):
         return False
+    _close_inherited()
     try:
         with closing(connect(path, "mode=ro", factory=sqlite3.Connection, wait=0)) as reader:
             reader.execute(sql.SCHEMA_VERSION)
@@ -131,6 +141,21 @@ def drainers(connection: sqlite3.Connection, database: str) -> list[Drainer]:
         for name, host, pid, since in read(connection, sql.DRAINERS)
         if type(pid) is int and type(since) is int and is_alive(database, name)
     ]
+
+
+def _inherit() -> None:
+    _inherited.extend(lock for lock in _held.values() if lock is not None)
+    _held.clear()
+
+
+def _close_inherited() -> None:
+    # Not at once in the child: the fork may have come while another thread was within SQLite.
+    while _inherited:
+        _inherited.pop().close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_inherit)
 
 
 def _file_of(database: str, name: str) -> Path:

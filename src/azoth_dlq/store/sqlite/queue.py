@@ -22,6 +22,7 @@ from azoth_dlq.store.sqlite.faults import (
     primary_code,
     shown_path,
 )
+from azoth_dlq.store.sqlite.inherited import check_none_inherited, watch
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
 from azoth_dlq.store.sqlite.presence import drainers
 from azoth_dlq.store.sqlite.raw import (
@@ -71,7 +72,10 @@ class SqliteQueue:
         self._cursor = own_cursor(connection)
         self._schema: Schema | None = None
         self.where = "the connection"
-        self.where = shown_path(self._database_file()) or "the in-memory database"
+        file = self._database_file()
+        self.where = shown_path(file) or "the in-memory database"
+        check_none_inherited(file)
+        watch(self, connection, file)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -135,6 +139,8 @@ class SqliteQueue:
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         if not self._known_schema().has_history:
             return []
+        if not parked and not self._query(sql.HAS_ATTEMPTS, (row_id,)):
+            return []
         rows = self._query(sql.read_history(parked=parked), (row_id,))
         return [history.attempt_record(row) for row in rows]
 
@@ -177,7 +183,7 @@ class SqliteQueue:
         schema = self._known_schema()
         by_error: list[tuple[str, int]] = []
         if schema.has_queue:
-            rows = self._query(sql.BY_ERROR, (errors,))
+            rows = self._query(sql.by_error(migrated=schema.migrated), (errors,))
             by_error = [(text_of(text), count) for text, count in rows]
         counts = (self._count(), self._count(parked=True), by_error)
         if not schema.migrated:

@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import Any
 
 from azoth_dlq.clock import to_datetime
+from azoth_dlq.store.sqlite import statements as sql
 
 
 @contextmanager
 def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
     """TEXT as `bytearray`: bad UTF-8 raises nothing, and BLOB (`bytes`) can be told from it."""
     factory = connection.text_factory
-    connection.text_factory = bytearray
     try:
+        connection.text_factory = bytearray
         yield
     finally:
         connection.text_factory = factory
@@ -42,6 +43,20 @@ def read(
     """All rows of a statement."""
     with raw_text(connection):
         return own_cursor(connection).execute(statement, parameters).fetchall()
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read within is the state of one instant."""
+    joined = connection.in_transaction
+    cursor = own_cursor(connection)
+    try:
+        if not joined:
+            cursor.execute(sql.BEGIN_READING)
+        yield
+    finally:
+        if not joined and not is_closed(connection) and connection.in_transaction:
+            cursor.execute(sql.ROLLBACK)
 
 
 def text_of(value: object) -> str:

@@ -11,6 +11,7 @@ from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.inherited import watch
 from azoth_dlq.store.sqlite.raw import is_closed
 
 
@@ -52,6 +53,7 @@ class Reader:
         """Errors: InvalidStateError where there is no file, StorageError."""
         if self._connection is None or is_closed(self._connection):
             self._connection = self._open()
+            watch(self, self._connection, self._database)
         return self._connection
 
     def rest(self) -> None:

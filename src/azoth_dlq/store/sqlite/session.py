@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard
+from azoth_dlq.store.sqlite._put_back import PutBack
 from azoth_dlq.store.sqlite.faults import explained, told_to_engine
 from azoth_dlq.store.sqlite.guard import QueueConnection
-from azoth_dlq.store.sqlite.left_open import roll_back
+from azoth_dlq.store.sqlite.left_open import execute_uninterrupted, roll_back
 from azoth_dlq.store.sqlite.raw import is_closed, own_cursor, read, text_of
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
@@ -58,12 +58,10 @@ def check_journal(connection: sqlite3.Connection, where: str) -> bool:
     return mode == "wal"
 
 
-@contextmanager
-def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[Guard, int]]:
+def set_up(connection: sqlite3.Connection, where: str, put_back: PutBack) -> tuple[Guard, int]:
     """Set up the connection for a drain; the guard, and what `wal_autocheckpoint` was.
 
-    Everything is put back on every way out, but for an authorizer of the user's own, which cannot
-    be read back.
+    `put_back` gets everything but an authorizer of the user's own, which cannot be read back.
     """
     _check_drainable(connection)
     guard = Guard(strict=not isinstance(connection, QueueConnection))
@@ -73,30 +71,35 @@ def drain_session(connection: sqlite3.Connection, where: str) -> Iterator[tuple[
     cursor = own_cursor(connection)  # a subclass of the user's may do anything in `execute`
 
     def execute(statement: str) -> None:
+        execute_uninterrupted(cursor, statement)
         # A statement that is not read to its end keeps an interrupt() of a handler's in force.
-        cursor.execute(statement).fetchall()
+        cursor.fetchall()
 
-    with ExitStack() as put_back:  # each on its own: one that fails keeps none of the others
-        _draining[id(connection)] = connection, guard
+    def later(action: Callable[..., object], *arguments: object) -> None:
+        put_back.later(_unless_gone, connection, guard, action, *arguments)
 
-        def later(action: Callable[..., object], *arguments: object) -> None:
-            put_back.callback(_unless_gone, connection, guard, action, *arguments)
+    put_back.later(unless_forked, guard, _draining.pop, id(connection), None)
+    _draining[id(connection)] = connection, guard
+    _let_python_begin(connection, later)
+    later(_set_isolation_level, connection, connection.isolation_level)
+    later(execute, sql.set_busy_timeout(busy_timeout))
+    execute(sql.set_busy_timeout(SHORT_WAIT_MS))
+    later(execute, sql.set_wal_autocheckpoint(autocheckpoint))
+    execute(sql.set_wal_autocheckpoint(0))
+    later(roll_back, connection)
+    later(connection.set_authorizer, None)
+    connection.set_authorizer(guard.authorize)
+    if isinstance(connection, QueueConnection):
+        # Also where it is closed by then.
+        put_back.later(unless_forked, guard, setattr, connection, "guard", None)
+        connection.guard = guard
+    later(guard.rest)
+    return guard, autocheckpoint
 
-        put_back.callback(_stop_draining, connection, guard)
-        _let_python_begin(connection, later)
-        later(_set_isolation_level, connection, connection.isolation_level)
-        later(execute, sql.set_busy_timeout(busy_timeout))
-        execute(sql.set_busy_timeout(SHORT_WAIT_MS))
-        later(execute, sql.set_wal_autocheckpoint(autocheckpoint))
-        execute(sql.set_wal_autocheckpoint(0))
-        later(roll_back, connection)
-        later(connection.set_authorizer, None)
-        connection.set_authorizer(guard.authorize)
-        if isinstance(connection, QueueConnection):
-            put_back.callback(_unguard, connection, guard)
-            connection.guard = guard
-        later(guard.rest)
-        yield guard, autocheckpoint
+
+def unless_forked(guard: Guard, action: Callable[..., object], *arguments: object) -> None:
+    if not guard.forked:
+        action(*arguments)
 
 
 def _unless_gone(
@@ -105,19 +108,8 @@ def _unless_gone(
     action: Callable[..., object],
     *arguments: object,
 ) -> None:
-    if not guard.forked and not is_closed(connection):
-        action(*arguments)
-
-
-def _unguard(connection: QueueConnection, guard: Guard) -> None:
-    """Also where it is closed by now."""
-    if not guard.forked:
-        connection.guard = None
-
-
-def _stop_draining(connection: sqlite3.Connection, guard: Guard) -> None:
-    if not guard.forked:
-        del _draining[id(connection)]
+    if not is_closed(connection):
+        unless_forked(guard, action, *arguments)
 
 
 def _set_isolation_level(connection: sqlite3.Connection, level: str | None) -> None:

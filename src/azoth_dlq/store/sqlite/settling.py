@@ -19,7 +19,9 @@ from azoth_dlq.store.sqlite.queue import STOPPED, chunks, second_text
 def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) -> None:
     """Write the settlement, within a group. Errors: sqlite3.Error, CommitRefused."""
     _remove(cursor, settlement.acked)
-    for some in chunks(sorted(settlement.recorded)):
+    # What is recorded of a letter before its first attempt is of another that had its id.
+    of_others = [attempt.letter_id for attempt in settlement.history if attempt.is_first]
+    for some in chunks(sorted([*settlement.recorded, *of_others])):
         history.delete(cursor, some, parked=False)
     _retry(cursor, settlement.retries)
     cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))

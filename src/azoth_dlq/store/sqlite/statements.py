@@ -34,6 +34,9 @@ CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
 
 TABLES = "SELECT +name FROM main.sqlite_master WHERE type IN ('table', 'view')"
 COLUMNS = "SELECT +name FROM pragma_table_info(?, 'main')"
+ID_COLUMN = "SELECT +type, +pk FROM pragma_table_info(?, 'main') WHERE lower(name) = 'id'"
+# A rowid by another name has none.
+PRIMARY_KEY_INDEXES = "SELECT +name FROM pragma_index_list(?, 'main') WHERE origin = 'pk'"
 
 # A handler's "not before" counts only while count and time of the last try are as it left them.
 NOT_BEFORE = (
@@ -72,10 +75,15 @@ CLEAR = {
     False: "DELETE FROM main.dead_letter_queue",
     True: "DELETE FROM main.permanent_failures",
 }
-BY_ERROR = (
-    "SELECT substr(error_message, 1, 200), count(*) FROM main.dead_letter_queue "
-    "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
-)
+
+
+def by_error(*, migrated: bool) -> str:
+    """The commonest latest errors (the first ones where no attempt failed), then a limit."""
+    latest = "coalesce(azoth_last_error, error_message)" if migrated else "error_message"
+    return (
+        f"SELECT substr({latest}, 1, 200), count(*) FROM main.dead_letter_queue "
+        "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+    )
 
 
 def read_letters(ids: int | None, *, migrated: bool) -> str:
@@ -117,7 +125,9 @@ REQUEUE = (
     "azoth_base) "
     "SELECT CASE WHEN EXISTS (SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ?) "
     "THEN NULL ELSE ? END, event_id, event_bytes, error_message, coalesce(?, failed_at), 0, "
-    "azoth_last_error, -1 FROM main.permanent_failures WHERE id = ?"
+    "coalesce(azoth_last_error, (SELECT h.message FROM main.azoth_dlq_history AS h "
+    "WHERE h.parked_id = p.id ORDER BY h.id DESC LIMIT 1)), -1 "
+    "FROM main.permanent_failures AS p WHERE p.id = ?"
 )
 MARK_RETRY = (
     "UPDATE main.dead_letter_queue SET retry_count = retry_count + 1, last_retry_at = ? "
@@ -165,11 +175,9 @@ def among_ids(ids: int) -> str:
     return f"WHERE id IN ({_places(ids)})"
 
 
+_NOTED = "coalesce(d.azoth_last_error, d.azoth_not_before, d.azoth_alone) IS NOT NULL"
 # RECORDED and ALONE of the port as bits, NULL where there are none: most letters have none.
-_NOTES = (
-    "CASE WHEN coalesce(d.azoth_last_error, d.azoth_not_before, d.azoth_alone) IS NOT NULL "
-    "THEN 1 + 2 * (d.azoth_alone IS NOT NULL) END"
-)
+_NOTES = f"CASE WHEN {_NOTED} THEN 1 + 2 * (d.azoth_alone IS NOT NULL) END"
 
 # Of TEXT, which sorts before every BLOB, length() counts the characters before the first NUL; a
 # BLOB's reads none of it.
@@ -230,6 +238,9 @@ WITHOUT_FREE_IDS = (
     "SELECT +name FROM main.sqlite_sequence WHERE seq = 9223372036854775807 AND name IN (?, ?)"
 )
 
+# A table without AUTOINCREMENT gives an id again: what is recorded of a letter that nothing has
+# happened to is of one before it.
+HAS_ATTEMPTS = f"SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ? AND {_NOTED}"
 KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
 
 # The history

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from azoth_dlq.errors import InvalidStateError
@@ -23,6 +24,7 @@ from azoth_dlq.store.base import (
 from azoth_dlq.store.sqlite import history, left_open, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
+from azoth_dlq.store.sqlite._put_back import PutBack
 from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
@@ -39,8 +41,8 @@ from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import inspect, migrate
 from azoth_dlq.store.sqlite.outside import SqliteOutside
 from azoth_dlq.store.sqlite.queue import SETTINGS, STOPPED, chunks
-from azoth_dlq.store.sqlite.raw import is_closed, raw_text, text_of
-from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, drain_session
+from azoth_dlq.store.sqlite.raw import is_closed, raw_text, snapshot, text_of
+from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, set_up, unless_forked
 from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
 _CHARGED = "charged"  # the nonce of the last death that was charged
@@ -71,36 +73,43 @@ class SqliteStore(SqliteOutside):
     @contextmanager
     def draining(self, settings: DrainSettings) -> Iterator[None]:
         self._check_process()
-        self._file = self._database_file()
-        with drain_session(self._connection, self.where) as (guard, autocheckpoint):
-            is_wal = bool(self._file) and check_journal(self._connection, self.where)
-            self._suspects_open_statement = False
-            self._use(guard, Marker(""))
-            self._enter(self._file, settings.busy_timeout)
-            self._isolation_level = self._connection.isolation_level
-            self._is_prepared = False
-            self._announcement = settings
-            self._history_limit = settings.history_limit
-            self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
-            # Who switched automatic checkpoints off wants to make them alone.
-            self._checkpoints = is_wal and autocheckpoint > 0
-            try:
-                yield
-            finally:
-                if not guard.forked:
-                    self._leave()
-
-    def _leave(self) -> None:
-        marker = self._marker
+        put_back = PutBack()
         try:
-            self.end(commit=False)
-            if self._announcement is None:  # a group was committed
-                self._checkpoint(at_least=1)
+            self._start(settings, put_back)
+            yield
         finally:
-            self._use(Guard(strict=True), Marker(""))
-            marker.close()
-            self._reader.close()
-            self._presence.leave()
+            put_back.now()
+
+    def _start(self, settings: DrainSettings, put_back: PutBack) -> None:
+        connection = self._connection
+        put_back.later(setattr, connection, "text_factory", connection.text_factory)
+        self._file = self._database_file()
+        guard, autocheckpoint = set_up(connection, self.where, put_back)
+        is_wal = bool(self._file) and check_journal(connection, self.where)
+        self._suspects_open_statement = False
+        self._use(guard, Marker(""))
+        self._enter(self._file, settings.busy_timeout)
+        self._isolation_level = connection.isolation_level
+        self._is_prepared = False
+        self._announcement = settings
+        self._history_limit = settings.history_limit
+        self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
+        # Who switched automatic checkpoints off wants to make them alone.
+        self._checkpoints = is_wal and autocheckpoint > 0
+        put_back.later(unless_forked, guard, self._presence.leave)
+        put_back.later(unless_forked, guard, self._reader.close)
+        put_back.later(unless_forked, guard, self._leave_marker)
+        put_back.later(unless_forked, guard, self._checkpoint_at_end)
+        put_back.later(unless_forked, guard, partial(self.end, commit=False))
+
+    def _leave_marker(self) -> None:
+        marker = self._marker
+        self._use(Guard(strict=True), Marker(""))
+        marker.close()
+
+    def _checkpoint_at_end(self) -> None:
+        if self._announcement is None:  # a group was committed
+            self._checkpoint(at_least=1)
 
     def _use(self, guard: Guard, marker: Marker) -> None:
         self._guard = guard
@@ -132,7 +141,7 @@ class SqliteStore(SqliteOutside):
             if not schema.has_queue:
                 yield iter(())
                 return
-            with self._snapshot():
+            with snapshot(self._connection):
                 before, self._data_version = self._data_version, self._pragma(sql.DATA_VERSION)
                 if suspects is not None:
                     suspects.others_wrote = before != self._data_version
@@ -152,18 +161,6 @@ class SqliteStore(SqliteOutside):
             done = self._waiting.catch_up()
             self._checkpoint(at_least=CHECKPOINT_BYTES)
             return done
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """What is read within is the state of one instant."""
-        joined = self._connection.in_transaction
-        if not joined:
-            self._execute(sql.BEGIN_READING)
-        try:
-            yield
-        finally:
-            if not joined and not is_closed(self._connection) and self._connection.in_transaction:
-                self._execute(sql.ROLLBACK)
 
     # A group
 
@@ -281,7 +278,7 @@ class SqliteStore(SqliteOutside):
         # The calls are over: a death from here on is nobody's.
         self._marker.unmark()
         try:
-            self._execute(sql.set_busy_timeout(SHORT_WAIT_MS))
+            left_open.execute_uninterrupted(self._cursor, sql.set_busy_timeout(SHORT_WAIT_MS))
             settling.write(self._cursor, settlement, self._history_limit)
             self._claims.settle(settlement)
             is_first = self._announcement is not None
@@ -360,8 +357,9 @@ class SqliteStore(SqliteOutside):
         return int(self._execute(statement).fetchone()[0])
 
     def _refused(self, error: BaseException) -> Exception:
-        interrupted = primary_code(error) == sqlite3.SQLITE_INTERRUPT
-        if interrupted or is_fault(error) or isinstance(error, MemoryError):
+        if primary_code(error) == sqlite3.SQLITE_INTERRUPT:
+            left_open.end_interrupts(self._connection, but=self._cursor)
+        elif is_fault(error) or isinstance(error, MemoryError):
             if (used_up := self._used_up(error)) is not None:
                 return StorageFault(str(used_up), transient=False)
             return as_fault(error, self.where)
@@ -377,7 +375,8 @@ class SqliteStore(SqliteOutside):
             )
         self.end(commit=False)
         with told_to_engine(self.where), raw_text(self._connection):
-            committed = text_of(self._state(_GROUP)) == self._group
+            left_open.execute_uninterrupted(self._cursor, sql.GET_STATE, (_GROUP,))
+            committed = [text_of(token) for (token,) in self._cursor] == [self._group]
         return TransactionLost(message, by_letter_in_hand=by_letter_in_hand, committed=committed)
 
     def _check_open_statement(self) -> None:

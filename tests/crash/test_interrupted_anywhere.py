@@ -1,0 +1,203 @@
+"""A KeyboardInterrupt at any line of a drain: nothing is lost, nothing stays behind, and the next
+drain of the same queue does the rest."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import shutil
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import azoth_dlq
+from azoth_dlq import (
+    BackoffStrategy,
+    DeadLetterQueue,
+    DlqReplayConfig,
+    DlqReplayer,
+    EventHandlerRegistry,
+)
+from azoth_dlq._event import Event
+
+PACKAGE = str(Path(azoth_dlq.__file__).parent)
+SETTINGS = DlqReplayConfig(
+    min_age=0, max_retries=1, backoff=BackoffStrategy.fixed(0), stop_on_consecutive_failures=None
+)
+EVENTS = [b"writes:", b"writes:bad", b"batch:", b"batch:bad", b"calls:", b"calls:bad", b"writes:"]
+BAD = [n for n, event in enumerate(EVENTS) if event.endswith(b"bad")]
+GOOD_WRITES = [n for n, event in enumerate(EVENTS) if n not in BAD and event[:5] != b"calls"]
+CLEANING_UP = ("session.py", "presence.py", "store.py", "raw.py", "reader.py", "drain.py")
+EVERY = int(os.environ.get("AZOTH_DLQ_EVERY", "12"))  # of the lines of other modules
+Line = tuple[str, int]
+Fresh = Callable[[], DeadLetterQueue]
+
+
+class Batches:
+    def handle(self, conn: sqlite3.Connection, event_id: int, payload: bytes) -> None:
+        write(conn, event_id, payload)
+
+    def handle_batch(self, conn: sqlite3.Connection, events: Sequence[Event]) -> None:
+        for event in events:
+            write(conn, event.event_id, event.payload)
+
+
+def write(conn: sqlite3.Connection, event_id: int, payload: bytes) -> None:
+    conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+    call(None, event_id, payload)
+
+
+def call(_conn: None, event_id: int, payload: bytes) -> None:
+    if payload == b"bad":
+        raise ValueError(event_id)
+
+
+def registry() -> EventHandlerRegistry:
+    handlers = EventHandlerRegistry()
+    handlers.register("writes", write)
+    handlers.register("batch", Batches())
+    handlers.register("calls", call, transactional=False)
+    return handlers
+
+
+class Interruption:
+    """Counts how often each line of the package runs; raises where `line` runs for the `time`th
+    time."""
+
+    def __init__(self, line: Line | None = None, time: int = 0) -> None:
+        self.times: Counter[Line] = Counter()
+        self._line = line
+        self._time = time
+
+    def trace(self, frame: FrameType, _event: str, _argument: Any) -> Any:
+        return self.within if frame.f_code.co_filename.startswith(PACKAGE) else None
+
+    def within(self, frame: FrameType, event: str, _argument: Any) -> Any:
+        if event == "line":
+            line = frame.f_code.co_filename, frame.f_lineno
+            self.times[line] += 1
+            if line == self._line and self.times[line] == self._time:
+                raise KeyboardInterrupt
+        return self.within
+
+
+@pytest.fixture
+def young_garbage() -> Iterator[None]:
+    """What was there before the test is no garbage: to collect the rest is quick."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def drain(queue: DeadLetterQueue, interruption: Interruption) -> bool:
+    """Whether it was interrupted; its error is gone then, and with it its frames."""
+    try:
+        return _is_interrupted(queue, interruption)
+    finally:
+        gc.collect()
+
+
+def _is_interrupted(queue: DeadLetterQueue, interruption: Interruption) -> bool:
+    replayer = DlqReplayer(queue, registry(), SETTINGS)
+    before = sys.gettrace()
+    sys.settrace(interruption.trace)
+    try:
+        replayer.drain()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def state(connection: sqlite3.Connection) -> dict[str, Any]:
+    """What must be as it was before the drain."""
+    names = ("isolation_level", "text_factory", "row_factory", "in_transaction", "guard")
+    pragmas = ("busy_timeout", "wal_autocheckpoint")
+    return {name: getattr(connection, name) for name in names} | {
+        name: connection.execute(f"PRAGMA {name}").fetchone() for name in pragmas
+    }
+
+
+def numbers(connection: sqlite3.Connection, statement: str) -> list[int]:
+    return [number for (number,) in connection.execute(statement)]
+
+
+def check(queue: DeadLetterQueue, path: Path) -> None:
+    """Each letter is waiting, parked, or done with its effect, and one of these alone."""
+    effects = numbers(queue.connection, "SELECT event_id FROM effects")
+    waiting = numbers(queue.connection, "SELECT event_id FROM dead_letter_queue")
+    parked = numbers(queue.connection, "SELECT event_id FROM permanent_failures")
+    assert set(parked) <= set(BAD) <= {*waiting, *parked}
+    assert set(GOOD_WRITES) <= {*waiting, *effects}
+    assert max(Counter([*waiting, *parked, *effects]).values()) == 1
+    assert queue.store.figures().draining == []
+    assert list(path.parent.glob(f"{path.name}-azoth-*")) == []
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, path: Path) -> Fresh:
+    """Opens a queue of all the letters."""
+    template = tmp_path / "template.db"
+    with DeadLetterQueue.open(template) as queue:
+        queue.connection.execute("CREATE TABLE effects (event_id INTEGER NOT NULL)")
+        queue.add_many([(n, event, "boom") for n, event in enumerate(EVENTS)])
+
+    def opened() -> DeadLetterQueue:
+        for left in path.parent.glob(f"{path.name}*"):
+            left.unlink()
+        shutil.copy(template, path)
+        queue = DeadLetterQueue.open(path)
+        queue.connection.execute("PRAGMA synchronous = OFF")
+        return queue
+
+    return opened
+
+
+def instants(times: Counter[Line]) -> list[tuple[Line, int]]:
+    """The first and the last time of each line: of those that set up and clean up all, of the
+    others some."""
+    chosen = []
+    for number, line in enumerate(sorted(times)):
+        if Path(line[0]).name in CLEANING_UP or number % EVERY == 0:
+            chosen += [(line, time) for time in sorted({1, times[line]})]
+    return chosen
+
+
+@pytest.mark.usefixtures("young_garbage")
+def test_an_interrupt_at_any_line_leaves_a_queue_that_drains(
+    path: Path, fresh: Fresh, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "azoth_dlq")
+    # In a thread of its own: where a trace function raises as an except clause begins, CPython
+    # takes the error before for handled still, for as long as the thread lives.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(interrupt_everywhere, path, fresh).result()
+
+
+def interrupt_everywhere(path: Path, fresh: Fresh) -> None:
+    undisturbed = Interruption()
+    with fresh() as queue:
+        assert not drain(queue, undisturbed)
+    interrupted = 0
+    for instant in instants(undisturbed.times):
+        with fresh() as queue:
+            before = state(queue.connection)
+            interrupted += drain(queue, Interruption(*instant))
+            assert state(queue.connection) == before, instant
+            check(queue, path)
+            DlqReplayer(queue, registry(), SETTINGS).drain()
+            check(queue, path)
+            assert queue.count() == 0, instant
+            claims = numbers(queue.connection, "SELECT letter_id FROM azoth_dlq_claims")
+            assert claims == [], instant
+    assert interrupted > 300
