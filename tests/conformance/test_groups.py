@@ -265,6 +265,17 @@ def test_a_fault_of_the_database_is_nobodys_failure(
 # Deaths
 
 
+def test_a_letter_is_in_nobodys_hand_once_its_group_is_committed(
+    backend: Backend, store: Store
+) -> None:
+    ids = store.add([NEW])
+    store.begin()
+    call(backend, ids[0])
+    store.end(commit=True)
+    assert store.begin().died_in == ()
+    assert backend.effects() == ids
+
+
 def test_a_death_in_a_handler_is_charged_once(backend: Backend, store: Store) -> None:
     ids = store.add([NEW, NEW])
     backend.die_in(ids[0])

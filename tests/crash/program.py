@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from azoth_dlq import (
+    BatchConfig,
     DeadLetterQueue,
     DlqReplayConfig,
     DlqReplayer,
@@ -29,7 +30,8 @@ from azoth_dlq import (
 from tests.crash import handlers
 from tests.crash.talk import Pauses, say
 
-LETTERS_A_FETCH = 500
+# Where handlers take batches, as many as a batch may have are fetched at once.
+LETTERS_A_FETCH = BatchConfig().max_batch_size
 
 
 @dataclass

@@ -13,6 +13,7 @@ from azoth_dlq import (
     DlqReplayer,
     EventHandlerRegistry,
     InvalidStateError,
+    LetterFilter,
 )
 from tests.crash.conftest import DlqFile, Ending
 
@@ -65,9 +66,22 @@ def _status_in_child(action: Callable[[], object]) -> int:
 USES: dict[str, Callable[[DeadLetterQueue], object]] = {
     "count": DeadLetterQueue.count,
     "add": lambda queue: queue.add(1, b"ok:", "boom"),
+    "add_many": lambda queue: queue.add_many([]),
+    "get": lambda queue: queue.get(1),
     "letters": DeadLetterQueue.letters,
+    "find": lambda queue: queue.find(LetterFilter()),
+    "history": lambda queue: queue.history(1),
+    "mark_retry": lambda queue: queue.mark_retry(1),
+    "discard": lambda queue: queue.discard([]),
+    "clear": DeadLetterQueue.clear,
+    "permanent_failures": DeadLetterQueue.permanent_failures,
+    "clear_permanent_failures": DeadLetterQueue.clear_permanent_failures,
     "requeue": lambda queue: queue.requeue([1]),
+    "file": lambda queue: queue.file,
+    "a queue of its connection": lambda queue: DeadLetterQueue(queue.connection),
     "drain": lambda queue: DlqReplayer(queue, EventHandlerRegistry()).drain(),
+    "replay": lambda queue: DlqReplayer(queue, EventHandlerRegistry()).replay(1),
+    "run": lambda queue: DlqReplayer(queue, EventHandlerRegistry()).run(),
 }
 
 

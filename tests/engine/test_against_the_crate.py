@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,17 @@ def test_the_fibonacci_delay_of_late_attempts_is_the_longest(scene: Scene, attem
     if attempt < 2**31 - 1:
         scene.letter(retry_count=attempt, last_retry_at=_seconds_ago(3599))
         assert scene.drain(backoff=backoff, max_retries=2**31 - 1).waiting == 1
+
+
+@pytest.mark.parametrize("make", [BackoffStrategy.exponential, BackoffStrategy.fibonacci])
+def test_no_later_attempt_waits_less(
+    make: Callable[[timedelta, timedelta], BackoffStrategy],
+) -> None:
+    """Also where no maximum hides a factor of more than 32 bits."""
+    backoff = make(timedelta(microseconds=1), timedelta.max)
+    delays = [backoff.calculate(attempt) for attempt in range(100)]
+    assert delays == sorted(delays)
+    assert delays[47] > 2**32 * timedelta(microseconds=1)
 
 
 def test_letters_not_due_do_not_starve_those_behind_them(scene: Scene) -> None:

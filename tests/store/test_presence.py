@@ -83,6 +83,21 @@ def test_a_drain_that_ends_never_looks_like_one_that_died(
     assert files_when_freed == [[]]
 
 
+@POSIX
+def test_a_drain_that_ends_while_it_is_asked_for_is_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file was there when it was looked for, and is gone when it is opened."""
+    with presence(path) as present:
+
+        def connect_too_late(file: Path, mode: str, **_: object) -> sqlite3.Connection:
+            present.leave()
+            return connect(file, mode, factory=sqlite3.Connection)
+
+        monkeypatch.setattr("azoth_dlq.store.sqlite.presence.connect", connect_too_late)
+        assert not is_alive(str(path), present.name)
+
+
 def test_each_drain_has_a_lock_of_its_own(path: Path) -> None:
     with presence(path) as one:
         with presence(path) as two:

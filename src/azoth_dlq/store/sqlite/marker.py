@@ -118,11 +118,8 @@ def _open_or_create(path: str, flags: int, database: str) -> int:
     try:
         return os.open(path, flags)
     except FileNotFoundError:
-        pass
-    try:
+        # Under the write lock of the database, no other drain makes it meanwhile.
         return create_beside(database, path, flags)
-    except FileExistsError:
-        return os.open(path, flags)
 
 
 def _check_ours(descriptor: int, path: str) -> None:
