@@ -173,6 +173,8 @@ def instants(times: Counter[Line]) -> list[tuple[Line, int]]:
     return chosen
 
 
+# A connection that is interrupted before anybody knows of it is closed with the garbage.
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 @pytest.mark.usefixtures("young_garbage")
 def test_an_interrupt_at_any_line_leaves_a_queue_that_drains(
     path: Path, fresh: Fresh, caplog: pytest.LogCaptureFixture
@@ -182,6 +184,7 @@ def test_an_interrupt_at_any_line_leaves_a_queue_that_drains(
     # takes the error before for handled still, for as long as the thread lives.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(interrupt_everywhere, path, fresh).result()
+    gc.collect()
 
 
 def interrupt_everywhere(path: Path, fresh: Fresh) -> None:
