@@ -190,6 +190,7 @@ def test_a_payload_as_long_as_the_limit_is_whole(workplace: Workplace) -> None:
 
 def test_error_texts_cannot_play_with_the_terminal(workplace: Workplace) -> None:
     workplace.make("ok", error_message="red \x1b[31m\nnext \x07")
+    workplace.execute("UPDATE dead_letter_queue SET azoth_last_error = 'an attempt failed'")
     workplace.execute(ADD_ATTEMPT, 1, None, 0, "failed", "in \x1b[31m", 1)
     shown = text(workplace, "1")
     assert r"red \x1b[31m" in shown

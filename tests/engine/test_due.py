@@ -103,24 +103,23 @@ def test_a_failure_in_the_first_year_is_due(scene: Scene) -> None:
     assert _is_due(scene)
 
 
-def test_every_readable_text_is_due_to_the_microsecond(scene: Scene) -> None:
+def test_every_readable_text_is_due_at_its_instant(scene: Scene) -> None:
     """Texts that SQLite's own functions read otherwise, or not at all, among them."""
     instants = {
         scene.letter(failed_at=vector["text"]): vector["epoch_us"]
         for vector in load("timestamps")
         if vector["epoch_us"] is not None
     }
-    assert len(set(instants.values())) > 20
-    settings: dict[str, Any] = {"min_age": 10, "backoff": AT_ONCE}
-    for instant in sorted(set(instants.values())):
-        due = [letter for letter, failed_at in instants.items() if failed_at == instant]
-        scene.clock.now = instant + 9_999_999
-        assert scene.drain(**settings).attempted == 0
-        scene.clock.now += 1
+    later = sorted(set(instants.values()))
+    assert len(later) > 20
+    # The first of them a microsecond early, the others each when it is due.
+    scene.clock.now = later[0] + 9_999_999
+    assert scene.drain(min_age=10, backoff=AT_ONCE).attempted == 0
+    for instant in later:
+        scene.clock.now = instant + 10_000_000
         scene.calls.clear()
-        assert scene.drain(**settings).attempted == len(due)
-        assert scene.calls == due
-    assert scene.left() == []
+        scene.drain(min_age=10, backoff=AT_ONCE)
+        assert scene.calls == [letter for letter, at in instants.items() if at == instant]
 
 
 def test_now_waives_backoff_least_age_and_times_ahead(scene: Scene) -> None:

@@ -249,11 +249,12 @@ def test_a_temporary_namesake_hides_no_letter(scene: Scene, kind: str) -> None:
 
 
 def test_a_temporary_namesake_is_no_queue(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("CREATE TEMP TABLE dead_letter_queue (id INTEGER)")
-    connection.execute("INSERT INTO temp.dead_letter_queue VALUES (1)")
+    connection.execute("CREATE TEMP TABLE dead_letter_queue (id INTEGER, azoth_last_error TEXT)")
+    connection.execute("INSERT INTO temp.dead_letter_queue (id) VALUES (1)")
     queue = DeadLetterQueue(connection)
     assert queue.count() == 0
     queue.add(7, b"ok:x", "boom")
+    assert [letter.event_id for letter in queue.letters()] == [7]
     assert execute(path, "SELECT event_id FROM dead_letter_queue") == [(7,)]
 
 
