@@ -28,6 +28,13 @@ def test_the_path_of_a_file_is_refused(workplace: Workplace, path: str) -> None:
     assert "is the path of a file" in refused(workplace, path)
 
 
+def test_the_current_directory_is_importable_for_a_script(workplace: Workplace) -> None:
+    """Python itself puts it in the path of `python -m` alone."""
+    workplace.make("ok")
+    workplace.environment["PYTHONSAFEPATH"] = "1"
+    assert workplace.report()["succeeded"] == 1
+
+
 def test_a_module_that_is_not_there_is_named(workplace: Workplace) -> None:
     assert "there is no module handlres in" in refused(workplace, "handlres:registry")
 

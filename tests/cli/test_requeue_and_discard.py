@@ -104,6 +104,16 @@ def test_ids_that_are_not_there_are_told_after_the_others(
     assert (document[PAST[command]], document["missing"]) == (1, [1])
 
 
+def test_an_id_missing_among_the_first_of_many_is_told_by_the_exit_code(
+    workplace: Workplace,
+) -> None:
+    workplace.make(*["ok"] * 1001)
+    done = workplace.run("discard", "projection.db", "5000", *map(str, range(1, 1002)))
+    assert done.returncode == 1
+    assert done.stdout == "1,001 dead letters discarded\n"
+    assert "1 of the ids is not among the dead letters: 5000" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -274,6 +284,16 @@ def test_another_answer_than_yes_changes_nothing(mixed: Workplace, answer: str) 
 def test_an_interrupt_at_the_question_changes_nothing(mixed: Workplace) -> None:
     code, stdout, _ = asked(mixed, "\x04", "discard", "projection.db", "--all")
     assert (code, stdout) == (130, "")
+    assert left(mixed) == [1, 2, 3, 4]
+
+
+def test_nobody_is_asked_where_the_question_would_not_be_seen(mixed: Workplace) -> None:
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    terminal, theirs = pty.openpty()
+    done = mixed.run("discard", "projection.db", "--all", stdin=theirs)
+    os.close(theirs)
+    os.close(terminal)
+    assert "pass --yes" in error_line(done, 2)
     assert left(mixed) == [1, 2, 3, 4]
 
 

@@ -213,3 +213,14 @@ def test_a_stop_is_told_until_a_success(workplace: Workplace) -> None:
     workplace.make("ok")
     workplace.report()
     assert status(workplace)["stopped_at"] is None
+
+
+def test_letters_are_counted_by_their_latest_error(workplace: Workplace) -> None:
+    workplace.make("fails", "fails", error_message="the first one")
+    workplace.add(event_bytes=b"ok:x", error_message="never tried", failed_at="2999-01-01 00:00:00")
+    workplace.drain()
+    document = json.loads(workplace.run("status", "projection.db", "--json").stdout)
+    assert document["by_error"] == [
+        {"error": "ValueError: event 7 failed", "letters": 2},
+        {"error": "never tried", "letters": 1},
+    ]

@@ -347,3 +347,14 @@ def test_the_drain_after_an_interrupt_goes_on_where_it_ended(scene: Scene) -> No
         replayer.drain()
     assert replayer.drain().succeeded == 2
     assert scene.effects() == letters
+
+
+def test_a_type_that_begins_as_the_one_before_it_has_its_own_handler(scene: Scene) -> None:
+    called: list[tuple[str, bytes]] = []
+    types = ("deposit", "dep", "deposited")
+    for name in types:
+        scene.registry.register(name, lambda _c, _e, payload, n=name: called.append((n, payload)))
+        scene.letter(name)
+    scene.drain()
+    assert [name for name, _ in called] == list(types)
+    assert len({payload for _, payload in called}) == 1

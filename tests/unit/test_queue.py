@@ -297,6 +297,23 @@ def test_a_refused_change_leaves_the_open_transaction_as_it_was(
     assert others_see(path, "orders") == 1
 
 
+def test_a_row_that_is_swallowed_takes_its_whole_change_back(given: DeadLetterQueue) -> None:
+    connection = given.connection
+    add(given)
+    given.clear()
+    connection.execute(
+        "CREATE TRIGGER swallows BEFORE INSERT ON dead_letter_queue WHEN new.event_id = 2 "
+        "BEGIN SELECT raise(IGNORE); END"
+    )
+    for statement in ("BEGIN", "COMMIT"):
+        with pytest.raises(StorageError, match="does not take a row into dead_letter_queue"):
+            given.add_many([(event_id, b"ok:", "boom") for event_id in (1, 2, 3)])
+        assert given.count() == 0
+        with pytest.raises(sqlite3.OperationalError, match="no such savepoint"):
+            connection.execute("RELEASE azoth_dlq_verb")
+        connection.execute(statement)
+
+
 def test_a_letter_that_is_no_letter_keeps_the_others_out(queue: DeadLetterQueue) -> None:
     with pytest.raises(ConfigError, match="event_id"):
         queue.add_many([(1, b"ok:x", "boom"), ("2", b"ok:x", "boom")])  # type: ignore[list-item]
