@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -253,6 +254,10 @@ def asked(workplace: Workplace, answer: str, *arguments: str) -> tuple[int, str,
         os.close(theirs)
         shown = b""
         while b"[y/N]" not in shown:
+            ready, _, _ = select.select([terminal], [], [], 10)
+            if not ready:
+                process.kill()
+            assert ready, shown
             shown += os.read(terminal, 4096)
         os.write(terminal, answer.encode())
         assert process.stdout is not None
@@ -290,6 +295,7 @@ def test_an_interrupt_at_the_question_changes_nothing(mixed: Workplace) -> None:
 def test_nobody_is_asked_where_the_question_would_not_be_seen(mixed: Workplace) -> None:
     pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
     terminal, theirs = pty.openpty()
+    os.write(terminal, b"n\n")  # for a question that must not come
     done = mixed.run("discard", "projection.db", "--all", stdin=theirs)
     os.close(theirs)
     os.close(terminal)

@@ -176,6 +176,17 @@ def test_a_letter_that_is_gone_by_now_is_not_charged(scene: Scene) -> None:
     assert scene.effects() == [kept, other]
 
 
+def test_a_letter_whose_count_is_none_by_now_is_parked_unreadable(scene: Scene) -> None:
+    scene.letter()
+    scene.drain()
+    letter = scene.letter(retry_count="many")
+    header = beside(scene.path).read_bytes()[:40]
+    beside(scene.path).write_bytes(header + struct.pack("=qqq", 5, 1, letter))
+    report = scene.drain()
+    assert (report.failed, report.unreadable) == (0, 1)
+    assert "retry_count is no integer" in scene.parked()[letter]
+
+
 @POSIX
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o664, 0o666])
 def test_the_marker_is_as_private_as_the_database(database: Path, mode: int) -> None:
