@@ -3,6 +3,7 @@ drain of the same queue does the rest."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -28,14 +29,22 @@ from azoth_dlq import (
 )
 from azoth_dlq._event import Event
 
-PACKAGE = str(Path(azoth_dlq.__file__).parent)
+TRACED = (str(Path(azoth_dlq.__file__).parent), contextlib.__file__)
 SETTINGS = DlqReplayConfig(
     min_age=0, max_retries=1, backoff=BackoffStrategy.fixed(0), stop_on_consecutive_failures=None
 )
 EVENTS = [b"writes:", b"writes:bad", b"batch:", b"batch:bad", b"calls:", b"calls:bad", b"writes:"]
 BAD = [n for n, event in enumerate(EVENTS) if event.endswith(b"bad")]
 GOOD_WRITES = [n for n, event in enumerate(EVENTS) if n not in BAD and event[:5] != b"calls"]
-CLEANING_UP = ("session.py", "presence.py", "store.py", "raw.py", "reader.py", "drain.py")
+CLEANING_UP = (
+    "session.py",
+    "presence.py",
+    "store.py",
+    "raw.py",
+    "reader.py",
+    "drain.py",
+    "contextlib.py",
+)
 EVERY = int(os.environ.get("AZOTH_DLQ_EVERY", "12"))  # of the lines of other modules
 Line = tuple[str, int]
 Fresh = Callable[[], DeadLetterQueue]
@@ -77,8 +86,11 @@ class Interruption:
         self._line = line
         self._time = time
 
+    def __repr__(self) -> str:
+        return f"{self._line}, time {self._time}"
+
     def trace(self, frame: FrameType, _event: str, _argument: Any) -> Any:
-        return self.within if frame.f_code.co_filename.startswith(PACKAGE) else None
+        return self.within if frame.f_code.co_filename.startswith(TRACED) else None
 
     def within(self, frame: FrameType, event: str, _argument: Any) -> Any:
         if event == "line":
@@ -108,14 +120,17 @@ def drain(queue: DeadLetterQueue, interruption: Interruption) -> bool:
 
 def _is_interrupted(queue: DeadLetterQueue, interruption: Interruption) -> bool:
     replayer = DlqReplayer(queue, registry(), SETTINGS)
-    before = sys.gettrace()
+    before, trace = state(queue.connection), sys.gettrace()
     sys.settrace(interruption.trace)
     try:
         replayer.drain()
     except KeyboardInterrupt:
+        sys.settrace(trace)
+        # Not only once the error is gone, which holds the frames of the drain.
+        assert state(queue.connection) == before, interruption
         return True
     finally:
-        sys.settrace(before)
+        sys.settrace(trace)
     return False
 
 

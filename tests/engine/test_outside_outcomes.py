@@ -201,6 +201,25 @@ def test_a_planned_letter_that_a_handler_outside_changes_is_skipped(
     assert (report.succeeded, report.skipped) == (3, 2)
 
 
+@pytest.mark.parametrize("size", [100, 20_000], ids=["inline", "late"])
+def test_event_bytes_that_are_corrected_during_the_call_of_others_are_called(
+    scene: Scene, size: int
+) -> None:
+    correct = "UPDATE dead_letter_queue SET event_bytes = CAST(? AS BLOB) WHERE id = ?"
+    corrections = [b"outside:" + b"b" * size]
+
+    def act(_conn: object, event_id: int) -> None:
+        if corrections:
+            elsewhere(scene, correct, corrections.pop(), event_id)
+
+    handler = outside(scene, act)
+    scene.letter("outside:" + "a" * size)
+    report = scene.drain()
+    assert (report.succeeded, report.skipped, scene.queue.count()) == (0, 1, 1)
+    assert scene.drain().succeeded == 1
+    assert [payload[:1] for *_, payload in handler.calls] == [b"a", b"b"]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("change", ["DELETE FROM", "UPDATE"])
 def test_a_claimed_letter_that_another_program_deletes_or_changes_is_settled(

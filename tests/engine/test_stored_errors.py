@@ -21,6 +21,35 @@ class _TextlessError(Exception):
     __str__: Any = lambda _self: None  # a def would have to return a str
 
 
+class _Namelessness(type):
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__qualname__":
+            raise RuntimeError("no name")
+        return super().__getattribute__(name)
+
+
+class _NamelessError(Exception, metaclass=_Namelessness):
+    pass
+
+
+class _RogueText(str):
+    __slots__ = ()
+
+    def __format__(self, _form: str) -> str:
+        raise RuntimeError("no form")
+
+
+class _RogueTextError(Exception):
+    def __str__(self) -> str:
+        return _RogueText("a text")
+
+
+class _OriginlessError(Exception):
+    @property
+    def __cause__(self) -> BaseException:  # type: ignore[override]  # an attribute elsewhere
+        raise RuntimeError("no cause")
+
+
 @pytest.mark.parametrize(
     ("error", "stored"),
     [
@@ -28,10 +57,23 @@ class _TextlessError(Exception):
         (ValueError("a\ud800b"), r"ValueError: a\ud800b"),
         (_UnprintableError(), "_UnprintableError: (its __str__ raised LookupError)"),
         (_TextlessError(), "_TextlessError: (its __str__ raised TypeError)"),
+        (_NamelessError("x"), "(a type without a name): x"),
+        (_RogueTextError(), "_RogueTextError: a text"),
+        (_OriginlessError("x"), "_OriginlessError: x"),
         (ValueError(), "ValueError"),
         (ValueError("two\nlines"), "ValueError: two\nlines"),
     ],
-    ids=["NUL", "lone surrogate", "__str__ raises", "__str__ gives no text", "empty", "lines"],
+    ids=[
+        "NUL",
+        "lone surrogate",
+        "__str__ raises",
+        "__str__ gives no text",
+        "no name",
+        "rogue text",
+        "no cause",
+        "empty",
+        "lines",
+    ],
 )
 def test_an_error_is_stored_in_a_readable_form(scene: Scene, error: Exception, stored: str) -> None:
     register_raising(scene, lambda: error)

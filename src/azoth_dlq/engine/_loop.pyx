@@ -250,7 +250,7 @@ cdef class Attempts:
             self.called = self.resolver.registration
             if not self.resolver.transactional:
                 self.keep()
-                self.group.outside = self.called, payload
+                self.group.outside = self.called, payload, event_bytes
                 self.group.full = True
                 self.forget_last()
                 return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import ExitStack
 from datetime import timedelta
 from time import monotonic
 from typing import Literal
@@ -74,11 +73,7 @@ class Drain:
             self._config.history_limit,
         )
         try:
-            with ExitStack() as stack:
-                stack.callback(self._log_unreadable)  # however it ends
-                self._groups.turns.patiently(
-                    lambda: stack.enter_context(self._store.draining(settings))
-                )
+            with self._groups.turns.patiently(lambda: self._store.draining(settings)):
                 self._work(look, limit, lasting)
         except ShutdownRequested:
             self._stopped = "shutdown"
@@ -89,6 +84,8 @@ class Drain:
         except StorageError as error:
             error.report = self.report()
             raise
+        finally:
+            self._log_unreadable()
         report = self.report()
         did_something = report.attempted or report.parked or report.stopped
         quiet = look.suspects and not did_something

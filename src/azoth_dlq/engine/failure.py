@@ -17,6 +17,7 @@ _CAUSE = "\n\nThe above exception was the direct cause of the following exceptio
 _CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n"
 _EARLIER_LEFT_OUT = "(the errors before these are left out)"
 _CALLERS = ("azoth_dlq.engine.", "azoth_dlq.registry")
+_NAMELESS = "(a type without a name)"
 _NOTICE = 50  # characters kept free for how many frames are left out
 
 
@@ -51,16 +52,23 @@ def one_line(text: str) -> str:
 def message_of(error: BaseException) -> str:
     """The error's own text, of any length; where that raises, what it raised."""
     try:
-        return str(error)
+        return str.__str__(str(error))  # plain, where its own gives a subclass
     except Exception as broken:  # noqa: BLE001 -- whatever it raises, the letter's error is told
         return f"(its __str__ raised {type(broken).__qualname__})"
 
 
 def describe(error: BaseException) -> str:
     """`Type: message`, bounded and storable; an error whose own text raises is named so."""
-    kind = type(error).__qualname__
+    kind = _kind_of(error)
     message = message_of(error)
     return readable(f"{kind}: {message}" if message else kind)
+
+
+def _kind_of(error: BaseException) -> str:
+    try:
+        return str.__str__(type(error).__qualname__)
+    except Exception:  # noqa: BLE001 -- a metaclass may raise anything
+        return _NAMELESS
 
 
 def error_type_name(error: BaseException) -> str:
@@ -69,7 +77,7 @@ def error_type_name(error: BaseException) -> str:
     try:
         return _type_name(kind.__module__, kind.__qualname__)
     except Exception:  # noqa: BLE001 -- a metaclass may raise anything
-        return "(a type without a name)"
+        return _NAMELESS
 
 
 def letter_text(row: tuple[Any, ...]) -> str:

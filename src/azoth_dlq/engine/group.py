@@ -64,7 +64,8 @@ class Group:
         self.handler = ""  # the name of that handler, once it is in question
         self.error: BaseException | None = None  # what that handler raised
         self.batch: list[int] | None = None  # the letters of that call, where it was a batch's
-        self.outside: tuple[Registration, bytes] | None = None  # of the letter behind the last
+        # Of the letter behind the last: registration, payload, event bytes.
+        self.outside: tuple[Registration, bytes, bytes] | None = None
         self.next_call: OutsideCall | None = None  # to be claimed in this group
         self.interrupt: BaseException | None = None  # what ends the drain
         self.full = False  # it is to be committed now

@@ -31,7 +31,10 @@ Row = tuple[Any, ...]
 _CHUNK = 500  # letters fetched at once, where no handler takes batches
 _TELLING = 500  # letters from which on the time of their acks says what one takes
 _FIRST_ACK_SECONDS = 2e-6
-_DIED = "the process died while the handler of this letter ran (killed, crashed, or out of memory)"
+_DIED = (
+    "the process died while the handler of this letter ran (killed, crashed, or out of memory), or "
+    "the handler closed the queue's connection"
+)
 
 
 class Groups:
@@ -173,7 +176,11 @@ class Groups:
         return len(self.letters) if self._limit is None else self._limit - self._attempted
 
     def _prepare_call(
-        self, rows: list[Row], first: tuple[Registration, bytes], group: Group, limits: Limits
+        self,
+        rows: list[Row],
+        first: tuple[Registration, bytes, bytes],
+        group: Group,
+        limits: Limits,
     ) -> int:
         """Have the first of `rows` called behind this group, and those that go with it; how many
         they are."""

@@ -77,7 +77,9 @@ class OutsideCall:
             group.full = group.full or self.interrupt is not None
             return
         registration, succeeded = self._registration, 0
-        present = {row[0]: row for row in store.fetch(self.ids, inline=INLINE, verify=False)}
+        came_late = any(len(row[-1]) > INLINE for row in self._rows)
+        inline = None if came_late else INLINE
+        present = {row[0]: row for row in store.fetch(self.ids, inline=inline, verify=False)}
         for called in self._rows:
             # As it is now: another program may have counted an attempt.
             row = present.get(called[0], called)
@@ -132,15 +134,15 @@ class OutsideCall:
 
 def gather(
     rows: Sequence[Row],
-    first: tuple[Registration, bytes],
+    first: tuple[Registration, bytes, bytes],
     registry: EventHandlerRegistry,
     store: Store,
     limits: Limits,
 ) -> OutsideCall:
     """The call for the first of `rows`, with the letters that follow it where its handler takes
-    batches. `first` is what it was resolved to."""
-    registration, payload = first
-    row = rows[0]
+    batches. `first` is what it was resolved to, and its event bytes, which may have come late."""
+    registration, payload, event_bytes = first
+    row = (*rows[0][:-1], event_bytes)
     if registration.batch_call is None or _is_alone(row) or row[0] in limits.singly:
         return OutsideCall([row], [payload], registration, batch=False)
     taken, payloads, bytes_left = [row], [payload], limits.batch_bytes - len(payload)

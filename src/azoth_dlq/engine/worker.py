@@ -27,8 +27,8 @@ async def in_thread(work: Callable[[], T], *, end: Callable[[], None]) -> T:
         end()
         thread.join()
 
-    atexit.register(finish)
     thread.start()
+    atexit.register(finish)
     working = asyncio.wrap_future(outcome)
     try:
         return await asyncio.shield(working)

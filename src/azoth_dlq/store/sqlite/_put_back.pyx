@@ -10,7 +10,8 @@ cdef int TRIES = 3
 
 @cython.final
 cdef class PutBack:
-    """Actions that are done by `now`, the last first; by itself where nobody comes to that."""
+    """Actions that are done by `now`, the last first: at the end of a `with`, or by itself where
+    nobody comes to that."""
 
     cdef list _actions
 
@@ -43,6 +44,12 @@ cdef class PutBack:
             self._actions.pop()
         if raised is not None:
             raise raised
+
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *_):
+        self.now()
 
     def __del__(self):
         self.now()

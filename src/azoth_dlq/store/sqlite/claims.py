@@ -14,15 +14,17 @@ from azoth_dlq.store.base import Abandoned, Settlement
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.presence import has_died, is_alive
 from azoth_dlq.store.sqlite.queue import chunks
-from azoth_dlq.store.sqlite.raw import own_cursor, read
+from azoth_dlq.store.sqlite.raw import read
 
 
 class DrainClaims:
     """Those of one drain, and what it sees of others'; everything within a group."""
 
-    def __init__(self, connection: sqlite3.Connection, database: str, drainer: str) -> None:
-        self._connection = connection
-        self._cursor = own_cursor(connection)
+    def __init__(self, cursor: sqlite3.Cursor, database: str, drainer: str) -> None:
+        self._connection = cursor.connection
+        # A cursor of its own would share cached statements with that of the drain before, which
+        # resets them when it is collected: CPython 3.11 does so also amid a use by another.
+        self._cursor = cursor
         self._database = database
         self._drainer = drainer
         self._open: set[int] = set()  # all that may be there

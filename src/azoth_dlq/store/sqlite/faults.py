@@ -100,7 +100,10 @@ def as_fault(error: BaseException, where: str, context: str = "") -> StorageFaul
 def check_no_fault(error: BaseException | None, where: str, handler: str) -> None:
     """Errors: StorageFault where what the handler raised is a fault of the database, or was raised
     from one."""
-    fault = None if error is None else fault_within(error)
+    try:
+        fault = None if error is None else fault_within(error)
+    except Exception:  # noqa: BLE001 -- properties of a handler's own error
+        fault = None
     if fault is not None:
         context = f"; met in {handler}: if it was of another database, catch it there"
         raise as_fault(fault, where, context)

@@ -28,6 +28,11 @@ def watch(owner: object, connection: sqlite3.Connection, file: str) -> None:
     _known[owner] = connection, os.getpid(), file
 
 
+def forget(owner: object) -> None:
+    """Its connection is closed."""
+    _known.pop(owner, None)
+
+
 def close_inherited(file: str | os.PathLike[str]) -> None:
     """Before this process opens the file. Errors: InvalidStateError."""
     for connection, process in _inherited(file):

@@ -23,7 +23,7 @@ class SqliteOutside(SqliteQueue):
     def _enter(self, file: str, busy_timeout: float) -> None:
         self._file = file
         self._presence = Presence(file)
-        self._claims = DrainClaims(self._connection, file, self._presence.name)
+        self._claims = DrainClaims(self._cursor, file, self._presence.name)
         self._reader = Reader(file, busy_timeout)
 
     def claim(self, ids: Sequence[int], *, batch: bool) -> None:

@@ -11,7 +11,7 @@ from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.faults import explained
-from azoth_dlq.store.sqlite.inherited import watch
+from azoth_dlq.store.sqlite.inherited import forget, watch
 from azoth_dlq.store.sqlite.raw import is_closed
 
 
@@ -63,6 +63,7 @@ class Reader:
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            forget(self)
 
     def _open(self) -> ReaderConnection:
         if not self._database:

@@ -70,15 +70,15 @@ class SqliteStore(SqliteOutside):
         self._isolation_level: str | None = None  # between groups: its owner's
         self._checkpoints = False
 
-    @contextmanager
-    def draining(self, settings: DrainSettings) -> Iterator[None]:
+    def draining(self, settings: DrainSettings) -> PutBack:
         self._check_process()
         put_back = PutBack()
         try:
             self._start(settings, put_back)
-            yield
-        finally:
+            return put_back  # noqa: TRY300 -- an interrupt may come at this line, too
+        except BaseException:
             put_back.now()
+            raise
 
     def _start(self, settings: DrainSettings, put_back: PutBack) -> None:
         connection = self._connection
