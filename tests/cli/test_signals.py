@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from azoth_dlq.cli import main
 from tests.cli.conftest import Workplace, until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
@@ -116,3 +117,15 @@ def test_an_interrupt_that_is_ignored_stays_so_while_handlers_are_imported(
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
     assert workplace.count("effects") == 1
+
+
+def test_a_signal_means_what_it_meant_once_the_command_is_done(workplace: Workplace) -> None:
+    workplace.make("ok")
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        assert main(["discard", str(workplace.database), "--all", "--yes"]) == 0
+        assert [signal.getsignal(number) for number in numbers] == before
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
