@@ -262,3 +262,26 @@ def test_a_route_that_cannot_be_called_with_bytes_is_refused(route: Any) -> None
 def test_a_batch_that_is_no_batch_config_is_refused(batch: Any) -> None:
     with pytest.raises(ConfigError, match=r"^batch=.*: must be a BatchConfig"):
         EventHandlerRegistry(batch=batch)
+
+
+def test_attributes_of_a_function_are_none_of_its_methods() -> None:
+    """Decorators leave whatever they like on what they wrap."""
+
+    def function(*_args: object) -> None:
+        pass
+
+    setattr(function, "validate", "strictly")  # noqa: B010 -- mypy knows no such attribute
+    setattr(function, "handle_batch", 500)  # noqa: B010 -- as above
+    registry = EventHandlerRegistry()
+    registry.register("decorated", function)
+    registry.process(None, 1, b"decorated:")
+    assert not registry.has_batches
+
+
+def test_the_decorator_registers_what_runs_outside_transactions_as_such() -> None:
+    registry = EventHandlerRegistry()
+    registry.handler("mail", transactional=False)(deposit)
+    registry.handler("report", transactional=False, needs_connection=True)(deposit)
+    mail, report = (registry.resolve(event)[0] for event in (b"mail:", b"report:"))
+    assert (mail.transactional, mail.needs_connection) == (False, False)
+    assert (report.transactional, report.needs_connection) == (False, True)
