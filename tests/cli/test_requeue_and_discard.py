@@ -134,7 +134,8 @@ def test_one_letter_is_told_in_the_singular(mixed: Workplace) -> None:
 
 def test_many_ids_are_changed_in_several_transactions(workplace: Workplace) -> None:
     workplace.make(*["ok"] * 2500)
-    given = [str(n) for n in range(2, 2600)]
+    # Those of the last transaction are all there.
+    given = [str(n) for n in [*range(2501, 2600), *range(2, 2501)]]
     done = workplace.run("discard", "projection.db", "--json", *given)
     assert done.returncode == 1
     document = json.loads(done.stdout)
@@ -251,6 +252,17 @@ def asked(workplace: Workplace, answer: str, *arguments: str) -> tuple[int, str,
         shown += os.read(terminal, 4096)
     os.close(terminal)
     return process.returncode, stdout, shown.decode()
+
+
+def test_nobody_is_asked_where_the_question_would_not_be_seen(mixed: Workplace) -> None:
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    terminal, theirs = pty.openpty()
+    os.write(terminal, b"y\n")
+    done = mixed.run("discard", "projection.db", "--all", stdin=theirs)
+    os.close(theirs)
+    os.close(terminal)
+    assert "nobody can be asked" in error_line(done, 2)
+    assert len(left(mixed)) == 4
 
 
 def test_a_terminal_is_asked_on_stderr(mixed: Workplace) -> None:

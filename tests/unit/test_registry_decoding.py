@@ -117,7 +117,7 @@ def test_a_colon_in_an_event_type_is_allowed_with_a_route() -> None:
 
 def test_what_a_route_raises_is_a_decode_error_with_its_cause() -> None:
     registry = EventHandlerRegistry(route=_by_json)
-    with pytest.raises(EventDecodeError, match="^the route raised JSONDecodeError$") as caught:
+    with pytest.raises(EventDecodeError, match=r"^the route raised JSONDecodeError$") as caught:
         registry.resolve(b"deposit:1")
     assert isinstance(caught.value.__cause__, json.JSONDecodeError)
 
