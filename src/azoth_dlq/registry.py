@@ -283,7 +283,9 @@ def _registration(event_type: str, handler: object) -> Registration:
         raise ConfigError.for_field("handler", handler, allowed)
     name = _qualified_name(handler)
     is_object = hasattr(handler, "handle")
-    _check_has_handle(handler, name)
+    if not is_object and not callable(handler):
+        needed = "have handle(conn, event_id, payload), also where it has handle_batch"
+        raise ConfigError(f"{name} is not callable: it must be a function, or {needed}")
     call: Any = getattr(handler, "handle", handler)
     _check_callable(call, name, "conn", "event_id", "payload")
     validate = getattr(handler, "validate", None) if is_object else None
@@ -300,18 +302,6 @@ def _registration(event_type: str, handler: object) -> Registration:
         name=name,
         handler=handler,
     )
-
-
-def _check_has_handle(handler: object, name: str) -> None:
-    """Errors: ConfigError where an object has what only goes with `handle`."""
-    if hasattr(handler, "handle") or callable(handler):
-        return
-    beside = [method for method in ("validate", "handle_batch") if hasattr(handler, method)]
-    if beside:
-        raise ConfigError(
-            f"{name} has {' and '.join(beside)}, but no handle(conn, event_id, payload), which "
-            "each handler needs, also one that takes batches"
-        )
 
 
 def _validating(validate: Validate, call: HandlerCall) -> HandlerCall:

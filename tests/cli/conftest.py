@@ -80,9 +80,9 @@ class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.database = folder / "projection.db"
-        self.environment = {
-            name: value for name, value in os.environ.items() if name != "PYTHONPATH"
-        }
+        # Whoever runs the tests may have set them; what a user has is neither.
+        beside = ("PYTHONPATH", "PYTHONUNBUFFERED")
+        self.environment = {n: value for n, value in os.environ.items() if n not in beside}
         self.module("handlers", HANDLERS)
 
     def module(self, name: str, source: str) -> None:
@@ -134,9 +134,9 @@ class Workplace:
             "encoding": "utf-8",
             **options,
         }
-        command = [sys.executable, "-m", "azoth_dlq", *arguments]
+        command = settings.pop("program", [sys.executable, "-m", "azoth_dlq"])
         with heeding_interrupts():
-            return subprocess.Popen(command, **settings)
+            return subprocess.Popen([*command, *arguments], **settings)
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, **options) as process:

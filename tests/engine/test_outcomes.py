@@ -240,6 +240,17 @@ def test_an_event_without_a_handler_fails_like_any_other(scene: Scene) -> None:
     assert list(scene.parked()) == [letter]
 
 
+def test_a_type_with_which_another_begins_has_its_own_handler(scene: Scene) -> None:
+    called: list[str] = []
+    kinds = ["mail", "mailing", "mail", "mai", "mailing"]
+    for kind in set(kinds):
+        scene.registry.register(kind, lambda *_args, kind=kind: called.append(kind))
+    for kind in kinds:
+        scene.letter(kind)
+    scene.drain()
+    assert called == kinds
+
+
 def test_a_handler_that_validates_fails_before_it_is_called(scene: Scene) -> None:
     class Careful:
         def validate(self, payload: bytes) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from azoth_dlq import DeadLetterQueue
 from tests.conftest import Scene
+from tests.engine.deaths import die_in_the_handler_of
 from tests.kernels.vectors import load
 
 COLUMNS = "event_id, event_bytes, error_message, failed_at, retry_count"
@@ -294,3 +295,13 @@ def test_an_error_message_that_is_null_is_no_reason_to_park(loose_scene: Scene) 
     assert loose_scene.drain().succeeded == 1
     assert loose_scene.left() == []
     assert loose_scene.queue.get(letter) is None
+
+
+def test_a_letter_whose_count_cannot_be_read_is_charged_with_no_death(scene: Scene) -> None:
+    scene.letter()
+    scene.drain()
+    letter = scene.letter()
+    die_in_the_handler_of(scene, letter)
+    scene.conn.execute("UPDATE dead_letter_queue SET retry_count = 'many'")
+    report = scene.drain()
+    assert (report.failed, report.unreadable, list(scene.parked())) == (0, 1, [letter])

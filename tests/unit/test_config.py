@@ -90,6 +90,7 @@ def test_a_duration_is_taken_as_seconds_or_timedelta_and_kept_as_timedelta(name:
         *((name, value) for name in DURATIONS for value in NO_DURATIONS),
         ("check_interval", 0),
         ("max_transaction_time", timedelta(0)),
+        *((name, timedelta(microseconds=-1)) for name in DURATIONS),
         *(
             (name, value)
             for name in ("max_retries", "batch_size")

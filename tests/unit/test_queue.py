@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq import ConfigError, DeadLetterQueue, InvalidStateError, StorageError
+from azoth_dlq.store.sqlite.statements import RELEASE_VERB
 from azoth_dlq.types import FailedEvent
 
 PAST = "2020-01-01 00:00:00"
@@ -312,6 +313,23 @@ def test_a_row_that_is_swallowed_takes_its_whole_change_back(given: DeadLetterQu
         with pytest.raises(sqlite3.OperationalError, match="no such savepoint"):
             connection.execute("RELEASE azoth_dlq_verb")
         connection.execute(statement)
+
+
+def test_letters_that_came_before_a_refused_one_are_taken_back_with_it(
+    given: DeadLetterQueue,
+) -> None:
+    add(given)
+    given.connection.execute(
+        "CREATE TRIGGER never BEFORE INSERT ON dead_letter_queue WHEN new.event_id = 2 "
+        "BEGIN SELECT raise(ABORT, 'never'); END"
+    )
+    given.connection.execute("BEGIN")
+    with pytest.raises(StorageError, match="never"):
+        given.add_many([(1, b"", ""), (2, b"", "")])
+    assert given.count() == 1
+    with pytest.raises(sqlite3.OperationalError, match="no such savepoint"):
+        given.connection.execute(RELEASE_VERB)
+    given.connection.rollback()
 
 
 def test_a_letter_that_is_no_letter_keeps_the_others_out(queue: DeadLetterQueue) -> None:

@@ -81,7 +81,7 @@ def test_a_handler_without_batches_is_called_singly(
 @pytest.mark.parametrize("beside", [["handle_batch"], ["validate"], ["validate", "handle_batch"]])
 def test_an_object_without_handle_is_told_that_it_lacks_it(beside: list[str]) -> None:
     handler = SimpleNamespace(**dict.fromkeys(beside, print))
-    expected = rf"has {' and '.join(beside)}, but no handle\(conn, event_id, payload\)"
+    expected = r"is not callable: it must be a function, or have handle\(conn, event_id, payload\)"
     with pytest.raises(ConfigError, match=expected):
         EventHandlerRegistry().register("deposit", handler)
 

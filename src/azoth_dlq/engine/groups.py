@@ -266,15 +266,11 @@ class Groups:
         """A group that is ours; deaths of others in a handler are charged first."""
         while True:
             opened = self.turns.patiently(self._store.begin, heed_shutdown=self._called is None)
-            try:
-                dead = self._died(opened)
-                if dead is None:
-                    self.claimed = self._store.claimed()
-                    return opened
-                self._settle_deaths(dead)
-            except BaseException:
-                self._store.end(commit=False)
-                raise
+            dead = self._died(opened)
+            if dead is None:
+                self.claimed = self._store.claimed()
+                return opened
+            self._settle_deaths(dead)
 
     def _died(self, opened: Opened) -> Abandoned | None:
         """What processes had in hand when they died, to be settled in this group."""
@@ -346,11 +342,7 @@ class Groups:
             if group.acked[-1:] == [group.last_called[0]]:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
-        try:
-            self._commit(group)
-        except BaseException:
-            self._store.end(commit=False)
-            raise
+        self._commit(group)
         self._call_settled()
         self._recovery.settled.update(group.settlement.ids())
 
