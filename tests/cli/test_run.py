@@ -221,7 +221,9 @@ def test_what_waiting_does_not_mend_ends_it_with_the_report_so_far(runner: Runne
     runner.workplace.execute("PRAGMA journal_mode=DELETE")
     runner.start("--json", *SOON)
     runner.wait_until_empty()
-    runner.workplace.database.write_bytes(b"no database any more\n" * 1000)
+    # In place: emptied first, the file would be an empty database for a moment.
+    with runner.workplace.database.open("r+b", buffering=0) as file:
+        file.write(b"no database any more\n" * 1000)
     stdout, _ = runner.process.communicate(timeout=30)
     assert runner.process.returncode == 1
     assert json.loads(stdout)["succeeded"] == 2
