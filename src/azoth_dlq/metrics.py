@@ -69,7 +69,7 @@ class DlqMetricsSnapshot:
     event type. Types beyond the first 200 are counted together as "(other types)".
 
     Other counters: `drains` that ended; `groups` committed; `lost_groups`, taken back and done
-    again; `charged_deaths`, attempts that ended with their process.
+    again; `charged_deaths`, failures that are attempts which ended with their process.
 
     `stopped`: the last drain was stopped by failures. `last_check` is the unix time of the last
     look for due letters in whole seconds, 0 for never; `looked_at` the same with its fraction,
@@ -121,10 +121,11 @@ class DlqMetricsSnapshot:
 class DlqMetrics:
     """Counters and gauges that any thread may add to and read."""
 
-    __slots__ = ("_current", "_lock", "_types")
+    __slots__ = ("_current", "_last", "_lock", "_types")
 
     def __init__(self) -> None:
         self._current = DlqMetricsSnapshot()
+        self._last: object = None
         self._types: set[str] = set()
         self._lock = threading.Lock()
 
@@ -145,31 +146,38 @@ class DlqMetrics:
         snoozed: int = 0,
         permanent_failures: int = 0,
         skipped: int = 0,
+        charged_deaths: int = 0,
         groups: int = 1,
         attempts: Mapping[tuple[str, str], int] = {},
         handler_seconds: Mapping[str, tuple[Sequence[int], float]] = {},
+        of: object = None,
     ) -> None:
         """Add one committed group (or, with `groups=0`, letters skipped without one): a snapshot
         shows all of it or none.
 
         `attempts` by event type and outcome; `handler_seconds` by event type: how many calls fell
         between the BUCKET_BOUNDS (one number more than there are bounds), and their sum in seconds.
+        Nothing is added where `of` was the last to be added already.
         """
         with self._lock:
+            if of is not None and of is self._last:
+                return
             before = self._current
-            self._current = replace(
+            after = replace(
                 before,
                 successes=before.successes + successes,
                 failures=before.failures + failures,
                 snoozed=before.snoozed + snoozed,
                 permanent_failures=before.permanent_failures + permanent_failures,
                 skipped=before.skipped + skipped,
+                charged_deaths=before.charged_deaths + charged_deaths,
                 groups=before.groups + groups,
                 depth=max(before.depth - successes - permanent_failures, 0),
                 due=max(before.due - successes - failures - snoozed - skipped, 0),
                 attempts=self._attempts_with(attempts),
                 handler_seconds=self._handler_seconds_with(handler_seconds),
             )
+            self._current, self._last = after, of
 
     def looked(self, *, at: int, depth: int | None, due: int, oldest_due: int | None) -> None:
         """Set the gauges to what a look found: its instant and when the oldest due letter failed
@@ -201,16 +209,6 @@ class DlqMetrics:
         with self._lock:
             before = self._current
             self._current = replace(before, lost_groups=before.lost_groups + 1)
-
-    def charged_death(self) -> None:
-        """Count a letter charged with the death of the process that attempted it."""
-        with self._lock:
-            before = self._current
-            self._current = replace(
-                before,
-                charged_deaths=before.charged_deaths + 1,
-                due=max(before.due - 1, 0),
-            )
 
     def _attempts_with(self, more: Mapping[tuple[str, str], int]) -> Mapping[tuple[str, str], int]:
         # Never changed in place: a snapshot may be taken at any moment.

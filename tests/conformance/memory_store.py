@@ -205,10 +205,10 @@ class MemoryStore(MemoryClaims):
             self._foreign_commits == self._connection.foreign_commits
             and not self._connection.touched_queue
         )
+        self._group = self._connection.tables.group = object()
         self._charging = bool(self._database.in_hand)
         if self._charging:
             return Opened(unchanged, self._database.in_hand, self._database.in_batch)
-        self._group = self._connection.tables.group = object()
         self._before_letter = self._connection.tables.copy()
         return Opened(unchanged, stopped=self._connection.tables.stopped_at is not None)
 
@@ -297,6 +297,10 @@ class MemoryStore(MemoryClaims):
             self._database.in_hand = ()
         self._charging = False
 
+    def was_committed(self) -> bool:
+        committed = self._database.committed.group is self._group
+        return committed and not self._connection.in_transaction
+
     # What the verbs share
 
     @contextmanager
@@ -310,7 +314,7 @@ class MemoryStore(MemoryClaims):
         if self._connection.in_transaction:
             return
         self._database.in_hand = ()
-        committed = self._database.committed.group is self._group
+        committed = self.was_committed()
         raise TransactionLost("the handler's call ended the transaction", committed=committed)
 
     def _record(self, attempt: Attempted) -> None:

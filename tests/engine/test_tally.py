@@ -40,6 +40,13 @@ def test_a_drain_and_its_run_tally_the_same_group_apart() -> None:
     assert (run.counts, run.commonest()) == ({"failed": 2}, (("before", 1), ("boom", 1)))
 
 
+def test_what_was_added_last_is_not_added_again() -> None:
+    tally, groups = Tally(), [object(), object()]
+    for of in (groups[0], groups[0], groups[1], None, None):
+        tally.add({"failed": 1}, ["boom"], of)
+    assert (tally.counts, tally.commonest()) == ({"failed": 4}, (("boom", 4),))
+
+
 def test_counts_handed_out_are_not_the_tallys_own() -> None:
     tally = Tally()
     tally.add({"failed": 1}, [])

@@ -118,7 +118,7 @@ def test_snapshots_are_equal_where_they_count_the_same_letters() -> None:
         )
     other.drained(stopped=True)
     other.lost_group()
-    other.charged_death()
+    other.record(groups=0, charged_deaths=1)
     assert one.snapshot() == other.snapshot()
     other.record(failures=1)
     assert one.snapshot() != other.snapshot()
@@ -314,11 +314,19 @@ def test_lost_groups_are_counted() -> None:
 
 def test_a_charged_death_is_counted_and_its_letter_no_longer_due() -> None:
     metrics = DlqMetrics()
-    metrics.looked(at=SECOND, depth=5, due=1, oldest_due=SECOND)
-    metrics.charged_death()
-    metrics.charged_death()
+    metrics.looked(at=SECOND, depth=5, due=3, oldest_due=SECOND)
+    metrics.record(failures=1, charged_deaths=1)
+    metrics.record(failures=1, charged_deaths=1)
     snapshot = metrics.snapshot()
-    assert (snapshot.charged_deaths, snapshot.due, snapshot.depth) == (2, 0, 5)
+    assert (snapshot.charged_deaths, snapshot.failures) == (2, 2)
+    assert (snapshot.due, snapshot.depth) == (1, 5)
+
+
+def test_what_was_added_last_is_not_added_again() -> None:
+    metrics, groups = DlqMetrics(), [object(), object()]
+    for of in (groups[0], groups[0], groups[1], None, None):
+        metrics.record(successes=1, of=of)
+    assert _changed(metrics) == {"successes": 4, "groups": 4}
 
 
 def test_groups_counted_by_several_threads_at_once_all_count_and_none_shows_in_part() -> None:

@@ -194,7 +194,7 @@ cdef class Attempts:
     cdef Batch batch, batch_before
     cdef Py_ssize_t place, behind, letters, done
     cdef double before
-    cdef bint succeeded, ended
+    cdef bint succeeded, ended, outside_only
 
     def __cinit__(self, list rows, group, store, registry, limits):
         self.rows, self.group, self.store, self.limits = rows, group, store, limits
@@ -203,6 +203,7 @@ cdef class Attempts:
         self.calls = Calls(group)
         self.resolver = Resolver(registry)
         self.done = len(group)
+        self.outside_only = limits.outside_only
         self.before = monotonic()
 
     cdef int run(self, stop) except -1:
@@ -239,7 +240,7 @@ cdef class Attempts:
 
     cdef bint attempt(self, tuple row, bytes event_bytes) except -1:
         """Call the letter's handler, with those that go with it in a batch, and note the outcome;
-        False where it is to be called outside the transaction."""
+        False where it is not to be called within this transaction."""
         self.isolate(row[0])
         self.last_before, self.called_before, self.batch_before = self.last, self.called, self.batch
         self.last, self.called, self.batch = row, None, None
@@ -248,9 +249,10 @@ cdef class Attempts:
             # Within the isolation: a route, too, may kill the process.
             payload = self.resolver.resolve(event_bytes)
             self.called = self.resolver.registration
-            if not self.resolver.transactional:
+            if not self.resolver.transactional or self.outside_only:
                 self.keep()
-                self.group.outside = self.called, payload, event_bytes
+                if not self.resolver.transactional:
+                    self.group.outside = self.called, payload, event_bytes
                 self.group.full = True
                 self.forget_last()
                 return False

@@ -50,6 +50,7 @@ class Drain:
         self._began = monotonic()
         self._plan: Plan | None = None
         self._attempted = 0
+        self._is_told = True  # to `on_progress`
 
     def run(
         self,
@@ -74,7 +75,7 @@ class Drain:
         )
         try:
             with self._groups.turns.patiently(lambda: self._store.draining(settings)):
-                self._work(look, limit, lasting)
+                self._work_to_any_end(look, limit, lasting)
         except ShutdownRequested:
             self._stopped = "shutdown"
         except (Busy, CommitRefused, StorageFault) as fault:
@@ -109,13 +110,24 @@ class Drain:
 
     # The drain
 
+    def _work_to_any_end(self, look: Look, limit: int | None, lasting: float | None) -> None:
+        try:
+            self._work(look, limit, lasting)
+        except Exception:
+            self._groups.end_amid()
+            raise
+        except BaseException:
+            self._groups.end_amid()
+            self._tell()
+            raise
+
     def _work(self, look: Look, limit: int | None, lasting: float | None) -> None:
         if self._registry.needs_connection:
             self._store.reader()
         plan = self._groups.turns.patiently(
             lambda: make_plan(self._store, self._config, self._rules, look)
         )
-        self._plan = plan
+        self._plan, self._is_told = plan, False
         letters = plan.letters
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined
@@ -181,6 +193,7 @@ class Drain:
         """What a committed group did."""
         self._stopped = group.stopped
         self._attempted += len(group)
+        self._is_told = False
         counts = {
             "succeeded": len(group.acked),
             "failed": group.failed,
@@ -191,16 +204,23 @@ class Drain:
             "exhausted": group.exhausted,
         }
         for tally in (self._tally, self._around.total):
-            tally.add(counts, group.errors)
+            tally.add(counts, group.errors, of=group.settlement)
         self._metrics.record(
             successes=len(group.acked),
             failures=group.failed,
             permanent_failures=len(group.settlement.parked),
             snoozed=group.snoozed,
             skipped=group.skipped,
+            charged_deaths=group.deaths,
             attempts=group.attempts,
             handler_seconds=group.seconds,
+            of=group.settlement,
         )
         group.log()
-        if self._around.on_progress is not None:
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell `on_progress` what it does not know yet."""
+        if not self._is_told and self._around.on_progress is not None:
+            self._is_told = True
             self._around.on_progress(self.report())

@@ -14,14 +14,19 @@ OTHERS = "(other errors)"
 class ErrorsMet:
     """Counts error texts; those beyond the first thousand together."""
 
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+    def __init__(self, counts: Counter[str] | None = None) -> None:
+        self._counts: Counter[str] = Counter() if counts is None else counts
 
-    def add(self, errors: Iterable[str]) -> None:
+    def with_those(self, errors: Iterable[str]) -> ErrorsMet:
+        """These and those before; these alone where they are none."""
+        counts: Counter[str] | None = None
         for error in errors:
+            if counts is None:
+                counts = Counter(self._counts)
             text = error[:_TEXT]
-            known = text in self._counts or len(self._counts) < _TEXTS
-            self._counts[text if known else OTHERS] += 1
+            known = text in counts or len(counts) < _TEXTS
+            counts[text if known else OTHERS] += 1
+        return self if counts is None else ErrorsMet(counts)
 
     def commonest(self) -> tuple[tuple[str, int], ...]:
         """The commonest texts with their counts, and the rest under `OTHERS`."""

@@ -60,6 +60,7 @@ class Group:
         self.skipped = 0
         self.unreadable = 0
         self.exhausted = 0
+        self.deaths = 0
         self.last_called: tuple[Any, ...] | None = None  # the row whose handler ran last
         self.handler = ""  # the name of that handler, once it is in question
         self.error: BaseException | None = None  # what that handler raised
@@ -67,6 +68,7 @@ class Group:
         # Of the letter behind the last: registration, payload, event bytes.
         self.outside: tuple[Registration, bytes, bytes] | None = None
         self.next_call: OutsideCall | None = None  # to be claimed in this group
+        self.settled_call: OutsideCall | None = None  # called before it
         self.interrupt: BaseException | None = None  # what ends the drain
         self.full = False  # it is to be committed now
         self.stale = False  # a handler changed letters: those fetched must be fetched anew
@@ -76,6 +78,7 @@ class Group:
         self.seconds: dict[str, tuple[list[int], float]] = {}  # of calls by event type
         self._text = 0  # characters of errors
         self._log: list[tuple[int, str, tuple[object, ...]]] = []
+        self._is_logged = False
 
     def __len__(self) -> int:
         """Letters attempted."""
@@ -149,6 +152,7 @@ class Group:
 
     def charge_death(self, row: tuple[Any, ...], text: str) -> None:
         """The letter's attempt ended with the process that made it."""
+        self.deaths += 1
         self.attempts["", "failed"] += 1
         self._charge(row, text)
         self._keep("died", row, "", text)
@@ -163,7 +167,10 @@ class Group:
 
     def log(self) -> None:
         """Say what was committed: DEBUG a success, and where a failure was raised; INFO a snooze;
-        WARNING a failure; ERROR a letter parked."""
+        WARNING a failure; ERROR a letter parked. Nothing the second time."""
+        if self._is_logged:
+            return
+        self._is_logged = True
         if self.acked and logger.isEnabledFor(logging.DEBUG):
             for letter_id in self.acked:
                 logger.debug("letter %d: replayed", letter_id)

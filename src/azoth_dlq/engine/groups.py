@@ -71,6 +71,9 @@ class Groups:
         self._chunk = self._largest_chunk
         self._ack_seconds = _FIRST_ACK_SECONDS
         self._recovery = Recovery()
+        self._start = 0  # the place behind the last letter whose outcome is committed
+        self._committing: Group | None = None  # not counted yet
+        self._next_call: OutsideCall | None = None  # claimed
         self._called: OutsideCall | None = None  # its outcome is still to be committed
         self._called_rest: list[OutsideCall] = []  # settled after it, each alone
         self._called_alone = False  # in a group of its own
@@ -104,7 +107,7 @@ class Groups:
 
         `settle_only`: attempt none, write what became of the one that was called before.
         """
-        start = self.place
+        self._start = self.place
         opened = self._open()
         began = monotonic()
         if opened.stopped and not self._asked_for:
@@ -112,23 +115,20 @@ class Groups:
             most = self._config.stop_on_consecutive_failures
             self._around.failures_in_row.count = most or 0
         group = self._new_group()
-        next_call = None
         try:
             if self._called is not None:
                 self._called.record(group, self._store)
-            if not (settle_only or self._called_alone or self._stop.requested):
+            if not (settle_only or self._settles_alone() or self._stop.requested):
                 self._attempt_letters(group, began, verify=not opened.unchanged)
             self._commit(group)
-            self._call_settled()
-            next_call = group.next_call
         except BaseException as error:  # noqa: BLE001 -- what cannot be mended is raised again
-            self._recover(error, group, start)
+            self._recover(error, group)
         finally:
             self.turns.held(monotonic() - began)
         if group.interrupt is not None:
             raise group.interrupt
-        if next_call is not None:
-            self._call_outside(next_call)
+        if self._next_call is not None:
+            self._call_outside(self._next_call)
 
     @contextmanager
     def without_calls(self) -> Iterator[tuple[Opened, Group]]:
@@ -142,6 +142,17 @@ class Groups:
         finally:
             self.turns.held(monotonic() - began)
 
+    def end_amid(self) -> None:
+        """An error ends the drain: count the group that is committed all the same, and have `place`
+        before the letters whose outcome is not."""
+        if self._committing is not None and self._store.was_committed():
+            self._count(self._committing)
+        self.place = self._start
+        if self._next_call is not None:
+            self.place -= len(self._next_call)
+        if self._called is not None and not self._called.is_to_be_released:
+            self.place -= len(self._called) + sum(map(len, self._called_rest))
+
     def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
         letters, recovery = self.letters, self._recovery
         limits = Limits(
@@ -151,6 +162,8 @@ class Groups:
             batch_size=self._registry.batch.max_batch_size,
             batch_bytes=self._config.memory_limit // 2,
             singly=recovery.singly,
+            # A handler that kills the process must not take back what became of the letter before.
+            outside_only=self._called is not None,
         )
         while self.place < len(letters) and not group.full and len(group) < limits.most:
             at_once = min(self._chunk, self._still_allowed() - len(group))
@@ -223,8 +236,10 @@ class Groups:
         self.place += 1
 
     def _call_outside(self, call: OutsideCall) -> None:
-        self._called = call
+        self._next_call, self._called = None, call
         call.call(self._store)
+        if call.interrupt is not None:
+            self.place -= len(call)
         if call.is_failed_batch:
             end = self.place
             self.place = self._place_of(call.ids[0])
@@ -233,9 +248,10 @@ class Groups:
             between = set(self.letters.ids(self.place, end)).difference(call.ids)
             self._recovery.settled.update(between)
 
-    def _call_settled(self) -> None:
-        self._called = self._called_rest.pop(0) if self._called_rest else None
-        self._called_alone = self._called is not None
+    def _settles_alone(self) -> bool:
+        """Whether nothing goes into a group but the outcome of a call. A route is a program's own
+        code as handlers are, which no group calls that is to keep an outcome."""
+        return self._called_alone or (self._called is not None and self._registry.by_key is None)
 
     def _place_of(self, letter_id: int) -> int:
         """The place of a letter that was passed in the last chunk."""
@@ -252,13 +268,27 @@ class Groups:
         self._store.settle(group.settlement)
         if group.next_call is not None:
             group.next_call.claim(self._store)
-        self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
+        self._committing = group
+        try:
+            self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
+        except Exception:
+            self._committing = None
+            raise
         if len(group) > _TELLING:
             self._ack_seconds = (monotonic() - began) / len(group)
         self._recovery.committed(group.settlement, self.place)
-        self._around.failures_in_row.count = group.failures_in_row
         self._attempted += len(group)
+        self._count(group)
+
+    def _count(self, group: Group) -> None:
+        """The group is committed. Done twice, it counts once."""
+        self._start, self._next_call = self.place, group.next_call
+        if group.settled_call is not None and group.settled_call is self._called:
+            self._called = self._called_rest.pop(0) if self._called_rest else None
+            self._called_alone = self._called is not None
+        self._around.failures_in_row.count = group.failures_in_row
         self._committed(group)
+        self._committing = None
 
     # Opening a group
 
@@ -297,29 +327,28 @@ class Groups:
         for row in charged:
             if not self._asked_for or row[0] in parked:
                 self._recovery.settled.add(row[0])
-            self._metrics.charged_death()
 
     # Groups that were lost
 
-    def _recover(self, error: BaseException, group: Group, start: int) -> None:
-        """See to it that the group, which began at place `start`, is done again, or raise."""
+    def _recover(self, error: BaseException, group: Group) -> None:
+        """See to it that the group is done again, or raise."""
         if isinstance(error, Forked):
             raise error
         self._store.end(commit=False)
         match error:
             case TransactionLost():
-                self._redo_without_culprit(start, group, error)
+                self._redo_without_culprit(group, error)
             case CommitRefused():
-                self._redo_halved(start, group, error)
+                self._redo_halved(group, error)
             case StorageFault():
                 if group.interrupt is None:
-                    self._redo_failing(start, group, error)
+                    self._redo_failing(group, error)
             case _:
                 if group.interrupt is not None:
                     raise group.interrupt from error
                 raise error
 
-    def _redo_without_culprit(self, start: int, group: Group, lost: TransactionLost) -> None:
+    def _redo_without_culprit(self, group: Group, lost: TransactionLost) -> None:
         """The transaction went away with a letter's call: that letter fails, the others are done
         again, unless their effects were committed all the same."""
         self._metrics.lost_group()
@@ -331,7 +360,7 @@ class Groups:
         if lost.committed:
             self._settle_committed(group, lost if known else None)
             return
-        self.place = start
+        self.place = self._start
         if known:
             self._recovery.condemn(group, lost)
 
@@ -343,10 +372,9 @@ class Groups:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         self._commit(group)
-        self._call_settled()
         self._recovery.settled.update(group.settlement.ids())
 
-    def _redo_halved(self, start: int, group: Group, refused: CommitRefused) -> None:
+    def _redo_halved(self, group: Group, refused: CommitRefused) -> None:
         self._metrics.lost_group()
         if self._called is None:
             self._recovery.halve_refused(group, refused, self.place)
@@ -355,13 +383,13 @@ class Groups:
         elif self._called_alone and not self._called.refuse(str(refused)):
             raise refused
         self._called_alone = self._called is not None
-        self.place = start
+        self.place = self._start
 
-    def _redo_failing(self, start: int, group: Group, fault: StorageFault) -> None:
+    def _redo_failing(self, group: Group, fault: StorageFault) -> None:
         self._metrics.lost_group()
         if self._called is None:
-            self._recovery.halve_failing(group, fault, start)
+            self._recovery.halve_failing(group, fault, self._start)
         elif self._called_alone:
             raise fault
         self._called_alone = self._called is not None
-        self.place = start
+        self.place = self._start

@@ -26,7 +26,8 @@ class Limits(NamedTuple):
 
     ends_at: monotonic seconds, with `ack_seconds` a letter for what is still to be written. most:
     letters of the group. batch_size, batch_bytes: letters and payload bytes of one batch. singly:
-    letters, by id, that are to be called one by one.
+    letters, by id, that are to be called one by one. outside_only: end before a letter whose
+    handler runs within the transaction.
     """
 
     ends_at: float
@@ -35,6 +36,7 @@ class Limits(NamedTuple):
     batch_size: int
     batch_bytes: int
     singly: set[int]
+    outside_only: bool
 
 
 def note_failed_attempt(  # noqa: PLR0913 -- what is known of a failed call

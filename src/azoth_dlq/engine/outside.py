@@ -49,6 +49,11 @@ class OutsideCall:
     def is_failed_batch(self) -> bool:
         return self._batch and self._error is not None
 
+    @property
+    def is_to_be_released(self) -> bool:
+        """Whether the call told nothing about its letters."""
+        return self.interrupt is not None or self.is_failed_batch
+
     def claim(self, store: Store) -> None:
         """Within the open group: the letters are in hand from its commit on."""
         store.claim(self.ids, batch=self._batch)
@@ -71,7 +76,8 @@ class OutsideCall:
     def record(self, group: Group, store: Store) -> None:
         """Within the next group: what became of the letters. One whose id now is another event's
         has been replaced: the outcome is not that one's."""
-        if self.interrupt is not None or self.is_failed_batch:
+        group.settled_call = self
+        if self.is_to_be_released:
             group.settlement.released += self.ids
             group.interrupt = self.interrupt
             group.full = group.full or self.interrupt is not None

@@ -14,11 +14,15 @@ class Tally:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._errors = ErrorsMet()
+        self._last: object = None
 
-    def add(self, counts: Mapping[str, int], errors: Iterable[str]) -> None:
-        """Add what a committed group did, and the errors of its failed attempts."""
-        self._counts.update(counts)
-        self._errors.add(errors)
+    def add(self, counts: Mapping[str, int], errors: Iterable[str], of: object = None) -> None:
+        """Add what a committed group did, and the errors of its failed attempts: all or, where a
+        signal comes between, none. Nothing where `of` was the last to be added already."""
+        if of is not None and of is self._last:
+            return
+        all_counts, all_errors = self._counts + Counter(counts), self._errors.with_those(errors)
+        self._counts, self._errors, self._last = all_counts, all_errors, of
 
     @property
     def counts(self) -> dict[str, int]:

@@ -341,6 +341,10 @@ class Groups(Protocol):
         Errors: Busy (ask again), TransactionLost (by some letter), CommitRefused, StorageFault.
         """
 
+    def was_committed(self) -> bool:
+        """Whether the group that was begun last is committed, where an interrupt kept `end` from
+        telling; False where that cannot be found out."""
+
 
 class Claims(Protocol):
     """Letters whose handlers run outside any transaction: claimed in one group, settled in a later

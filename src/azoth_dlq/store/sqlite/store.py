@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.store.base import (
     Busy,
     CommitRefused,
@@ -41,13 +40,13 @@ from azoth_dlq.store.sqlite.marker import Marker
 from azoth_dlq.store.sqlite.migrations import inspect, migrate
 from azoth_dlq.store.sqlite.outside import SqliteOutside
 from azoth_dlq.store.sqlite.queue import SETTINGS, STOPPED, chunks
-from azoth_dlq.store.sqlite.raw import is_closed, raw_text, snapshot, text_of
+from azoth_dlq.store.sqlite.raw import is_closed, raw_text, snapshot
 from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, set_up, unless_forked
+from azoth_dlq.store.sqlite.token import Token
 from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
 _CHARGED = "charged"  # the nonce of the last death that was charged
 _IDENTITY = "identity"  # of the database, among others that had its name
-_GROUP = "group"  # the token of the last group that was committed
 
 
 class SqliteStore(SqliteOutside):
@@ -64,7 +63,7 @@ class SqliteStore(SqliteOutside):
         self._data_version = -1
         self._changes_at_rest = -1  # of our connection, after its last group
         self._unchanged = False  # since the candidates were read, but by handlers
-        self._group = ""
+        self._token = Token(connection, self._cursor)
         self._has_savepoint = False
         self._is_prepared = False
         self._isolation_level: str | None = None  # between groups: its owner's
@@ -227,6 +226,7 @@ class SqliteStore(SqliteOutside):
         if self._announcement is not None:
             self._execute(sql.SET_STATE, (SETTINGS, self._announcement.settings))
             self._presence.announce(self._connection, self._announcement.started_at)
+        self._token.set()
         left = self._marker.left_behind(self._state(_CHARGED))
         if left is not None:
             # Recorded in the transaction that charges the letter: both or neither.
@@ -235,8 +235,6 @@ class SqliteStore(SqliteOutside):
         # Set anew, it is asked again for statements that were prepared while nobody was watched.
         self._connection.set_authorizer(self._guard.authorize)
         self._marker.start()
-        self._group = os.urandom(8).hex()
-        self._execute(sql.SET_STATE, (_GROUP, self._group))
         self._execute(sql.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
         self._has_savepoint = True
@@ -316,6 +314,11 @@ class SqliteStore(SqliteOutside):
         self._changes_at_rest = self._connection.total_changes
         self._checkpoint(at_least=CHECKPOINT_BYTES)
 
+    def was_committed(self) -> bool:
+        with suppress(Busy, StorageFault, StorageError), told_to_engine(self.where):
+            return not self._guard.forked and self._token.is_committed()
+        return False
+
     @contextmanager
     def _writing(self, *, changes_letters: bool = False) -> Iterator[None]:
         """Within a handler, the queue's own statements are not the handler's: the guard looks away,
@@ -366,17 +369,15 @@ class SqliteStore(SqliteOutside):
         return CommitRefused(f"what the handler wrote cannot be committed: {error}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
-        """End what is left of the transaction, and tell by the group's token whether it was
-        committed under our feet."""
+        """End what is left of the transaction; was it committed under our feet?"""
         if self._guard.forked:
             return Forked(
                 "a handler forked and its child went on with the drain; end the child in the "
                 "handler (os._exit), or start programs with subprocess"
             )
         self.end(commit=False)
-        with told_to_engine(self.where), raw_text(self._connection):
-            left_open.execute_uninterrupted(self._cursor, sql.GET_STATE, (_GROUP,))
-            committed = [text_of(token) for (token,) in self._cursor] == [self._group]
+        with told_to_engine(self.where):
+            committed = self._token.is_committed()
         return TransactionLost(message, by_letter_in_hand=by_letter_in_hand, committed=committed)
 
     def _check_open_statement(self) -> None:
