@@ -1,8 +1,6 @@
 """`python -m azoth_dlq`: the command line."""
 
-import sys
-
-from azoth_dlq.cli import main
+from azoth_dlq.cli import run_process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

@@ -112,7 +112,7 @@ class DlqReplayConfig:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        _check_type("enabled", self.enabled, bool, "True or False")
+        _check_type("enabled", self.enabled, bool, "True or False (in TOML true or false)")
         _check_type(
             "backoff", self.backoff, BackoffStrategy, "a BackoffStrategy (parse() reads texts)"
         )

@@ -72,7 +72,7 @@ class DlqReplayer:
 
         `now`: also those whose backoff has not passed yet. `on_progress` gets the report so far
         after each commit. What a handler raises beyond `Exception` (KeyboardInterrupt, say) goes on
-        up when what was done before is committed.
+        up when what was done before is committed, and `on_progress` got the report once more.
 
         Errors: StorageError (the database; `.report` tells what was done), InvalidStateError (a
         transaction or a drain is open on the connection, or the queue is closed or of another
@@ -86,11 +86,12 @@ class DlqReplayer:
         """Attempt up to `batch_size` due letters. Errors as of `drain`."""
         return self._drain(LOOK_AT_ALL, limit=self._config.batch_size)
 
-    def replay(self, letter_id: int) -> ReplayReport:
+    def replay(self, letter_id: int, *, on_progress: Progress | None = None) -> ReplayReport:
         """Attempt one letter, due or not; `skipped` is 1 where there is none of that id, or another
         drain has it in hand. One whose process died in its handler is charged with that first; one
-        that has no attempts left is parked. Errors as of `drain`; ConfigError."""
-        return self._drain(Look(ids=(checked_id(letter_id),)), now=True)
+        that has no attempts left is parked. `on_progress` and errors as of `drain`."""
+        look = Look(ids=(checked_id(letter_id),))
+        return self._drain(look, now=True, on_progress=on_progress)
 
     def run(self, *, on_progress: Progress | None = None) -> ReplayReport:
         """Drain, and sleep until the next letter is due or `check_interval` has passed, until

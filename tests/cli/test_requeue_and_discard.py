@@ -96,7 +96,11 @@ def test_ids_that_are_not_there_are_told_after_the_others(
     done = mixed.run(command, "projection.db", "--", "9", "1", "-5", "9", "3")
     assert done.returncode == 1
     assert done.stdout == f"2 {space} {PAST[command]}\n"
-    assert done.stderr == f"azoth-dlq: 2 of the ids are not among the {space}: 9, -5\n"
+    shown = "list projection.db --parked" if command == "requeue" else "list projection.db"
+    assert done.stderr == (
+        f"azoth-dlq: 2 of the ids are not among the {space}: 9, -5; "
+        f"`azoth-dlq {shown}` shows the ids\n"
+    )
     done = mixed.run(command, "projection.db", "--json", "1", "2")
     assert done.returncode == 1
     document = json.loads(done.stdout)
@@ -153,7 +157,8 @@ def test_many_ids_are_changed_in_several_transactions(workplace: Workplace) -> N
     assert left(workplace) == [1]
     assert done.stderr == (
         "azoth-dlq: 99 of the ids are not among the dead letters: "
-        "2501, 2502, 2503, 2504, 2505, 2506, 2507, 2508, 2509, 2510, …\n"
+        "2501, 2502, 2503, 2504, 2505, 2506, 2507, 2508, 2509, 2510, …; "
+        "`azoth-dlq list projection.db` shows the ids\n"
     )
 
 
@@ -221,8 +226,8 @@ def test_where_no_letter_fits_nothing_is_done(mixed: Workplace, command: str) ->
         (["1", "--error", "x", "--yes"], "ids and a filter cannot go together"),
         (["1", "--all", "--yes"], "ids and --all cannot go together"),
         (["--all", "--type", "x", "--yes"], "a filter and --all cannot go together"),
-        (["--all"], "nobody can be asked, since this is no terminal; pass --yes to go on"),
-        (["--error", "x", "--json"], "pass --yes to go on"),
+        (["--all"], "; this is no terminal, so pass --yes to go on"),
+        (["--error", "x", "--json"], "0 of "),
         (["one"], "Invalid value for '[ID]...'"),
         ([str(2**63)], "Invalid value for '[ID]...'"),
         (["--older-than", "2w", "--yes"], "'--older-than': '2w': must be seconds"),

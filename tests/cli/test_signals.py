@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 
@@ -58,6 +59,46 @@ def test_a_second_signal_interrupts_the_handler_and_keeps_what_was_done(
     assert workplace.count("effects") == 1
     retries = workplace.execute("SELECT retry_count FROM dead_letter_queue")
     assert retries == [(0,), (0,)]
+
+
+def test_a_second_signal_during_the_attempt_of_one_letter_prints_the_report(
+    workplace: Workplace,
+) -> None:
+    workplace.make("slow:60", "ok")
+    with workplace.start_slow("drain", "--id", "1", "--json") as process:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    report = json.loads(stdout)
+    assert (report["attempted"], report["remaining"]) == (0, 1)
+
+
+def test_whenever_signals_come_the_report_tells_what_is_in_the_file(workplace: Workplace) -> None:
+    workplace.make(*["ok"] * 20_000)
+    settings = ("--max-transaction-time", "0.002", "--yield-time", "0")
+    before = 20_000
+
+    def has_begun() -> bool:
+        return workplace.count("dead_letter_queue") < before
+
+    for _ in range(8):
+        process = workplace.start(
+            "drain", "projection.db", "--handlers", "handlers:registry", "--json", *settings
+        )
+        with process:
+            until(has_begun, process)
+            process.send_signal(signal.SIGINT)
+            time.sleep(random.uniform(0, 0.004))
+            process.send_signal(signal.SIGTERM)
+            stdout, stderr = process.communicate(timeout=30)
+        assert process.returncode in {0, 143}, stderr
+        report = json.loads(stdout)
+        left = workplace.count("dead_letter_queue")
+        assert (report["succeeded"], report["remaining"]) == (before - left, left)
+        assert workplace.count("effects") == 20_000 - left
+        before = left
 
 
 def test_a_signal_while_the_handlers_are_imported_ends_the_command(workplace: Workplace) -> None:

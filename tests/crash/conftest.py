@@ -103,6 +103,7 @@ class DlqFile:
     def __init__(self, path: Path, journal_mode: str | None = None) -> None:
         """Make the file; with no journal mode: use the one that is there."""
         self.path = path
+        self.routed = False  # whether the programs have a route
         self.programs: list[Program] = []
         if journal_mode is not None:
             DeadLetterQueue.open(path).close()
@@ -163,6 +164,7 @@ class DlqFile:
             "shutdown_after": shutdown_after,
             "largest_file": largest_file,
             "runs": runs,
+            "routed": self.routed,
         }
         return self.run("program", json.dumps(order))
 

@@ -20,9 +20,9 @@ from tests.crash.talk import die, say, wait_for
 Act = Callable[[sqlite3.Connection, Path, str], None]
 
 
-def registry(folder: Path) -> EventHandlerRegistry:
+def registry(folder: Path, *, routed: bool) -> EventHandlerRegistry:
     """Every handler of this module; `folder` is where those that wait look for their file."""
-    handlers = EventHandlerRegistry(route=route)
+    handlers = EventHandlerRegistry(route=route if routed else None)
     for act in ACTS:
         handlers.register(act.__name__, _leaving_an_effect(act, folder))
     calls.register(handlers, folder)

@@ -38,7 +38,8 @@ LETTERS_A_FETCH = BatchConfig().max_batch_size
 class Order:
     """Settings of the drain; points to pause at (opened, committed, yielding, settling, fetching);
     seconds to leave the file alone after each commit; seconds after which a thread asks for a
-    shutdown; bytes beyond which no file may grow; whether it goes on until SIGTERM."""
+    shutdown; bytes beyond which no file may grow; whether it goes on until SIGTERM; whether a route
+    looks at each event."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     pauses: list[str] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Order:
     shutdown_after: float | None = None
     largest_file: int | None = None
     runs: bool = False
+    routed: bool = False
 
 
 def _limit_file_size(size: int) -> None:
@@ -94,9 +96,8 @@ def drain(path: Path, order: Order) -> ReplayReport:
         if "fetching" in pauses:
             _pause_while_fetching(queue.connection, pauses)
         config = DlqReplayConfig.from_mapping(order.settings)
-        replayer = DlqReplayer(
-            queue, handlers.registry(path.parent), config, sleep=None if order.runs else sleep
-        )
+        registry = handlers.registry(path.parent, routed=order.routed)
+        replayer = DlqReplayer(queue, registry, config, sleep=None if order.runs else sleep)
         pauses.at("opened")
         if order.shutdown_after is not None:
             threading.Timer(order.shutdown_after, replayer.shutdown).start()

@@ -74,6 +74,7 @@ def test_a_batch_committed_before_the_deadly_one_is_not_called_again(dlq_file: D
 def test_a_route_that_kills_the_process_within_a_batch_costs_its_own_letter(
     dlq_file: DlqFile,
 ) -> None:
+    dlq_file.routed = True
     letters = dlq_file.add("batch:", "batch:", "dies_in_route:exit", "batch:")
     deaths, batches = _drain_until_empty(dlq_file)
     culprit = letters.pop(2)
@@ -85,6 +86,7 @@ def test_a_route_that_kills_the_process_within_a_batch_costs_its_own_letter(
 
 
 def test_a_route_is_not_asked_again_by_batches_before_it(dlq_file: DlqFile) -> None:
+    dlq_file.routed = True
     (culprit,) = dlq_file.add("dies_in_route:exit")
     dlq_file.query("UPDATE dead_letter_queue SET failed_at = '2020-01-01 00:00:00'")
     good, deaths = [], 0

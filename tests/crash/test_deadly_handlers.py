@@ -62,6 +62,7 @@ def test_a_deadly_letter_may_stand_anywhere(dlq_file: DlqFile, place: int) -> No
 
 
 def test_a_letter_that_kills_the_process_in_the_route_is_charged_itself(dlq_file: DlqFile) -> None:
+    dlq_file.routed = True
     _assert_that_only_the_culprit_is_charged(dlq_file, "dies_in_route:exit", 4)
 
 

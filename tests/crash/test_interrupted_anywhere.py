@@ -1,5 +1,5 @@
-"""A KeyboardInterrupt at any line of a drain: nothing is lost, nothing stays behind, and the next
-drain of the same queue does the rest."""
+"""A KeyboardInterrupt at any line of a drain: nothing is lost, nothing stays behind, every figure
+is right, and the next drain of the same queue does the rest."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from azoth_dlq import (
     DlqReplayConfig,
     DlqReplayer,
     EventHandlerRegistry,
+    ReplayReport,
 )
 from azoth_dlq._event import Event
 
@@ -120,18 +121,46 @@ def drain(queue: DeadLetterQueue, interruption: Interruption) -> bool:
 
 def _is_interrupted(queue: DeadLetterQueue, interruption: Interruption) -> bool:
     replayer = DlqReplayer(queue, registry(), SETTINGS)
+    reports: list[ReplayReport] = []
     before, trace = state(queue.connection), sys.gettrace()
     sys.settrace(interruption.trace)
     try:
-        replayer.drain()
+        replayer.drain(on_progress=reports.append)
     except KeyboardInterrupt:
         sys.settrace(trace)
         # Not only once the error is gone, which holds the frames of the drain.
         assert state(queue.connection) == before, interruption
+        check_figures(queue, replayer, reports, interruption)
         return True
     finally:
         sys.settrace(trace)
     return False
+
+
+def check_figures(
+    queue: DeadLetterQueue,
+    replayer: DlqReplayer,
+    reports: Sequence[ReplayReport],
+    interruption: Interruption,
+) -> None:
+    """The last report and the counters tell what is in the file."""
+    waiting, parked = queue.count(), queue.permanent_failure_count()
+    succeeded = len(EVENTS) - waiting - parked
+    counted = replayer.metrics.snapshot()
+    by_outcome: Counter[str] = Counter()
+    for (_, outcome), number in counted.attempts.items():
+        by_outcome[outcome] += number
+    assert (counted.successes, counted.failures, counted.permanent_failures) == (
+        (succeeded, parked, parked)
+    ), interruption
+    assert (by_outcome["succeeded"], by_outcome["failed"]) == (succeeded, parked), interruption
+    if reports:
+        last = reports[-1]
+        assert (last.succeeded, last.failed, last.parked, last.remaining) == (
+            (succeeded, parked, parked, waiting)
+        ), interruption
+    else:
+        assert waiting == len(EVENTS), interruption
 
 
 def state(connection: sqlite3.Connection) -> dict[str, Any]:

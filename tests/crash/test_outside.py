@@ -124,6 +124,33 @@ def test_a_death_in_a_batch_charges_nobody_and_its_letters_go_singly(dlq_file: D
     assert _begun(dlq_file) == dict(zip(letters, [2, 2, 2, 3, 1], strict=True))
 
 
+@pytest.mark.parametrize(
+    "culprit", ["dies:exit", "outside:exit", "batch:exit", "dies_in_route:exit"]
+)
+def test_a_death_behind_a_call_takes_back_no_outcome(dlq_file: DlqFile, culprit: str) -> None:
+    dlq_file.routed = culprit.startswith("dies_in_route")
+    first, deadly, last = dlq_file.add("outside:", culprit, "outside:")
+    deaths = 0
+    while dlq_file.left():
+        deaths += dlq_file.start(max_retries=2).wait() != 0
+        assert set(dlq_file.charges()) <= {deadly}
+        assert deaths <= 3
+    assert list(dlq_file.parked()) == [deadly]
+    begun = _begun(dlq_file)
+    assert (begun[first], begun[last]) == (1, 1)
+
+
+@NEEDS_SIGKILL
+def test_a_kill_during_a_handler_behind_a_call_takes_back_no_outcome(dlq_file: DlqFile) -> None:
+    called, killed = dlq_file.add("outside:", "waits:go")
+    _in_hand(dlq_file).kill()
+    assert dlq_file.left() == [killed]
+    dlq_file.make("go")
+    assert dlq_file.drain()["failed"] == 1
+    assert dlq_file.drain()["succeeded"] == 1
+    assert _begun(dlq_file) == {called: 1}
+
+
 def test_a_claimed_letter_is_left_to_its_drain(dlq_file: DlqFile) -> None:
     """Also by a drain that would park it."""
     letters = dlq_file.add("ok:", "outside:waits", "ok:")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from traceback import extract_tb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from azoth_dlq.cli import demo, discard, drain, listing, requeue, run, show, status
 from azoth_dlq.cli.output import say
+from azoth_dlq.cli.signals import SIGNALS, ignore, put_back
 from azoth_dlq.errors import AzothError
 
 if TYPE_CHECKING:
@@ -50,11 +51,24 @@ for module in (demo, discard, drain, listing, requeue, run, show, status):
     azoth_dlq.add_command(module.command)
 
 
+def run_process() -> NoReturn:
+    """Be the process of a command."""
+    code = _run(None)
+    # A signal that comes when all is told must not become the exit code.
+    ignore(SIGNALS)
+    sys.exit(code)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments (default: those of the process) name; its exit code.
 
     Errors are told in one line on stderr.
     """
+    with put_back():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         # Texts from files may hold what the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")

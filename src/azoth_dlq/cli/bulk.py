@@ -11,7 +11,7 @@ import click
 
 from azoth_dlq import clock
 from azoth_dlq.cli.database import queue_of
-from azoth_dlq.cli.letters import read_letter, space_of
+from azoth_dlq.cli.letters import listing, read_letter, space_of
 from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.output import (
     counted,
@@ -63,8 +63,6 @@ class Choice(NamedTuple):
             raise _wrong("no letters are given: give ids or a filter, or --all for every one")
         if len(given) > 1:
             raise _wrong(f"{' and '.join(given)} cannot go together; give one of them")
-        if not (self.ids or self.yes or _is_terminal()):
-            raise _wrong("nobody can be asked, since this is no terminal; pass --yes to go on")
 
 
 @dataclass
@@ -99,7 +97,10 @@ def change_letters(database: str, change: Change, choice: Choice, *, as_json: bo
             ids: Sequence[int] = list(dict.fromkeys(choice.ids))
         else:
             ids = dlq.store.find(choice.wanted, clock.now(), parked=change.parked)
-            _announce(dlq, len(ids), database, change)
+            announced = _announced(dlq, len(ids), database, change)
+            if not (choice.yes or _is_terminal()):
+                raise _wrong(f"{announced}; this is no terminal, so pass --yes to go on")
+            say(announced)
             if ids and not (choice.yes or _agreed()):
                 raise click.ClickException("nothing was changed")
         outcome = _carry_out(dlq, change, ids, given=bool(choice.ids))
@@ -117,11 +118,11 @@ def _is_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def _announce(dlq: DeadLetterQueue, letters: int, database: str, change: Change) -> None:
+def _announced(dlq: DeadLetterQueue, letters: int, database: str, change: Change) -> str:
     figures = dlq.store.figures()
     total = figures.parked if change.parked else figures.dead
     space = counted(total, space_of(change.parked))
-    say(f"{letters:,} of {space} in {database} {change.announced}")
+    return f"{letters:,} of {space} in {database} {change.announced}"
 
 
 def _agreed() -> bool:
@@ -192,14 +193,14 @@ def _elsewhere(dlq: DeadLetterQueue, change: Change, missing: list[int]) -> list
     return [letter.id for letter in found if letter is not None]
 
 
-def _missing(outcome: Outcome, change: Change) -> str:
+def _missing(outcome: Outcome, database: str, change: Change) -> str:
     number = len(outcome.missing)
     shown = ", ".join(map(str, outcome.missing[:_MISSING_SHOWN]))
     more = ", …" if number > _MISSING_SHOWN else ""
     verb = "is" if number == 1 else "are"
     message = f"{number:,} of the ids {verb} not among the {space_of(change.parked)}: {shown}{more}"
     if not outcome.elsewhere:
-        return message
+        return f"{message}; `{listing(database, parked=change.parked)}` shows the ids"
     known = ", ".join(map(str, outcome.elsewhere))
     return f"{message}; among the {space_of(not change.parked)}: {known} ({change.elsewhere})"
 
@@ -212,6 +213,6 @@ def _print(outcome: Outcome, database: str, change: Change, *, as_json: bool) ->
     else:
         print_lines(f"{counted(outcome.done, space)} {change.done}")
     if outcome.missing:
-        say(_missing(outcome, change))
+        say(_missing(outcome, database, change))
     if outcome.trouble is not None:
         say(outcome.trouble)

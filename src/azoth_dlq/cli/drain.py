@@ -73,7 +73,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
 
         def work(progress: Progress) -> ReplayReport:
             if letter_id is not None:
-                return replayer.replay(letter_id)
+                return replayer.replay(letter_id, on_progress=progress)
             return replayer.drain(now=now, on_progress=progress)
 
         if letter_id is not None and read_letter(dlq.store, letter_id) is None:

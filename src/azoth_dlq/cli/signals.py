@@ -1,4 +1,5 @@
-"""SIGINT and SIGTERM during a drain: the first ends it in good order, a second interrupts it."""
+"""SIGINT and SIGTERM during a drain: the first ends it in good order, a second interrupts it, and
+what comes later changes nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # Windows has Ctrl-Break beside Ctrl-C: what a service manager can send to a console's processes.
-_SIGNALS = [
+SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 ]
 
@@ -20,6 +21,7 @@ class Received:
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
+        self.is_over = False  # what they could end
 
     @property
     def exit_code(self) -> int:
@@ -31,21 +33,42 @@ class Received:
 def ending_in_order(shutdown: Callable[[], None]) -> Iterator[Received]:
     """Call `shutdown` at the first signal; raise KeyboardInterrupt at any other.
 
-    A signal that is ignored stays ignored.
+    A signal that is ignored stays ignored. So are all of them afterwards, until `put_back` ends:
+    they would only keep what was done from being told.
     """
     received = Received()
 
     def on_signal(number: int, _frame: object) -> None:
+        if received.is_over:
+            return
         received.numbers.append(number)
         if len(received.numbers) > 1:
             raise KeyboardInterrupt
         shutdown()
 
     # A shell starts background jobs with SIGINT ignored, so that Ctrl-C ends the foreground alone.
-    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, on_signal) for number in heeded}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heeded:
+        signal.signal(number, on_signal)
     try:
         yield received
     finally:
+        received.is_over = True
+        ignore(heeded)
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """Have each signal mean afterwards what it meant before."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+def ignore(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)

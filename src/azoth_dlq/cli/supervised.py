@@ -49,4 +49,6 @@ def supervised(
         except BaseException as error:  # noqa: BLE001 -- SystemExit and whatever else handlers raise
             trouble = f"a handler raised {describe(error)}, which ended the work"
             return Ending(progress.report, 1, f"{trouble}; what was done before is committed")
+        finally:
+            received.is_over = True
     return Ending(report, 1 if report.stopped == "failures" else 0)

@@ -289,7 +289,6 @@ cdef class Attempts:
         return 0
 
     cdef int note_success(self, tuple row) except -1:
-        cdef double now
         if self.batch is None:
             self.acked.append(row[0])
             if row[len(row) - 3]:
@@ -298,11 +297,9 @@ cdef class Attempts:
             self.acked.extend(self.batch.ids)
             rows = self.rows[self.place:self.behind]
             self.recorded.extend([r[0] for r in rows if r[len(r) - 3]])
-        self.done += self.letters
         self.succeeded = True
-        now = monotonic()
-        self.calls.add(self.called, now - self.before, self.letters)
-        self.calls.succeeded += self.letters
+        self.calls.add(self.called, monotonic() - self.before, self.letters, self.letters)
+        self.done += self.letters
         return 0
 
     cdef int note_failure(self, tuple row, error) except -1:
@@ -318,21 +315,24 @@ cdef class Attempts:
             self.succeeded = False
         note_failed_attempt(row, self.called, error, self.group, self.store, seconds=seconds)
         self.ended = self.group.full
-        self.done += 1
         if self.called is not None:
-            self.calls.add(self.called, seconds, 1)
+            self.calls.add(self.called, seconds, 1, 0)
+        self.done += 1
         return 0
 
     cdef int go_on(self, tuple row) except -1:
         """Behind the letters that were called."""
-        cdef double now = monotonic()
-        if now - self.before > SLOW_CALL_SECONDS and self.last is not None and self.letters:
-            warn_slow(row[0], self.letters, name_of(self.called), now - self.before)
-        self.before = now
+        cdef double before = self.before
+        cdef bint is_called = self.last is not None and self.letters
+        called = self.called
+        self.before = monotonic()
         if self.behind == self.place and self.letters:
             # A batch that failed: of the letters behind the last one, none has an outcome.
             self.forget_last()
         self.place = self.behind
+        # At last: while it is logged, an interrupt may come.
+        if self.before - before > SLOW_CALL_SECONDS and is_called:
+            warn_slow(row[0], self.letters, name_of(called), self.before - before)
         return 0
 
     cdef void forget_last(self) noexcept:
@@ -344,7 +344,7 @@ cdef class Attempts:
         self.group.interrupt = interrupt
         self.group.full = True
         self.store.undo(unless=self.acked[acked - 1] if acked else None)
-        if self.letters and acked and self.acked[acked - 1] == self.last[0]:
+        if self.letters and len(self.group) > self.done:
             self.place = self.behind
         return 0
 

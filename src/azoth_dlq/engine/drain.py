@@ -50,7 +50,6 @@ class Drain:
         self._began = monotonic()
         self._plan: Plan | None = None
         self._attempted = 0
-        self._is_told = True  # to `on_progress`
 
     def run(
         self,
@@ -118,7 +117,8 @@ class Drain:
             raise
         except BaseException:
             self._groups.end_amid()
-            self._tell()
+            if self._plan is not None:
+                self._tell()
             raise
 
     def _work(self, look: Look, limit: int | None, lasting: float | None) -> None:
@@ -127,7 +127,7 @@ class Drain:
         plan = self._groups.turns.patiently(
             lambda: make_plan(self._store, self._config, self._rules, look)
         )
-        self._plan, self._is_told = plan, False
+        self._plan = plan
         letters = plan.letters
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined
@@ -193,7 +193,6 @@ class Drain:
         """What a committed group did."""
         self._stopped = group.stopped
         self._attempted += len(group)
-        self._is_told = False
         counts = {
             "succeeded": len(group.acked),
             "failed": group.failed,
@@ -220,7 +219,5 @@ class Drain:
         self._tell()
 
     def _tell(self) -> None:
-        """Tell `on_progress` what it does not know yet."""
-        if not self._is_told and self._around.on_progress is not None:
-            self._is_told = True
+        if self._around.on_progress is not None:
             self._around.on_progress(self.report())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from azoth_dlq.clock import writable
 from azoth_dlq.config import DlqReplayConfig
@@ -35,6 +35,15 @@ _ROGUE = error_type_name(InvalidStateError())
 _MOST_TEXT = 8 * 1024 * 1024  # characters of errors in a group: held until they are written
 
 
+class Mark(NamedTuple):
+    """How much a group had noted."""
+
+    lengths: list[tuple[list[Any], int]]
+    failures_in_row: int
+    stopped: Literal["failures"] | None
+    stopped_at: int | None
+
+
 class Group:
     """Collects outcomes until they are settled and committed together.
 
@@ -55,8 +64,6 @@ class Group:
         most = config.stop_on_consecutive_failures
         # The drain before was stopped: one letter at a time, until an outcome counts.
         self.is_probe = most is not None and failures_in_row >= most
-        self.failed = 0
-        self.snoozed = 0
         self.skipped = 0
         self.unreadable = 0
         self.exhausted = 0
@@ -74,7 +81,8 @@ class Group:
         self.stale = False  # a handler changed letters: those fetched must be fetched anew
         self.stopped: Literal["failures"] | None = None
         self.errors: list[str] = []  # of failed attempts
-        self.attempts: Counter[tuple[str, str]] = Counter()  # by event type and outcome
+        self._succeeded: Counter[tuple[str, str]] = Counter()  # as `attempts`
+        self._unsuccessful: list[tuple[str, str]] = []
         self.seconds: dict[str, tuple[list[int], float]] = {}  # of calls by event type
         self._text = 0  # characters of errors
         self._log: list[tuple[int, str, tuple[object, ...]]] = []
@@ -84,10 +92,51 @@ class Group:
         """Letters attempted."""
         return len(self.acked) + self.failed + self.snoozed
 
+    @property
+    def failed(self) -> int:
+        return len(self.errors)
+
+    @property
+    def snoozed(self) -> int:
+        return len(self.settlement.snoozed)
+
+    @property
+    def attempts(self) -> Counter[tuple[str, str]]:
+        """How many there were, by event type and outcome."""
+        attempts = Counter(self._succeeded)
+        attempts.update(self._unsuccessful)
+        return attempts
+
+    def mark(self) -> Mark:
+        """What `go_back_to` needs where an interrupt comes amid noting an outcome."""
+        settlement = self.settlement
+        lists: tuple[list[Any], ...] = (
+            settlement.history,
+            settlement.retries,
+            settlement.parked,
+            settlement.snoozed,
+            self.errors,
+            self._unsuccessful,
+            self._log,
+        )
+        return Mark(
+            [(noted, len(noted)) for noted in lists],
+            self.failures_in_row,
+            self.stopped,
+            settlement.stopped_at,
+        )
+
+    def go_back_to(self, mark: Mark) -> None:
+        """Have no outcome that was noted since."""
+        for noted, length in mark.lengths:
+            del noted[length:]
+        self.failures_in_row, self.stopped = mark.failures_in_row, mark.stopped
+        self.settlement.stopped_at = mark.stopped_at
+
     def called(self, event_type: str, succeeded: int, counts: list[int], seconds: float) -> None:
         """Handlers of a type were called: how many letters succeeded, how many calls took how long
         (by bucket), and how long all of them together."""
-        self.attempts[event_type, "succeeded"] += succeeded
+        self._succeeded[event_type, "succeeded"] += succeeded
         known, sum_before = self.seconds.get(event_type, ([0] * len(counts), 0.0))
         self.seconds[event_type] = (
             [a + b for a, b in zip(known, counts, strict=True)],
@@ -113,12 +162,12 @@ class Group:
         event_type = "" if registration is None else registration.event_type
         delay = _asked_delay(error)
         if delay is not None and isinstance(error, Snooze):
-            self.attempts[event_type, "snoozed"] += 1
+            self._unsuccessful.append((event_type, "snoozed"))
             self._snooze(row, handler, error, delay)
             self._record(row, "snoozed", error, error, seconds)
             return
-        text = describe(error)  # may raise more than `Exception`: nothing is counted before
-        self.attempts[event_type, "failed"] += 1
+        text = describe(error)
+        self._unsuccessful.append((event_type, "failed"))
         origin: BaseException | None = error
         if isinstance(error, EventDecodeError):
             # It led to no handler; where a route raised, that is its cause.
@@ -137,7 +186,7 @@ class Group:
         self, row: tuple[Any, ...], text: str, event_type: str = "", *, in_handler: bool = True
     ) -> None:
         """The letter's attempt failed with what `text` says."""
-        self.attempts[event_type, "failed"] += 1
+        self._unsuccessful.append((event_type, "failed"))
         if in_handler:
             self._count_failure()
         self._charge(row, readable(text))
@@ -153,7 +202,7 @@ class Group:
     def charge_death(self, row: tuple[Any, ...], text: str) -> None:
         """The letter's attempt ended with the process that made it."""
         self.deaths += 1
-        self.attempts["", "failed"] += 1
+        self._unsuccessful.append(("", "failed"))
         self._charge(row, text)
         self._keep("died", row, "", text)
 
@@ -216,7 +265,6 @@ class Group:
         self.full = self.full or self._text >= _MOST_TEXT
 
     def _snooze(self, row: tuple[Any, ...], handler: str, snooze: Snooze, delay: int) -> None:
-        self.snoozed += 1
         self.settlement.snoozed.append(Snoozed(row[0], self._now(plus=delay)))
         self._note(
             logging.INFO,
@@ -236,7 +284,6 @@ class Group:
         reason: str = "",
         delay: int | None = None,
     ) -> None:
-        self.failed += 1
         self.errors.append(error)
         self._hold(error)
         now = self._now()

@@ -51,12 +51,17 @@ def note_failed_attempt(  # noqa: PLR0913 -- what is known of a failed call
     """Take back what the letter's handler wrote, and record what it raised after `seconds`."""
     group.error = error
     violation = store.undo(error)
-    if violation is None:
-        group.raised(row, registration, error, seconds)
-    elif registration is None:
-        group.failed_with(row, f"the registry's route: {violation}", in_handler=False)
-    else:
-        group.failed_with(row, f"{registration.name}: {violation}", registration.event_type)
+    before = group.mark()
+    try:
+        if violation is None:
+            group.raised(row, registration, error, seconds)
+        elif registration is None:
+            group.failed_with(row, f"the registry's route: {violation}", in_handler=False)
+        else:
+            group.failed_with(row, f"{registration.name}: {violation}", registration.event_type)
+    except BaseException:
+        group.go_back_to(before)
+        raise
     forget(error, group)
 
 
