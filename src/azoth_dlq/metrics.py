@@ -127,7 +127,8 @@ class DlqMetrics:
         self._current = DlqMetricsSnapshot()
         self._last: object = None
         self._types: set[str] = set()
-        self._lock = threading.Lock()
+        # Of the thread's own: one that was interrupted as it let it go may come again.
+        self._lock = threading.RLock()
 
     def snapshot(self) -> DlqMetricsSnapshot:
         """Return the counters and gauges; never waits, so a signal handler may ask."""

@@ -46,7 +46,7 @@ CLEANING_UP = (
     "drain.py",
     "contextlib.py",
 )
-EVERY = int(os.environ.get("AZOTH_DLQ_EVERY", "12"))  # of the lines of other modules
+EVERY = int(os.environ.get("AZOTH_DLQ_EVERY", "3"))  # of the lines of other modules
 Line = tuple[str, int]
 Fresh = Callable[[], DeadLetterQueue]
 
