@@ -114,6 +114,26 @@ def test_a_signal_while_the_handlers_are_imported_ends_the_command(workplace: Wo
     assert workplace.count("dead_letter_queue") == 1
 
 
+def test_what_a_handlers_thread_still_does_keeps_no_process_from_its_end(
+    workplace: Workplace,
+) -> None:
+    workplace.make("ok")
+    workplace.module(
+        "threaded",
+        "import pathlib, threading, time\nfrom handlers import registry\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()",
+    )
+    process = workplace.start(
+        "drain", "projection.db", "--handlers", "threaded:registry", "--json", bufsize=0
+    )
+    with process:
+        assert process.stdout is not None
+        report = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert report["succeeded"] == 1
+
+
 # Started with SIGINT ignored, as a shell starts jobs in the background
 
 

@@ -34,7 +34,10 @@ TRACED = (str(Path(azoth_dlq.__file__).parent), contextlib.__file__)
 SETTINGS = DlqReplayConfig(
     min_age=0, max_retries=1, backoff=BackoffStrategy.fixed(0), stop_on_consecutive_failures=None
 )
-EVENTS = [b"writes:", b"writes:bad", b"batch:", b"batch:bad", b"calls:", b"calls:bad", b"writes:"]
+EVENTS = [
+    *(b"writes:", b"writes:bad", b"batch:", b"batch:bad", b"calls:", b"calls:bad", b"writes:"),
+    *(b"calls_batch:", b"calls_batch:bad", b"writes:"),
+]
 BAD = [n for n, event in enumerate(EVENTS) if event.endswith(b"bad")]
 GOOD_WRITES = [n for n, event in enumerate(EVENTS) if n not in BAD and event[:5] != b"calls"]
 CLEANING_UP = (
@@ -49,6 +52,15 @@ CLEANING_UP = (
 EVERY = int(os.environ.get("AZOTH_DLQ_EVERY", "3"))  # of the lines of other modules
 Line = tuple[str, int]
 Fresh = Callable[[], DeadLetterQueue]
+
+
+class OutsideBatches:
+    def handle(self, conn: None, event_id: int, payload: bytes) -> None:
+        call(conn, event_id, payload)
+
+    def handle_batch(self, conn: None, events: Sequence[Event]) -> None:
+        for event in events:
+            call(conn, event.event_id, event.payload)
 
 
 class Batches:
@@ -75,6 +87,7 @@ def registry() -> EventHandlerRegistry:
     handlers.register("writes", write)
     handlers.register("batch", Batches())
     handlers.register("calls", call, transactional=False)
+    handlers.register("calls_batch", OutsideBatches(), transactional=False)
     return handlers
 
 
@@ -154,6 +167,8 @@ def check_figures(
         (succeeded, parked, parked)
     ), interruption
     assert (by_outcome["succeeded"], by_outcome["failed"]) == (succeeded, parked), interruption
+    calls = sum(histogram.count for histogram in counted.handler_seconds.values())
+    assert calls == succeeded + parked, interruption
     if reports:
         last = reports[-1]
         assert (last.succeeded, last.failed, last.parked, last.remaining) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from traceback import extract_tb
@@ -11,7 +12,7 @@ import click
 
 from azoth_dlq.cli import demo, discard, drain, listing, requeue, run, show, status
 from azoth_dlq.cli.output import say
-from azoth_dlq.cli.signals import SIGNALS, ignore, put_back
+from azoth_dlq.cli.signals import end_by_signal, ignore, put_back
 from azoth_dlq.errors import AzothError
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ for module in (demo, discard, drain, listing, requeue, run, show, status):
 
 def run_process() -> NoReturn:
     """Be the process of a command."""
+    atexit.register(ignore)  # what is registered first is called last
     code = _run(None)
-    # A signal that comes when all is told must not become the exit code.
-    ignore(SIGNALS)
+    end_by_signal(code)
     sys.exit(code)
 
 
@@ -74,6 +75,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = azoth_dlq.main(arguments, prog_name="azoth-dlq", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
         say(_with_way_out(error))
         return error.exit_code

@@ -3,17 +3,21 @@ what comes later changes nothing."""
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 # Windows has Ctrl-Break beside Ctrl-C: what a service manager can send to a console's processes.
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 ]
+
+
+_all_received: list[Received] = []
 
 
 class Received:
@@ -22,6 +26,7 @@ class Received:
     def __init__(self) -> None:
         self.numbers: list[int] = []
         self.is_over = False  # what they could end
+        self.came_late = False
 
     @property
     def exit_code(self) -> int:
@@ -33,13 +38,15 @@ class Received:
 def ending_in_order(shutdown: Callable[[], None]) -> Iterator[Received]:
     """Call `shutdown` at the first signal; raise KeyboardInterrupt at any other.
 
-    A signal that is ignored stays ignored. So are all of them afterwards, until `put_back` ends:
-    they would only keep what was done from being told.
+    A signal that is ignored stays ignored. Afterwards all do nothing, until `put_back` ends: they
+    would only keep what was done from being told.
     """
     received = Received()
+    _all_received.append(received)
 
     def on_signal(number: int, _frame: object) -> None:
         if received.is_over:
+            received.came_late = True
             return
         received.numbers.append(number)
         if len(received.numbers) > 1:
@@ -54,7 +61,6 @@ def ending_in_order(shutdown: Callable[[], None]) -> Iterator[Received]:
         yield received
     finally:
         received.is_over = True
-        ignore(heeded)
 
 
 @contextmanager
@@ -69,6 +75,20 @@ def put_back() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def ignore(numbers: Iterable[int]) -> None:
-    for number in numbers:
-        signal.signal(number, signal.SIG_IGN)
+def end_by_signal(exit_code: int) -> None:
+    """Have a signal end the process at once with this exit code: everything is told, and what is
+    still awaited, such as a thread of a handler's, is not to keep the process."""
+    _have_all(lambda *_: os._exit(exit_code))
+    if any(received.came_late for received in _all_received):
+        os._exit(exit_code)
+
+
+def ignore() -> None:
+    """At the very end, where Python itself puts back what would kill the process."""
+    _have_all(signal.SIG_IGN)
+
+
+def _have_all(handler: Any) -> None:
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)

@@ -345,7 +345,10 @@ cdef class Attempts:
         self.group.full = True
         self.store.undo(unless=self.acked[acked - 1] if acked else None)
         if self.letters and len(self.group) > self.done:
+            # Failed, and noted so.
             self.place = self.behind
+            if self.called is not None:
+                self.calls.add(self.called, monotonic() - self.before, 1, 0)
         return 0
 
     cdef int tell(self) except -1:

@@ -43,7 +43,9 @@ class Drain:
         self._around = surroundings
         self._metrics = surroundings.metrics
         self._stop = surroundings.stop
-        self._groups = Groups(store, registry, config, surroundings, self._count)
+        self._groups = Groups(
+            store, registry, config, surroundings, committed=self._count, tell=self._tell
+        )
         self._tally = Tally()
         self._stopped: Literal["failures", "shutdown"] | None = None
         self._started_at = surroundings.clock()
@@ -98,7 +100,7 @@ class Drain:
         next_due = None if plan is None else plan.next_due
         return ReplayReport(
             **self._tally.counts,
-            remaining=0 if plan is None else len(plan.letters) - self._groups.place,
+            remaining=0 if plan is None else self._groups.remaining,
             stopped=self._stopped,
             errors=self._tally.commonest(),
             waiting=0 if plan is None else plan.waiting,
@@ -127,8 +129,9 @@ class Drain:
         plan = self._groups.turns.patiently(
             lambda: make_plan(self._store, self._config, self._rules, look)
         )
-        self._plan = plan
         letters = plan.letters
+        self._groups.plan(letters, limit, asked_for=look.ids is not None)
+        self._plan = plan
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined
             self._tally.add({"skipped": missing}, [])
@@ -143,7 +146,6 @@ class Drain:
         planned = monotonic()
         if plan.is_stop_over:
             self._end_stop_by_failures()
-        self._groups.plan(letters, limit, asked_for=look.ids is not None)
         self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
 
@@ -203,7 +205,7 @@ class Drain:
             "exhausted": group.exhausted,
         }
         for tally in (self._tally, self._around.total):
-            tally.add(counts, group.errors, of=group.settlement)
+            tally.add(counts, group.errors, of=group.identity)
         self._metrics.record(
             successes=len(group.acked),
             failures=group.failed,
@@ -213,10 +215,9 @@ class Drain:
             charged_deaths=group.deaths,
             attempts=group.attempts,
             handler_seconds=group.seconds,
-            of=group.settlement,
+            of=group.identity,
         )
         group.log()
-        self._tell()
 
     def _tell(self) -> None:
         if self._around.on_progress is not None:

@@ -57,6 +57,7 @@ class Group:
         self._most_in_row = config.stop_on_consecutive_failures
         self._keeps_history = config.history_limit > 0
         self._clock = clock
+        self.identity = object()  # by which it is counted once
         self.settlement = Settlement()
         self.acked = self.settlement.acked
         self.recorded = self.settlement.recorded
@@ -136,7 +137,8 @@ class Group:
     def called(self, event_type: str, succeeded: int, counts: list[int], seconds: float) -> None:
         """Handlers of a type were called: how many letters succeeded, how many calls took how long
         (by bucket), and how long all of them together."""
-        self._succeeded[event_type, "succeeded"] += succeeded
+        if succeeded:
+            self._succeeded[event_type, "succeeded"] += succeeded
         known, sum_before = self.seconds.get(event_type, ([0] * len(counts), 0.0))
         self.seconds[event_type] = (
             [a + b for a, b in zip(known, counts, strict=True)],

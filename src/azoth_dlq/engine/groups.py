@@ -9,6 +9,7 @@ from typing import Any
 
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._loop import attempt
+from azoth_dlq.engine.course import Course
 from azoth_dlq.engine.group import Group
 from azoth_dlq.engine.letters import INLINE, Limits
 from azoth_dlq.engine.outside import OutsideCall, gather
@@ -38,19 +39,21 @@ _DIED = (
 
 
 class Groups:
-    """Attempts letters group by group; what was committed is told to `committed`.
+    """Attempts letters group by group. What was committed is counted by `committed` (once, however
+    often it is called for a group), and then `tell` is called.
 
-    `letters` are those of the plan; `place` is the first that is not settled yet. `claimed`: those
-    that other drains had in hand when the last group was opened.
+    `claimed`: letters that other drains had in hand when the last group was opened.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a drain has, and what it is told by name
         self,
         store: Store,
         registry: EventHandlerRegistry,
         config: DlqReplayConfig,
         surroundings: Surroundings,
+        *,
         committed: Callable[[Group], None],
+        tell: Callable[[], None],
     ) -> None:
         self._store = store
         self._registry = registry
@@ -59,11 +62,9 @@ class Groups:
         self._metrics = surroundings.metrics
         self._stop = surroundings.stop
         self._committed = committed
+        self._tell = tell
         self.turns = Turns(config, surroundings)
-        self.letters = Selection()
-        self.place = 0
-        self._limit: int | None = None
-        self._attempted = 0  # letters whose attempt is committed
+        self._course = Course()
         self._asked_for = False
         # A chunk is let go only when the next is there.
         most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
@@ -71,7 +72,6 @@ class Groups:
         self._chunk = self._largest_chunk
         self._ack_seconds = _FIRST_ACK_SECONDS
         self._recovery = Recovery()
-        self._start = 0  # the place behind the last letter whose outcome is committed
         self._committing: Group | None = None  # not counted yet
         self._next_call: OutsideCall | None = None  # claimed
         self._called: OutsideCall | None = None  # its outcome is still to be committed
@@ -84,9 +84,8 @@ class Groups:
         """Attempt these letters, at most `limit` of them, not counting those that are skipped.
         `asked_for`, by id: also those that are charged with a death first, and all at once where
         the store tells of a stop by failures."""
-        self.letters = letters
+        self._course.follow(letters, limit)
         self._asked_for = asked_for
-        self._limit = limit
 
     @property
     def is_amid_call(self) -> bool:
@@ -100,14 +99,19 @@ class Groups:
 
     @property
     def is_done(self) -> bool:
-        return self.place >= len(self.letters) or self._still_allowed() <= 0
+        return self._course.is_over or self._course.still_allowed <= 0
+
+    @property
+    def remaining(self) -> int:
+        """How many letters of the plan are still to be attempted."""
+        return self._course.remaining
 
     def work(self, *, settle_only: bool = False) -> None:
         """Attempt letters in one group, and commit it or see to it that it is done again.
 
         `settle_only`: attempt none, write what became of the one that was called before.
         """
-        self._start = self.place
+        self._course.begin_group()
         opened = self._open()
         began = monotonic()
         if opened.stopped and not self._asked_for:
@@ -143,39 +147,36 @@ class Groups:
             self.turns.held(monotonic() - began)
 
     def end_amid(self) -> None:
-        """An error ends the drain: count the group that is committed all the same, and have `place`
-        before the letters whose outcome is not."""
+        """An error ends the drain: count the group that is committed all the same; letters whose
+        outcome is not remain."""
         if self._committing is not None and self._store.was_committed():
             self._count(self._committing)
-        self.place = self._start
-        if self._next_call is not None:
-            self.place -= len(self._next_call)
-        if self._called is not None and not self._called.is_to_be_released:
-            self.place -= len(self._called) + sum(map(len, self._called_rest))
+        self._course.end()
 
     def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
-        letters, recovery = self.letters, self._recovery
+        course, recovery = self._course, self._recovery
         limits = Limits(
             ends_at=began + self._config.max_transaction_time.total_seconds(),
             ack_seconds=self._ack_seconds,
-            most=1 if group.is_probe else min(recovery.most(len(letters)), self._still_allowed()),
+            most=1
+            if group.is_probe
+            else min(recovery.most(len(course.letters)), self._course.still_allowed),
             batch_size=self._registry.batch.max_batch_size,
             batch_bytes=self._config.memory_limit // 2,
             singly=recovery.singly,
             # A handler that kills the process must not take back what became of the letter before.
             outside_only=self._called is not None,
         )
-        while self.place < len(letters) and not group.full and len(group) < limits.most:
-            at_once = min(self._chunk, self._still_allowed() - len(group))
-            ids = letters.ids(self.place, min(len(letters), self.place + at_once))
+        while not (course.is_over or group.full) and len(group) < limits.most:
+            ids = course.next_ids(min(self._chunk, self._course.still_allowed - len(group)))
             if ids[0] in recovery.condemned:
                 self._fail_condemned(ids[0], group)
                 continue
             ids = recovery.without_condemned(ids) if recovery.condemned else ids
-            wanted = self._still_wanted(ids)
+            wanted = recovery.without_settled(ids, self.claimed)
             rows = self._store.fetch(wanted, inline=INLINE, verify=verify) if wanted else []
             if verify:
-                rows = letters.unchanged(rows, self.place, self.place + len(ids))
+                rows = course.letters.unchanged(rows, course.place, course.place + len(ids))
             taken = attempt(rows, group, self._store, self._registry, self._stop, limits)
             if group.outside is not None:
                 taken += self._prepare_call(rows[taken:], group.outside, group, limits)
@@ -183,10 +184,6 @@ class Groups:
             verify, group.stale = verify or group.stale, False
             if not rows and monotonic() >= limits.ends_at:
                 group.full = True
-
-    def _still_allowed(self) -> int:
-        """How many letters may be attempted, those of the open group among them."""
-        return len(self.letters) if self._limit is None else self._limit - self._attempted
 
     def _prepare_call(
         self,
@@ -207,12 +204,6 @@ class Groups:
             return 0
         return len(group.next_call)
 
-    def _still_wanted(self, ids: list[int]) -> list[int]:
-        settled, claimed = self._recovery.settled, self.claimed
-        if not settled and not claimed:
-            return ids
-        return [i for i in ids if i not in settled and i not in claimed]
-
     def _pass(self, ids: list[int], rows: list[Row], taken: int, group: Group) -> None:
         """Go on in the plan behind the rows that were taken; the letters of `ids` before that
         place without a row were skipped."""
@@ -220,7 +211,7 @@ class Groups:
         settled = self._recovery.settled
         known = sum(i in settled for i in ids[:places]) if settled else 0
         group.skipped += places - known - taken
-        self.place += places
+        self._course.place += places
         # Where handlers change other letters, few of those fetched will be used.
         fitting = self._chunk // 2 if group.stale else self._chunk * 2
         self._chunk = min(max(1, fitting), self._largest_chunk)
@@ -233,30 +224,25 @@ class Groups:
             group.failed_with(rows[0], self._recovery.condemned[letter_id])
         else:
             group.skipped += 1
-        self.place += 1
+        self._course.place += 1
 
     def _call_outside(self, call: OutsideCall) -> None:
         self._next_call, self._called = None, call
         call.call(self._store)
         if call.interrupt is not None:
-            self.place -= len(call)
+            self._course.place -= len(call)
         if call.is_failed_batch:
-            end = self.place
-            self.place = self._place_of(call.ids[0])
+            course, end = self._course, self._course.place
+            course.place = course.place_of(call.ids[0], self._largest_chunk)
             self._recovery.singly.update(call.ids)
             # Those between them that are gone were counted as skipped.
-            between = set(self.letters.ids(self.place, end)).difference(call.ids)
-            self._recovery.settled.update(between)
+            gone = set(course.next_ids(end - course.place)).difference(call.ids)
+            self._note_settled(gone, end)
 
     def _settles_alone(self) -> bool:
         """Whether nothing goes into a group but the outcome of a call. A route is a program's own
         code as handlers are, which no group calls that is to keep an outcome."""
         return self._called_alone or (self._called is not None and self._registry.by_key is None)
-
-    def _place_of(self, letter_id: int) -> int:
-        """The place of a letter that was passed in the last chunk."""
-        first = max(0, self.place - self._largest_chunk)
-        return first + self.letters.ids(first, self.place).index(letter_id)
 
     def _new_group(self) -> Group:
         return Group(self._config, self._around.clock, self._around.failures_in_row.count)
@@ -276,19 +262,33 @@ class Groups:
             raise
         if len(group) > _TELLING:
             self._ack_seconds = (monotonic() - began) / len(group)
-        self._recovery.committed(group.settlement, self.place)
-        self._attempted += len(group)
+        self._recovery.committed(group.settlement, self._course.place)
         self._count(group)
+        self._tell()
 
     def _count(self, group: Group) -> None:
         """The group is committed. Done twice, it counts once."""
-        self._start, self._next_call = self.place, group.next_call
+        self._next_call = group.next_call
         if group.settled_call is not None and group.settled_call is self._called:
             self._called = self._called_rest.pop(0) if self._called_rest else None
             self._called_alone = self._called is not None
+        self._course.commit_group(len(group), in_hand=sum(map(len, self._calls_in_hand())))
         self._around.failures_in_row.count = group.failures_in_row
         self._committed(group)
         self._committing = None
+
+    def _calls_in_hand(self) -> Iterator[OutsideCall]:
+        """Those whose letters were passed, and have no outcome yet."""
+        if self._next_call is not None:
+            yield self._next_call
+        if self._called is not None and not self._called.is_to_be_released:
+            yield self._called
+            yield from self._called_rest
+
+    def _note_settled(self, ids: set[int], end: int) -> None:
+        """Letters of the plan, before place `end`, have an outcome out of the plan's order."""
+        self._recovery.settled.update(ids)
+        self._course.note_settled(ids, end)
 
     # Opening a group
 
@@ -324,9 +324,8 @@ class Groups:
             group.charge_death(row, _DIED)
         self._commit(group)
         parked = {parking.id for parking in group.settlement.parked}
-        for row in charged:
-            if not self._asked_for or row[0] in parked:
-                self._recovery.settled.add(row[0])
+        settled = {row[0] for row in charged if not self._asked_for or row[0] in parked}
+        self._note_settled(settled, len(self._course.letters))
 
     # Groups that were lost
 
@@ -360,7 +359,7 @@ class Groups:
         if lost.committed:
             self._settle_committed(group, lost if known else None)
             return
-        self.place = self._start
+        self._course.go_back()
         if known:
             self._recovery.condemn(group, lost)
 
@@ -372,24 +371,25 @@ class Groups:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         self._commit(group)
-        self._recovery.settled.update(group.settlement.ids())
+        end = self._course.place + self._largest_chunk
+        self._note_settled(set(group.settlement.ids()), end)
 
     def _redo_halved(self, group: Group, refused: CommitRefused) -> None:
         self._metrics.lost_group()
         if self._called is None:
-            self._recovery.halve_refused(group, refused, self.place)
+            self._recovery.halve_refused(group, refused, self._course.place)
         elif self._called_alone and len(self._called) > 1:
             self._called, *self._called_rest = self._called.singly()
         elif self._called_alone and not self._called.refuse(str(refused)):
             raise refused
         self._called_alone = self._called is not None
-        self.place = self._start
+        self._course.go_back()
 
     def _redo_failing(self, group: Group, fault: StorageFault) -> None:
         self._metrics.lost_group()
         if self._called is None:
-            self._recovery.halve_failing(group, fault, self._start)
+            self._recovery.halve_failing(group, fault, self._course.start)
         elif self._called_alone:
             raise fault
         self._called_alone = self._called is not None
-        self.place = self._start
+        self._course.go_back()

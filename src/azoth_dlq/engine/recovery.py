@@ -34,6 +34,12 @@ class Recovery:
         if self.singly:
             self.singly.difference_update(settlement.ids())
 
+    def without_settled(self, ids: list[int], claimed: set[int]) -> list[int]:
+        """Those that are not `claimed` by others either."""
+        if not self.settled and not claimed:
+            return ids
+        return [i for i in ids if i not in self.settled and i not in claimed]
+
     def without_condemned(self, ids: list[int]) -> list[int]:
         """Those before the first condemned one."""
         first = next((n for n, i in enumerate(ids) if i in self.condemned), len(ids))

@@ -57,6 +57,19 @@ class Run:
         Errors: StorageError where waiting mends nothing (a file that is damaged, read-only, or no
         database), InvalidStateError, ConfigError, and what a handler raises beyond Exception.
         """
+        try:
+            self._drain_and_rest()
+        except Exception:
+            raise
+        except BaseException:
+            if self._progress is not None:
+                self._progress(self.report())
+            raise
+        report = self.report()
+        logger.info("run ended: %s", report)
+        return report
+
+    def _drain_and_rest(self) -> None:
         stop = self._around.stop
         while not stop.requested:
             began = monotonic()
@@ -64,9 +77,6 @@ class Run:
             if rest > 0 and not stop.requested:
                 self._around.sleep(min(rest, self._interval))
             logger.debug("looked for %.3f s, rested for %.3f s", monotonic() - began, rest)
-        report = self.report()
-        logger.info("run ended: %s", report)
-        return report
 
     def report(self) -> ReplayReport:
         """What all drains did; what is left is told by the last of them."""

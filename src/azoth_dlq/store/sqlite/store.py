@@ -167,6 +167,7 @@ class SqliteStore(SqliteOutside):
         self._check_process()
         self._check_at_rest()
         with told_to_engine(self.where):
+            self._checkpoint(at_least=CHECKPOINT_BYTES)
             self._lock()
             if not self._is_prepared:
                 self._prepare_file()
@@ -312,11 +313,10 @@ class SqliteStore(SqliteOutside):
         self._rest()
         self._announcement = None
         self._changes_at_rest = self._connection.total_changes
-        self._checkpoint(at_least=CHECKPOINT_BYTES)
 
     def was_committed(self) -> bool:
         with suppress(Busy, StorageFault, StorageError), told_to_engine(self.where):
-            return not self._guard.forked and self._token.is_committed()
+            return not self._guard.forked and self._token.has_moved()
         return False
 
     @contextmanager

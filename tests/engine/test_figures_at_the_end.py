@@ -1,0 +1,99 @@
+"""What reports and counters say of drains that end early: the same as the file."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sqlite3
+
+import pytest
+
+from azoth_dlq import ReplayReport, StorageError
+from azoth_dlq.store.base import Settlement
+from azoth_dlq.store.sqlite import store
+from tests.conftest import Scene
+from tests.engine.deaths import die_in_the_handler_of
+from tests.engine.lost_groups import fault
+from tests.engine.outside import OutsideBatches
+
+
+def test_a_log_that_cannot_be_emptied_takes_no_figure_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = [scene.letter() for _ in range(3)]
+
+    def fails(*_: object, **__: object) -> None:
+        raise fault(sqlite3.SQLITE_FULL)
+
+    replayer = scene.replay()
+    with monkeypatch.context() as patched, pytest.raises(StorageError) as caught:
+        replayer.drain(on_progress=lambda _: patched.setattr(store, "checkpoint", fails))
+    report = caught.value.report
+    assert (scene.left(), scene.effects()) == ([], letters)
+    assert report is not None
+    assert (report.succeeded, report.remaining) == (3, 0)
+    assert replayer.metrics.snapshot().successes == 3
+
+
+def test_a_charged_letter_is_not_among_those_that_remain(scene: Scene) -> None:
+    """Its process died: it is charged first, out of the order of the plan."""
+    letters = [scene.letter() for _ in range(5)]
+    die_in_the_handler_of(scene, letters[-1])
+    replayer = scene.replay()
+    reports: list[ReplayReport] = []
+
+    def stop_after_the_charge(report: ReplayReport) -> None:
+        reports.append(report)
+        replayer.shutdown()
+
+    report = replayer.drain(on_progress=stop_after_the_charge)
+    assert (report.failed, report.succeeded, report.remaining) == (1, 0, 4)
+    assert scene.left() == letters
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_letters_of_a_failed_batch_remain(scene: Scene, interrupt: type[BaseException]) -> None:
+    """The interrupt comes before the next group: as the failure is logged."""
+
+    def fail(_: object) -> None:
+        raise ValueError("not today")
+
+    class Interrupting:
+        def filter(self, _record: object) -> bool:
+            raise interrupt
+
+    scene.registry.register("outside", OutsideBatches(fail), transactional=False)
+    letters = [scene.letter(), *(scene.letter("outside") for _ in range(4))]
+    logger, filtering = logging.getLogger("azoth_dlq"), Interrupting()
+    reports: list[ReplayReport] = []
+    logger.addFilter(filtering)
+    try:
+        with pytest.raises(interrupt):
+            scene.replay().drain(on_progress=reports.append)
+    finally:
+        logger.removeFilter(filtering)
+    assert (reports[-1].succeeded, reports[-1].remaining) == (1, 4)
+    assert scene.left() == letters[1:]
+
+
+def test_progress_that_fails_is_not_told_again(scene: Scene) -> None:
+    scene.letter()
+    told: list[int] = []
+
+    def fail(report: ReplayReport) -> None:
+        told.append(report.succeeded)
+        raise RuntimeError("no terminal")
+
+    with pytest.raises(RuntimeError, match="no terminal"):
+        scene.replay().drain(on_progress=fail)
+    assert told == [1]
+    assert scene.left() == []
+
+
+def test_a_replayer_keeps_nothing_of_the_groups_it_counted(scene: Scene) -> None:
+    scene.letter()
+    replayer = scene.replay()
+    replayer.drain()
+    gc.collect()
+    assert not [kept for kept in gc.get_objects() if isinstance(kept, Settlement)]
+    assert replayer.metrics.snapshot().successes == 1
