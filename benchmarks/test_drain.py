@@ -1,4 +1,4 @@
-"""Whole drains, planning included, beside the loop that most people write and the C limit.
+"""Whole drains, planning included, against a C loop over the same SQLite library.
 
 All in one run, in turn, on fresh copies of one file: WAL, synchronous=NORMAL, 100,000 letters of
 128 bytes, the default settings. The ratios are what counts: machines are shared and noisy.
@@ -7,92 +7,141 @@ All in one run, in turn, on fresh copies of one file: WAL, synchronous=NORMAL, 1
 from __future__ import annotations
 
 import sqlite3
-import statistics
-import time
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from azoth_dlq import DeadLetterQueue, DlqReplayer, EventHandlerRegistry
-from benchmarks.conftest import LETTERS
+from azoth_dlq import ReplayPriority
+from benchmarks import drains
+from benchmarks.conftest import Figure, median_ratio, us_a_letter
 
-ROUNDS = 3
-Handler = Callable[[sqlite3.Connection, int, bytes], object]
-
-
-def do_nothing(conn: sqlite3.Connection, event_id: int, payload: bytes) -> None:
-    """What is left is the cost of draining."""
+Race = Callable[..., dict[str, list[float]]]
+IN_ORDER = pytest.mark.parametrize("order", ["in order", "at random"])
 
 
-def update(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
-    conn.execute("UPDATE accounts SET balance = balance + 1 WHERE id = ?", (event_id % 1000,))
+@pytest.fixture
+def against_the_limit(race: Race, figure: Figure, limit: Any, letters: int) -> Callable[..., None]:
+    """Measures a drain, and the C loop in one of its modes."""
+
+    def measure(name: str, ours: Any, mode: tuple[str, ...], order: str, **bars: float) -> None:
+        c_loop = limit(*mode, letters=letters)
+        seconds = race({"drain": ours, "C": c_loop}, in_order=order == "in order")
+        figure(
+            f"{name}, ids {order}: C loop / drain",
+            median_ratio(seconds["C"], seconds["drain"]),
+            drain_us=us_a_letter(seconds["drain"], letters),
+            C_us=us_a_letter(seconds["C"], letters),
+            **bars,
+        )
+
+    return measure
 
 
-def drain(path: Path, handler: Handler) -> float:
-    registry = EventHandlerRegistry()
-    registry.register("deposit", handler)
-    with DeadLetterQueue.open(path) as dlq:
-        dlq.connection.execute("PRAGMA synchronous = NORMAL")
-        replayer = DlqReplayer(dlq, registry)
-        start = time.perf_counter()
-        report = replayer.drain()
-        seconds = time.perf_counter() - start
-        assert (report.succeeded, dlq.count()) == (LETTERS, 0)
-    return seconds
+@IN_ORDER
+def test_no_op(against_the_limit: Callable[..., None], order: str) -> None:
+    ours = drains.ours(drains.do_nothing)
+    against_the_limit("no-op handler", ours, ("call",), order, at_least=0.9, floor=0.5)
 
 
-def drain_by_hand(path: Path, handler: Handler) -> float:
-    """No due test, no order but that of ids, one commit a hundred letters."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    start = time.perf_counter()
-    while True:
-        connection.execute("BEGIN IMMEDIATE")
-        rows = connection.execute(
-            "SELECT id, event_id, event_bytes FROM dead_letter_queue ORDER BY id LIMIT 100"
-        ).fetchall()
-        for _, event_id, event_bytes in rows:
-            handler(connection, event_id, event_bytes[event_bytes.index(b":") + 1 :])
-        ids = [(row[0],) for row in rows]
-        connection.executemany("DELETE FROM dead_letter_queue WHERE id = ?", ids)
-        connection.execute("COMMIT")
-        if not rows:
-            break
-    seconds = time.perf_counter() - start
-    connection.close()
-    return seconds
+def test_batch(against_the_limit: Callable[..., None]) -> None:
+    ours = drains.ours(drains.NoOpBatches())
+    against_the_limit("batch handler", ours, ("call",), "in order", at_least=0.95, floor=0.5)
+
+
+@IN_ORDER
+def test_update(against_the_limit: Callable[..., None], order: str) -> None:
+    ours, at_least = drains.ours(drains.update), 0.7 if sys.version_info < (3, 12) else 0.6
+    against_the_limit("an UPDATE", ours, ("write",), order, at_least=at_least, floor=0.35)
+
+
+def test_every_letter_fails(
+    against_the_limit: Callable[..., None], outages: Mapping[bool, Path], tmp_path: Path
+) -> None:
+    mode = "fail", traceback_of(outages[True], tmp_path)
+    ours = drains.ours_failing()
+    against_the_limit("a failure", ours, mode, "in order", at_least=0.35, floor=0.15)
+
+
+def traceback_of(outage: Path, folder: Path) -> str:
+    """What a drain leaves in the history for each letter that fails."""
+    path = folder / "one.db"
+    path.write_bytes(outage.read_bytes())
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM dead_letter_queue WHERE id > 1")
+    drains.ours_failing()(path)
+    with closing(sqlite3.connect(path)) as connection:
+        ((traceback,),) = connection.execute("SELECT traceback FROM azoth_dlq_history")
+    return str(traceback)
+
+
+# Beside the loops that people write
+
+
+def test_fifo_by_hand(race: Race, figure: Figure, letters: int) -> None:
+    seconds = race(
+        {
+            "drain": drains.ours(drains.do_nothing, priority=ReplayPriority.FIFO),
+            "by hand": drains.by_hand(drains.FIRST, drains.do_nothing),
+        }
+    )
+    figure(
+        "FIFO, in order: loop by hand that tests nothing / drain",
+        median_ratio(seconds["by hand"], seconds["drain"]),
+        at_least=1.0,
+        floor=0.5,
+        drain_us=us_a_letter(seconds["drain"], letters),
+        by_hand_us=us_a_letter(seconds["by hand"], letters),
+    )
 
 
 @pytest.mark.parametrize(
-    ("handler", "mode"), [(do_nothing, ()), (update, ("write",))], ids=["no-op", "update"]
+    ("letters_a_commit", "at_least"), [(100, 10), (1, 15)], ids=["a batch", "a letter"]
 )
-def test_drain(  # noqa: PLR0913, PLR0917 -- fixtures
-    benchmark: Any,
-    capsys: pytest.CaptureFixture[str],
-    fresh: Callable[[], Path],
-    limit: Callable[..., float],
-    handler: Handler,
-    mode: tuple[str, ...],
+def test_retry_count_by_hand(
+    race: Race, figure: Figure, letters: int, letters_a_commit: int, at_least: float
 ) -> None:
-    ours, by_hand, c_loop = [], [], []
+    seconds = race(
+        {
+            "drain": drains.ours(drains.do_nothing),
+            "by hand": drains.by_hand(
+                drains.DUE, drains.do_nothing, letters_a_commit=letters_a_commit
+            ),
+        },
+        rounds=1,
+    )
+    each = "a batch" if letters_a_commit > 1 else "a letter"
+    figure(
+        f"by retry count: loop by hand that tests and orders, COMMIT {each} / drain",
+        median_ratio(seconds["by hand"], seconds["drain"]),
+        at_least=at_least,
+        floor=2.0,
+        drain_us=us_a_letter(seconds["drain"], letters),
+        by_hand_us=us_a_letter(seconds["by hand"], letters),
+    )
 
-    def once() -> None:
-        c_loop.append(limit(fresh(), *mode))
-        by_hand.append(drain_by_hand(fresh(), handler))
-        ours.append(drain(fresh(), handler))
 
-    benchmark.pedantic(once, rounds=ROUNDS)
-    of_limit = statistics.median(c / o for c, o in zip(c_loop, ours, strict=True))
-    of_hand = statistics.median(h / o for h, o in zip(by_hand, ours, strict=True))
-    benchmark.extra_info |= {
-        "drain_us": statistics.median(ours) / LETTERS * 1e6,
-        "limit_us": statistics.median(c_loop) / LETTERS * 1e6,
-        "by_hand_us": statistics.median(by_hand) / LETTERS * 1e6,
-        "limit/drain": of_limit,
-        "by hand/drain": of_hand,
+def test_priorities(race: Race, figure: Figure, letters: int) -> None:
+    priorities = {
+        "FIFO": ReplayPriority.FIFO,
+        "LIFO": ReplayPriority.LIFO,
+        "by retry count": ReplayPriority.BY_RETRY_COUNT,
+        "by error type": ReplayPriority.by_error_type(["deadlock", "http 503"]),
     }
-    with capsys.disabled():
-        figures = ", ".join(f"{name} {value:.2f}" for name, value in benchmark.extra_info.items())
-        print(f"\n{benchmark.name}: {figures}")  # noqa: T201 -- the result
+    seconds = race(
+        {
+            name: drains.ours(drains.do_nothing, priority=priority)
+            for name, priority in priorities.items()
+        }
+    )
+    us = {name: us_a_letter(taken, letters) for name, taken in seconds.items()}
+    figure(
+        "four priorities: the fastest / the slowest",
+        min(us.values()) / max(us.values()),
+        at_least=0.6,
+        floor=0.3,
+        **us,
+    )

@@ -1,9 +1,10 @@
-"""Planning a drain of 100,000 letters, beside the same in plain Python."""
+"""Planning a drain , beside the same in plain Python."""
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, ReplayPriority, clock
 from azoth_dlq.engine.plan import make_plan
-from benchmarks.conftest import LETTERS
+from benchmarks.conftest import Figure
 
 
 def plan_by_hand(dlq: DeadLetterQueue, config: DlqReplayConfig) -> list[int]:
@@ -39,26 +40,29 @@ def plan_by_hand(dlq: DeadLetterQueue, config: DlqReplayConfig) -> list[int]:
 )
 def test_plan(
     benchmark: Any,
-    capsys: pytest.CaptureFixture[str],
-    fresh: Callable[[], Path],
+    figure: Figure,
+    outages: Mapping[bool, Path],
+    tmp_path: Path,
     priority: ReplayPriority,
 ) -> None:
     config = DlqReplayConfig(priority=priority)
-    with DeadLetterQueue.open(fresh()) as dlq:
+    path = shutil.copyfile(outages[True], tmp_path / "copy.db")
+    with DeadLetterQueue.open(path) as dlq:
         start = time.perf_counter()
         by_hand = plan_by_hand(dlq, config)
         hand_seconds = time.perf_counter() - start
         plan = benchmark.pedantic(
-            lambda: make_plan(dlq.store, config, config.rules(clock.now())),
+            lambda: make_plan(dlq.store, config, config.rules(clock.now())).letters,
             rounds=7,
             warmup_rounds=1,
         )
         assert plan.ids() == by_hand
-        assert len(plan) == LETTERS
-    ratio = hand_seconds / benchmark.stats["min"]
-    benchmark.extra_info |= {"by hand/plan": ratio, "bytes a letter": plan.nbytes / LETTERS}
-    with capsys.disabled():
-        print(  # noqa: T201 -- the result
-            f"\n{benchmark.name}: {benchmark.stats['min'] / LETTERS * 1e6:.2f} us a letter, plain "
-            f"Python {ratio:.1f} times that, {plan.nbytes / LETTERS:.0f} bytes a letter"
-        )
+        assert len(plan) == dlq.count()
+    figure(
+        f"plan {priority}: plain Python / plan",
+        hand_seconds / benchmark.stats["min"],
+        at_least=5,
+        floor=2,
+        plan_us=benchmark.stats["min"] / len(plan) * 1e6,
+        bytes_a_letter=plan.nbytes / len(plan),
+    )

@@ -1,10 +1,11 @@
 /* The limit: what SQLite itself needs to drain a file, without Python.
  *
- *     limit DB GROUP [write]
+ *     limit DB GROUP call|write|fail [TRACEBACK]
  *
  * Plans once (ids of due letters by retry count, then age), then for each GROUP of letters: BEGIN
  * IMMEDIATE, reads each payload by id and calls a C function, deletes in the order of ids, COMMIT.
- * With `write` the function does one UPDATE of `accounts`, each under a savepoint of its own.
+ * With `write` the function does one UPDATE of `accounts`, each under a savepoint of its own. With
+ * `fail` no letter is deleted: the failure is written to it, and to the history with TRACEBACK.
  * Prints the version of SQLite, the letters and the seconds as JSON. Changes no setting of the
  * file; its connection has synchronous=NORMAL. */
 
@@ -21,6 +22,17 @@ static const char PLAN[] =
 static const char READ[] =
     "SELECT event_id, event_bytes, error_message, failed_at, retry_count "
     "FROM dead_letter_queue WHERE id = ?";
+static const char ACK[] = "DELETE FROM dead_letter_queue WHERE id = ?";
+static const char FAIL[] =
+    "UPDATE dead_letter_queue SET retry_count = retry_count + 1, last_retry_at = ?2, "
+    "azoth_last_error = ?3, azoth_not_before = NULL, azoth_not_before_count = NULL, "
+    "azoth_not_before_retry_at = NULL, azoth_base = ?4, azoth_base_of = ?2 WHERE id = ?1";
+static const char RECORD[] =
+    "INSERT INTO azoth_dlq_history "
+    "(letter_id, at, outcome, error_type, message, traceback, duration) "
+    "VALUES (?1, ?2, 'failed', 'ValueError', 'the ledger does not answer', ?3, 2)";
+static const char FAILED_AT[] = "2026-11-24 03:46:12.123456";
+static const sqlite3_int64 FAILED_US = 1795491972123456;
 
 static sqlite3 *db;
 static volatile long long sink;
@@ -93,21 +105,54 @@ static sqlite3_int64 *plan(size_t *count)
     return ids;
 }
 
+static void acknowledge(const sqlite3_int64 *ids, size_t count)
+{
+    static sqlite3_stmt *ack;
+    if (ack == NULL)
+        ack = prepare(ACK);
+    for (size_t i = 0; i < count; i++) {
+        MUST(sqlite3_bind_int64(ack, 1, ids[i]));
+        step(ack);
+    }
+}
+
+static void fail(const sqlite3_int64 *ids, size_t count, const char *traceback)
+{
+    static sqlite3_stmt *update, *record;
+    if (update == NULL) {
+        update = prepare(FAIL);
+        record = prepare(RECORD);
+        MUST(sqlite3_bind_text(update, 2, FAILED_AT, -1, SQLITE_STATIC));
+        MUST(sqlite3_bind_text(update, 3, "ValueError: the ledger does not answer", -1,
+                               SQLITE_STATIC));
+        MUST(sqlite3_bind_int64(update, 4, FAILED_US));
+        MUST(sqlite3_bind_int64(record, 2, FAILED_US));
+        MUST(sqlite3_bind_text(record, 3, traceback, -1, SQLITE_STATIC));
+    }
+    for (size_t i = 0; i < count; i++) {
+        MUST(sqlite3_bind_int64(update, 1, ids[i]));
+        step(update);
+    }
+    for (size_t i = 0; i < count; i++) {
+        MUST(sqlite3_bind_int64(record, 1, ids[i]));
+        step(record);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
-        fprintf(stderr, "usage: limit DB GROUP [write]\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: limit DB GROUP call|write|fail [TRACEBACK]\n");
         return 2;
     }
     size_t group = strtoul(argv[2], NULL, 10), count;
-    int writes = argc > 3 && strcmp(argv[3], "write") == 0;
+    int writes = strcmp(argv[3], "write") == 0, fails = strcmp(argv[3], "fail") == 0;
     MUST(sqlite3_open(argv[1], &db));
     run("PRAGMA synchronous = NORMAL");
 
     double start = now();
     sqlite3_int64 *ids = plan(&count);
     sqlite3_stmt *read = prepare(READ);
-    sqlite3_stmt *ack = prepare("DELETE FROM dead_letter_queue WHERE id = ?");
     sqlite3_stmt *update = prepare("UPDATE accounts SET balance = balance + 1 WHERE id = ?");
     sqlite3_stmt *savepoint = prepare("SAVEPOINT letter");
     sqlite3_stmt *release = prepare("RELEASE letter");
@@ -130,10 +175,10 @@ int main(int argc, char **argv)
             MUST(sqlite3_reset(read));
         }
         qsort(ids + first, size, sizeof *ids, by_id);
-        for (size_t i = first; i < first + size; i++) {
-            MUST(sqlite3_bind_int64(ack, 1, ids[i]));
-            step(ack);
-        }
+        if (fails)
+            fail(ids + first, size, argc > 4 ? argv[4] : "");
+        else
+            acknowledge(ids + first, size);
         run("COMMIT");
     }
     printf("{\"source_id\": \"%s\", \"letters\": %zu, \"seconds\": %.6f}\n",

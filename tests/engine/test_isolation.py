@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from azoth_dlq import RetryAfter
+from azoth_dlq.store.sqlite import statements as sql
 from tests.conftest import Scene
 
 
@@ -50,6 +51,67 @@ def test_a_blob_written_by_a_good_letter_survives_a_later_failure(scene: Scene) 
     scene.letter("fails")
     scene.drain()
     assert scene.conn.execute("SELECT b FROM blobs").fetchone() == (b"abc",)
+
+
+# Nothing is taken back where no handler of the group can have written
+
+
+def _undone(scene: Scene) -> int:
+    """How often a drain takes writes back."""
+    statements: list[str] = []
+    scene.conn.set_trace_callback(statements.append)
+    scene.drain()
+    scene.conn.set_trace_callback(None)
+    return statements.count(sql.UNDO_LETTER)
+
+
+def test_where_no_handler_writes_nothing_is_taken_back(scene: Scene) -> None:
+    def reads(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        conn.execute("SELECT count(*) FROM effects").fetchone()
+        raise ValueError
+
+    scene.registry.register("reads", reads)
+    for _ in range(5):
+        scene.letter("reads")
+    assert _undone(scene) == 0
+
+
+@pytest.mark.parametrize("before", ["ok", "fails"])
+def test_a_write_of_a_statement_that_is_known_is_taken_back(scene: Scene, before: str) -> None:
+    """In a drain whose handlers have written it before, and in the next one."""
+    for kind in (before, "fails", "fails"):
+        scene.letter(kind)
+    for _ in range(2):
+        assert _undone(scene) >= 2
+        assert scene.effects() == ([1] if before == "ok" else [])
+        scene.clock.move(days=1)
+
+
+def test_what_a_half_read_statement_wrote_is_taken_back(scene: Scene) -> None:
+    """Its rows are not counted as changes before it is at its end."""
+    cursors = []
+
+    def half_reads(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        insert = "INSERT INTO effects VALUES (?), (?) RETURNING *"
+        cursors.append(conn.execute(insert, (event_id, -event_id)))
+        raise ValueError
+
+    scene.registry.register("half", half_reads)
+    letters = [scene.letter(kind) for kind in ("ok", "half", "ok", "half")]
+    scene.drain()
+    assert scene.effects() == [letters[0], letters[2]]
+    assert scene.left() == [letters[1], letters[3]]
+
+
+def test_letters_that_a_failing_handler_added_are_taken_back(scene: Scene) -> None:
+    def adds(_conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        scene.queue.add(1000 + event_id, b"ok:", "boom")
+        raise ValueError
+
+    scene.registry.register("adds", adds)
+    letter = scene.letter("adds")
+    scene.drain()
+    assert scene.left() == [letter]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -298,16 +298,18 @@ class Group:
         else:
             not_before = None if delay is None else self._now(plus=delay)
             self.settlement.retries.append(Retry(row[0], count, now, error, not_before))
-        self._note(
-            logging.ERROR if reason else logging.WARNING,
-            "%s: attempt %d of %d failed%s%s: %s",
-            letter_text(row),
-            count,
-            self._max_retries,
-            f" in {one_line(handler)}" if handler else "",
-            ", parked" if reason else "",
-            one_line(error),
-        )
+        level = logging.ERROR if reason else logging.WARNING
+        if logger.isEnabledFor(level):
+            self._note(
+                level,
+                "%s: attempt %d of %d failed%s%s: %s",
+                letter_text(row),
+                count,
+                self._max_retries,
+                f" in {one_line(handler)}" if handler else "",
+                ", parked" if reason else "",
+                one_line(error),
+            )
 
     def _now(self, plus: int = 0) -> int:
         return writable(self._clock() + plus)

@@ -46,15 +46,22 @@ cdef class Guard:
     statement that would begin or end a transaction or touch our savepoint is refused, also where
     the handler swallows the error: `violation` keeps it. `strict`: something was done that
     `total_changes` does not count, so the savepoint is renewed after every call from then on.
+    `wrote`: a handler of this group had a statement prepared that writes.
     `touched_queue`: letters may have been changed on this connection by another than the drain.
     `forked`: this process is a child of the one that drains.
     """
 
-    cdef public bint active, strict, touched_queue, forked
+    cdef public bint active, strict, wrote, touched_queue, forked
     cdef public object violation
 
     def __cinit__(self, *, bint strict):
         self.strict = strict
+
+    def watch(self, connection):
+        """A group begins. Set anew, the authorizer is asked again for statements that were prepared
+        while nobody was watched."""
+        connection.set_authorizer(self.authorize)
+        self.wrote = False
 
     def rest(self):
         """No handler runs."""
@@ -76,6 +83,7 @@ cdef class Guard:
         if not self.active or action in (READ, SELECT, FUNCTION, RECURSIVE):
             return OK
         if action in (INSERT, UPDATE, DELETE):  # a REPLACE is told as an INSERT
+            self.wrote = True
             if first == "dead_letter_queue":
                 self.touched_queue = True
             return OK
@@ -163,6 +171,13 @@ cdef class Isolation:
     def holds(self, unless):
         """Whether a letter, other than `unless`, has writes here that may be taken back."""
         return self._in_hand and self._letter != unless
+
+    def is_untouched(self):
+        """Whether there is nothing to take back: no handler of the group could have written."""
+        cdef Guard guard = self.guard
+        if guard.wrote or guard.strict:
+            return False
+        return self._connection.total_changes == self._changes
 
     @property
     def letter(self):

@@ -97,15 +97,20 @@ def as_fault(error: BaseException, where: str, context: str = "") -> StorageFaul
     return StorageFault(f"{explain(error, where)}{context}", transient=transient)
 
 
-def check_no_fault(error: BaseException | None, where: str, handler: str) -> None:
-    """Errors: StorageFault where what the handler raised is a fault of the database, or was raised
-    from one."""
+def handler_of(letter: int | None) -> str:
+    """The handler in words; None where no letter is known."""
+    return "the handler" if letter is None else f"the handler of letter {letter}"
+
+
+def check_no_fault(error: BaseException | None, where: str, letter: int | None = None) -> None:
+    """Errors: StorageFault where what the handler of the letter raised is a fault of the database,
+    or was raised from one."""
     try:
         fault = None if error is None else fault_within(error)
     except Exception:  # noqa: BLE001 -- properties of a handler's own error
         fault = None
     if fault is not None:
-        context = f"; met in {handler}: if it was of another database, catch it there"
+        context = f"; met in {handler_of(letter)}: if it was of another database, catch it there"
         raise as_fault(fault, where, context)
 
 

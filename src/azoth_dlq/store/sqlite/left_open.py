@@ -8,15 +8,16 @@ from collections.abc import Sequence
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.faults import handler_of
 from azoth_dlq.store.sqlite.raw import is_closed, own_cursor
 
 
-def check_not_closed(connection: sqlite3.Connection, handler: str) -> None:
-    """Errors: StorageError where the handler closed it."""
+def check_not_closed(connection: sqlite3.Connection, letter: int | None = None) -> None:
+    """Errors: StorageError where the handler of the letter closed it."""
     if is_closed(connection):
         raise StorageError(
-            f"{handler} closed the queue's connection, which ends the drain and takes its group "
-            "back; leave the connection open"
+            f"{handler_of(letter)} closed the queue's connection, which ends the drain and takes "
+            "its group back; leave the connection open"
         )
 
 
@@ -46,6 +47,13 @@ def execute_uninterrupted(
     except (sqlite3.OperationalError, MemoryError):
         end_interrupts(cursor.connection, but=cursor)
         cursor.execute(statement, parameters)
+
+
+def undo(cursor: sqlite3.Cursor, *, finish: bool) -> None:
+    """Take back what was written since the savepoint; `finish`: statements may be half read."""
+    if finish:
+        finish_open_statements(cursor.connection, but=cursor)
+    execute_uninterrupted(cursor, sql.UNDO_LETTER)
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

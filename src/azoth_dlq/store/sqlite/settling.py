@@ -44,7 +44,7 @@ def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
 
 
 def _retry(cursor: sqlite3.Cursor, retries: list[Retry]) -> None:
-    cursor.executemany(sql.RETRY, map(_retry_values, retries))
+    cursor.executemany(sql.RETRY, map(_retry_values, sorted(retries)))
     _check_updated(cursor, [retry.id for retry in retries])
 
 

@@ -233,8 +233,7 @@ class SqliteStore(SqliteOutside):
             # Recorded in the transaction that charges the letter: both or neither.
             self._execute(sql.SET_STATE, (_CHARGED, left.nonce))
             return Opened(unchanged, left.letters, left.in_batch)
-        # Set anew, it is asked again for statements that were prepared while nobody was watched.
-        self._connection.set_authorizer(self._guard.authorize)
+        self._guard.watch(self._connection)
         self._marker.start()
         self._execute(sql.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
@@ -260,15 +259,15 @@ class SqliteStore(SqliteOutside):
 
     def undo(self, error: BaseException | None = None, *, unless: int | None = None) -> str | None:
         self._guard.active = False
-        handler = f"the handler of letter {self._isolation.letter}"
-        check_no_fault(error, self.where, handler)
-        left_open.check_not_closed(self._connection, handler)
+        check_no_fault(error, self.where, self._isolation.letter)
+        left_open.check_not_closed(self._connection, self._isolation.letter)
         if self._guard.forked or not self._connection.in_transaction:
             raise self._lost("the handler's call ended the transaction")
         if not self._isolation.holds(unless):
             return None
-        with told_to_engine(self.where):
-            left_open.execute_uninterrupted(self._cursor, sql.UNDO_LETTER)
+        if not self._isolation.is_untouched():
+            with told_to_engine(self.where):
+                left_open.undo(self._cursor, finish=self._suspects_open_statement)
         self._isolation.undone()
         return self._guard.violation
 
@@ -330,8 +329,9 @@ class SqliteStore(SqliteOutside):
                 yield
         finally:
             guard.active = in_handler
-            if in_handler and changes_letters:
-                guard.touched_queue = True
+            if in_handler:
+                guard.wrote = True
+                guard.touched_queue = guard.touched_queue or changes_letters
 
     def _rest(self) -> None:
         """Between groups the connection is its owner's."""
@@ -340,14 +340,14 @@ class SqliteStore(SqliteOutside):
     def tidy(self, error: BaseException | None = None) -> str | None:
         if self._guard.forked:
             raise self._lost("")
-        left_open.check_not_closed(self._connection, "the handler")
+        left_open.check_not_closed(self._connection)
         self._reader.rest()
         with told_to_engine(self.where):
             complaint = left_open.end_open_transaction(self._connection)
         # Who writes through the reader is told that it is read-only. A file that is so keeps the
         # outcome from being committed, which is told then.
         if error is None or primary_code(fault_within(error) or error) != sqlite3.SQLITE_READONLY:
-            check_no_fault(error, self.where, "the handler")
+            check_no_fault(error, self.where)
         return complaint
 
     # What a group is made of
