@@ -1,5 +1,7 @@
 from collections.abc import Callable
+from typing import final
 
+@final
 class PutBack:
     def later(self, action: Callable[..., object], *arguments: object) -> None: ...
     def now(self) -> None: ...

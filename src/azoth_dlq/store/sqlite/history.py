@@ -45,7 +45,7 @@ def sweep(cursor: sqlite3.Cursor, *, written: int, is_first: bool) -> None:
     A bounded number of rows is looked at in the first group of a drain, and where a group has
     `written` some, more than those: faster than histories grow. The next sweep goes on behind them.
     """
-    rows = max(written + written // 8 + 1 if written else 0, SWEEP_ROWS if is_first else 0)
+    rows = max(written + (written + 1) // 2, SWEEP_ROWS if is_first else 0)
     if not rows:
         return
     stored = cursor.execute(sql.GET_STATE, (_SWEPT,)).fetchone()
