@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from azoth_dlq._event import Event
 from benchmarks.conftest import Contender
 from benchmarks.outage import ACCOUNTS
 
+Handler = Callable[[sqlite3.Connection, int, bytes], object]
 ERROR = "the ledger does not answer"
 # As the Rust crate asks, a batch at a time.
-DUE = (
+SELECT_DUE = (
     "SELECT id, event_id, event_bytes FROM dead_letter_queue WHERE retry_count < 5 "
     "AND (last_retry_at IS NULL OR datetime(last_retry_at, '+' || (5 << retry_count) || "
     "' seconds') <= datetime('now')) AND datetime(failed_at, '+5 seconds') <= datetime('now') "
     "ORDER BY retry_count, failed_at LIMIT 100"
 )
-FIRST = "SELECT id, event_id, event_bytes FROM dead_letter_queue ORDER BY id LIMIT 100"
+SELECT_FIRST = "SELECT id, event_id, event_bytes FROM dead_letter_queue ORDER BY id LIMIT 100"
 DELETE = "DELETE FROM dead_letter_queue WHERE id = ?"
 
 

@@ -85,7 +85,7 @@ def test_fifo_by_hand(race: Race, figure: Figure, letters: int) -> None:
     seconds = race(
         {
             "drain": drains.ours(drains.do_nothing, priority=ReplayPriority.FIFO),
-            "by hand": drains.by_hand(drains.FIRST, drains.do_nothing),
+            "by hand": drains.by_hand(drains.SELECT_FIRST, drains.do_nothing),
         }
     )
     figure(
@@ -108,7 +108,7 @@ def test_retry_count_by_hand(
         {
             "drain": drains.ours(drains.do_nothing),
             "by hand": drains.by_hand(
-                drains.DUE, drains.do_nothing, letters_a_commit=letters_a_commit
+                drains.SELECT_DUE, drains.do_nothing, letters_a_commit=letters_a_commit
             ),
         },
         rounds=1,

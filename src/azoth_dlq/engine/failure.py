@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
+Place = tuple[str, int, str]  # of a frame: file, line, function
 ERROR_LIMIT = 4096  # bytes of UTF-8, as all limits here
 TRACEBACK_LIMIT = 16_384
 _MESSAGE_LIMIT = 500  # within a traceback
@@ -18,6 +20,7 @@ _CONTEXT = "\n\nDuring handling of the above exception, another exception occurr
 _EARLIER_LEFT_OUT = "(the errors before these are left out)"
 _CALLERS = ("azoth_dlq.engine.", "azoth_dlq.registry")
 _NAMELESS = "(a type without a name)"
+_FEW_FRAMES = 16  # whose text is kept
 _NOTICE = 50  # characters kept free for how many frames are left out
 
 
@@ -59,8 +62,12 @@ def message_of(error: BaseException) -> str:
 
 def describe(error: BaseException) -> str:
     """`Type: message`, bounded and storable; an error whose own text raises is named so."""
+    return described(error, message_of(error))
+
+
+def described(error: BaseException, message: str) -> str:
+    """The same where its message is known."""
     kind = _kind_of(error)
-    message = message_of(error)
     return readable(f"{kind}: {message}" if message else kind)
 
 
@@ -131,30 +138,36 @@ def _with_frames(error: BaseException, room: int) -> str:
     traceback = error.__traceback__
     if traceback is None:
         return last
-    frames = _innermost(traceback, room - _size(last) - len(_HEAD) - _NOTICE)
-    return "\n".join([_HEAD, *frames, last]) if frames else last
+    frames = _frames(traceback, room - _size(last) - len(_HEAD) - _NOTICE)
+    return f"{_HEAD}\n{frames}\n{last}" if frames else last
 
 
-def _innermost(traceback: TracebackType, room: int) -> list[str]:
+def _frames(traceback: TracebackType, room: int) -> str:
     """The frames from the handler on, a line each, or as many of the innermost ones as fit."""
     link: TracebackType | None = traceback
     while link is not None and _calls_handlers(link):
         link = link.tb_next
-    links: list[TracebackType] = []
+    places = []
     while link is not None:
-        links.append(link)
-        link = link.tb_next
-    lines: list[str] = []
-    for link in reversed(links):
         code = link.tb_frame.f_code
-        line = _frame_line(code.co_filename, link.tb_lineno, code.co_qualname)
+        places.append((code.co_filename, link.tb_lineno, code.co_qualname))
+        link = link.tb_next
+    if len(places) > _FEW_FRAMES:
+        return _innermost(places, room)
+    text = _few_frames(tuple(places))
+    return text if _size(text) <= room else _innermost(places, room)
+
+
+def _innermost(places: Sequence[Place], room: int) -> str:
+    lines: list[str] = []
+    for place in reversed(places):
+        line = _frame_line(place)
         room -= _size(line) + 1
         if room < 0:
-            lines.append(f"  ({len(links) - len(lines)} outer frames left out)")
+            lines.append(f"  ({len(places) - len(lines)} outer frames left out)")
             break
         lines.append(line)
-    lines.reverse()
-    return lines
+    return "\n".join(reversed(lines))
 
 
 def _calls_handlers(link: TracebackType) -> bool:
@@ -166,8 +179,14 @@ def _calls_handlers(link: TracebackType) -> bool:
 # The same places and types fail again and again.
 
 
+@lru_cache(maxsize=256)
+def _few_frames(places: tuple[Place, ...]) -> str:
+    return "\n".join(map(_frame_line, places))
+
+
 @lru_cache(maxsize=1024)
-def _frame_line(filename: str, line: int, name: str) -> str:
+def _frame_line(place: Place) -> str:
+    filename, line, name = place
     return _plain(f'  File "{filename}", line {line}, in {name}')
 
 

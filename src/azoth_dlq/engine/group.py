@@ -12,6 +12,7 @@ from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.durations import format_seconds, to_microseconds
 from azoth_dlq.engine.failure import (
     describe,
+    described,
     error_type_name,
     letter_text,
     message_of,
@@ -38,7 +39,7 @@ _MOST_TEXT = 8 * 1024 * 1024  # characters of errors in a group: held until they
 class Mark(NamedTuple):
     """How much a group had noted."""
 
-    lengths: list[tuple[list[Any], int]]
+    lengths: list[int]
     failures_in_row: int
     stopped: Literal["failures"] | None
     stopped_at: int | None
@@ -88,6 +89,16 @@ class Group:
         self._text = 0  # characters of errors
         self._log: list[tuple[int, str, tuple[object, ...]]] = []
         self._is_logged = False
+        # What an outcome other than success adds to.
+        self._noted: tuple[list[Any], ...] = (
+            self.settlement.history,
+            self.settlement.retries,
+            self.settlement.parked,
+            self.settlement.snoozed,
+            self.errors,
+            self._unsuccessful,
+            self._log,
+        )
 
     def __len__(self) -> int:
         """Letters attempted."""
@@ -110,26 +121,16 @@ class Group:
 
     def mark(self) -> Mark:
         """What `go_back_to` needs where an interrupt comes amid noting an outcome."""
-        settlement = self.settlement
-        lists: tuple[list[Any], ...] = (
-            settlement.history,
-            settlement.retries,
-            settlement.parked,
-            settlement.snoozed,
-            self.errors,
-            self._unsuccessful,
-            self._log,
-        )
         return Mark(
-            [(noted, len(noted)) for noted in lists],
+            list(map(len, self._noted)),
             self.failures_in_row,
             self.stopped,
-            settlement.stopped_at,
+            self.settlement.stopped_at,
         )
 
     def go_back_to(self, mark: Mark) -> None:
         """Have no outcome that was noted since."""
-        for noted, length in mark.lengths:
+        for noted, length in zip(self._noted, mark.lengths, strict=True):
             del noted[length:]
         self.failures_in_row, self.stopped = mark.failures_in_row, mark.stopped
         self.settlement.stopped_at = mark.stopped_at
@@ -166,9 +167,10 @@ class Group:
         if delay is not None and isinstance(error, Snooze):
             self._unsuccessful.append((event_type, "snoozed"))
             self._snooze(row, handler, error, delay)
-            self._record(row, "snoozed", error, error, seconds)
+            self._record(row, "snoozed", error, message_of(error), error, seconds)
             return
-        text = describe(error)
+        message = message_of(error)
+        text = described(error, message)
         self._unsuccessful.append((event_type, "failed"))
         origin: BaseException | None = error
         if isinstance(error, EventDecodeError):
@@ -180,7 +182,7 @@ class Group:
         else:
             self._count_failure()
             self._charge(row, text, handler, delay=delay)
-        self._record(row, "failed", error, origin, seconds)
+        self._record(row, "failed", error, message, origin, seconds)
         if origin is not None and logger.isEnabledFor(logging.DEBUG):
             self._note(logging.DEBUG, "%s: %s", letter_text(row), traceback_text(origin))
 
@@ -228,18 +230,22 @@ class Group:
         for level, message, values in self._log:
             logger.log(level, message, *values)
 
-    def _record(
+    def _record(  # noqa: PLR0913, PLR0917 -- what is known of an attempt
         self,
         row: tuple[Any, ...],
         outcome: AttemptOutcome,
         error: Exception,
+        message: str,
         origin: BaseException | None,
         seconds: float,
     ) -> None:
         if self._keeps_history:
-            kind, message = error_type_name(error), readable(message_of(error))
-            traceback = "" if origin is None else traceback_text(origin)
-            self._keep(outcome, row, kind, message, traceback=traceback, seconds=seconds)
+            kind, traceback = (
+                error_type_name(error),
+                "" if origin is None else traceback_text(origin),
+            )
+            told = readable(message)
+            self._keep(outcome, row, kind, told, traceback=traceback, seconds=seconds)
 
     def _keep(  # noqa: PLR0913 -- a column each
         self,
@@ -293,7 +299,7 @@ class Group:
         if not reason and count >= self._max_retries:
             reason = f"failed {count} of {self._max_retries} attempts, the last with {error}"
         if reason:
-            parking = Parking(row[0], self._now(), reason, count, now, error)
+            parking = Parking(row[0], now, reason, count, now, error)
             self.settlement.parked.append(parking)
         else:
             not_before = None if delay is None else self._now(plus=delay)
