@@ -44,18 +44,18 @@ def against_the_limit(race: Race, figure: Figure, limit: Any, letters: int) -> C
 @IN_ORDER
 def test_no_op(against_the_limit: Callable[..., None], order: str) -> None:
     ours = drains.ours(drains.do_nothing)
-    against_the_limit("no-op handler", ours, ("call",), order, at_least=0.9, floor=0.5)
+    against_the_limit("no-op handler", ours, ("call",), order, at_least=0.9, floor=0.35)
 
 
 def test_batch(against_the_limit: Callable[..., None]) -> None:
     ours = drains.ours(drains.NoOpBatches())
-    against_the_limit("batch handler", ours, ("call",), "in order", at_least=0.95, floor=0.5)
+    against_the_limit("batch handler", ours, ("call",), "in order", at_least=0.95, floor=0.35)
 
 
 @IN_ORDER
 def test_update(against_the_limit: Callable[..., None], order: str) -> None:
     ours, at_least = drains.ours(drains.update), 0.7 if sys.version_info < (3, 12) else 0.6
-    against_the_limit("an UPDATE", ours, ("write",), order, at_least=at_least, floor=0.35)
+    against_the_limit("an UPDATE", ours, ("write",), order, at_least=at_least, floor=0.2)
 
 
 def test_every_letter_fails(
@@ -63,7 +63,7 @@ def test_every_letter_fails(
 ) -> None:
     mode = "fail", traceback_of(outages[True], tmp_path)
     ours = drains.ours_failing()
-    against_the_limit("a failure", ours, mode, "in order", at_least=0.35, floor=0.15)
+    against_the_limit("a failure", ours, mode, "in order", at_least=0.35, floor=0.08)
 
 
 def traceback_of(outage: Path, folder: Path) -> str:

@@ -159,7 +159,7 @@ def test_first_call(
         "first call / scan, 100 due letters behind those that are not",
         (called[0] - start) / scanned,
         at_most=0.02,
-        floor=0.3,
+        floor=1.5,
         first_call_us=(called[0] - start) * 1e6,
         scan_ms=scanned * 1e3,
     )
@@ -179,18 +179,25 @@ def seconds_to_delete(path: Path) -> float:
     return seconds
 
 
-def test_letters_never_seen_waiting_pay_nothing(figure: Figure, tmp_path: Path) -> None:
+def test_letters_never_seen_waiting_pay_nothing(
+    benchmark: Any, figure: Figure, tmp_path: Path
+) -> None:
     with_indexes, without = tmp_path / "with.db", tmp_path / "without.db"
     make_file(with_indexes, DELETED)
     shutil.copyfile(with_indexes, without)
     with closing(sqlite3.connect(without)) as connection:
         connection.execute("DROP INDEX azoth_dlq_waiting")
         connection.execute("DROP INDEX azoth_dlq_not_before")
-    rounds = [(seconds_to_delete(with_indexes), seconds_to_delete(without)) for _ in range(9)]
+    rounds: list[tuple[float, float]] = []
+
+    def once() -> None:
+        rounds.append((seconds_to_delete(with_indexes), seconds_to_delete(without)))
+
+    benchmark.pedantic(once, rounds=9)
     # Journaled apart for a function in an index, a delete took 1.3.
     figure(
         "deletes with the indexes of waiting letters / without",
         min(seconds for seconds, _ in rounds) / min(seconds for _, seconds in rounds),
         at_most=1.15,
-        floor=1.15,
+        floor=1.3,
     )
