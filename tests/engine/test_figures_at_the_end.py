@@ -20,14 +20,20 @@ from tests.engine.outside import OutsideBatches
 def test_a_log_that_cannot_be_emptied_takes_no_figure_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    letters = [scene.letter() for _ in range(3)]
+    """The disk is full from the last letter's call on."""
 
     def fails(*_: object, **__: object) -> None:
         raise fault(sqlite3.SQLITE_FULL)
 
+    def fills(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
+        monkeypatch.setattr(store, "checkpoint", fails)
+
+    scene.registry.register("fills", fills)
+    letters = [scene.letter(), scene.letter(), scene.letter("fills")]
     replayer = scene.replay()
-    with monkeypatch.context() as patched, pytest.raises(StorageError) as caught:
-        replayer.drain(on_progress=lambda _: patched.setattr(store, "checkpoint", fails))
+    with pytest.raises(StorageError) as caught:
+        replayer.drain()
     report = caught.value.report
     assert (scene.left(), scene.effects()) == ([], letters)
     assert report is not None
