@@ -15,12 +15,16 @@ from azoth_dlq.types import AttemptOutcome, AttemptRecord
 
 _SWEPT = "swept"  # the last row that a sweep has looked at; none, or 0: it begins anew
 SWEEP_ROWS = 2000  # looked at once a drain
+ATTEMPTS_A_STATEMENT = 100
 
 
 def record(cursor: sqlite3.Cursor, attempts: Sequence[Attempted], limit: int) -> None:
-    """Add attempts of letters that are there, and keep the last `limit` of each of those."""
-    values = ((*a[1:-1], a.letter_id) for a in attempts)
-    cursor.executemany(sql.RECORD_ATTEMPT, values)
+    """Add attempts, and keep the last `limit` of each letter."""
+    for first in range(0, len(attempts), ATTEMPTS_A_STATEMENT):
+        some = attempts[first : first + ATTEMPTS_A_STATEMENT]
+        # All columns but `is_first`, which is the last.
+        values = [value for attempt in some for value in attempt[:-1]]
+        cursor.execute(sql.record_attempts(len(some)), values)
     longer = {a.letter_id for a in attempts if not a.is_first}
     cursor.executemany(sql.TRIM_HISTORY, ((i, i, limit) for i in longer))
 

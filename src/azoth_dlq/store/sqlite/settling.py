@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import CommitRefused, Parking, Retry, Settlement
@@ -21,59 +22,78 @@ def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) ->
     _remove(cursor, settlement.acked)
     # What is recorded of a letter before its first attempt is of another that had its id.
     of_others = [attempt.letter_id for attempt in settlement.history if attempt.is_first]
-    for some in chunks(sorted([*settlement.recorded, *of_others])):
-        history.delete(cursor, some, parked=False)
-    _retry(cursor, settlement.retries)
-    cursor.executemany(sql.SNOOZE, ((s.not_before, s.id) for s in settlement.snoozed))
-    cursor.executemany(sql.KEEP_ALONE, ((letter_id,) for letter_id in settlement.alone))
-    _check_updated(cursor, settlement.alone)
+    _delete_histories(cursor, sorted([*settlement.recorded, *of_others]))
+    gone = [
+        *_retry(cursor, settlement.retries),
+        *_update(cursor, sql.SNOOZE, [(s.not_before, s.id) for s in settlement.snoozed]),
+        *_update(cursor, sql.KEEP_ALONE, [(letter_id,) for letter_id in settlement.alone]),
+    ]
     # Before letters are parked, so that their last attempt goes with them.
     history.record(cursor, settlement.history, history_limit)
-    _park(cursor, settlement.parked)
+    _delete_histories(cursor, [*gone, *_park(cursor, settlement.parked)])
     if settlement.resumed:
         cursor.execute(sql.DELETE_STATE, (STOPPED,))
     if settlement.stopped_at is not None:
         cursor.execute(sql.ADD_STATE, (STOPPED, settlement.stopped_at))
 
 
+def _delete_histories(cursor: sqlite3.Cursor, ids: Sequence[int]) -> None:
+    for some in chunks(ids):
+        history.delete(cursor, some, parked=False)
+
+
 def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
     for some in chunks(sorted(ids)):
         cursor.execute(sql.delete(len(some), parked=False), some)
-        if cursor.rowcount != len(some) and _how_many(cursor, some):
+        if cursor.rowcount != len(some) and _there(cursor, some):
             raise CommitRefused("letters of the group are kept from being deleted")
 
 
-def _retry(cursor: sqlite3.Cursor, retries: list[Retry]) -> None:
-    cursor.executemany(sql.RETRY, map(_retry_values, sorted(retries)))
-    _check_updated(cursor, [retry.id for retry in retries])
+def _retry(cursor: sqlite3.Cursor, retries: list[Retry]) -> list[int]:
+    """The letters that are gone."""
+    waiting, put_off = [], []
+    for letter_id, count, at, error, not_before in sorted(retries):
+        last = format_timestamp(at)
+        if not_before is None:
+            waiting.append((count, last, error, at, last, letter_id))
+        else:
+            put_off.append((count, last, error, not_before, count, last, letter_id))
+    return _update(cursor, sql.RETRY, waiting) + _update(cursor, sql.RETRY_LATER, put_off)
 
 
-def _check_updated(cursor: sqlite3.Cursor, ids: Sequence[int]) -> None:
-    if cursor.rowcount < len(ids) and all(_how_many(cursor, [letter_id]) for letter_id in ids):
+def _update(cursor: sqlite3.Cursor, statement: str, values: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Update a letter by each of `values`, whose last is its id; those that are gone."""
+    cursor.executemany(statement, values)
+    updated = cursor.rowcount
+    if updated >= len(values):
+        return []
+    ids = [value[-1] for value in values]
+    there = _there(cursor, ids)
+    if updated < len(there):
         raise CommitRefused("letters of the group are kept from being updated")
+    return [letter_id for letter_id in ids if letter_id not in there]
 
 
-def _retry_values(retry: Retry) -> tuple[object, ...]:
-    last = format_timestamp(retry.last_retry_at)
-    # A letter waits from its last try, or until the instant that its handler asked for.
-    waits: tuple[object, ...] = (None, None, None, retry.last_retry_at, last)
-    if retry.not_before is not None:
-        waits = (retry.not_before, retry.retry_count, last, None, None)
-    return (retry.retry_count, last, retry.error, *waits, retry.id)
-
-
-def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> None:
+def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> list[int]:
+    """The letters that are gone."""
+    gone = []
     for p in parked:
         last = None if p.last_retry_at is None else format_timestamp(p.last_retry_at)
         values = (p.retry_count, second_text(p.parked_at), last, p.error, p.reason, p.id)
         cursor.execute(sql.PARK, values)
         if cursor.rowcount == 1:
             history.park(cursor, p.id, cursor.lastrowid or 0)
-        elif _how_many(cursor, [p.id]):
+        elif _there(cursor, [p.id]):
             raise CommitRefused(f"letter {p.id} is not let into permanent_failures")
+        else:
+            gone.append(p.id)
     _remove(cursor, [p.id for p in parked])
+    return gone
 
 
-def _how_many(cursor: sqlite3.Cursor, ids: Sequence[int]) -> int:
-    """How many of these letters are there."""
-    return int(cursor.execute(sql.count_of(len(ids)), ids).fetchone()[0])
+def _there(cursor: sqlite3.Cursor, ids: Sequence[int]) -> set[int]:
+    """Those of these letters that are there."""
+    there: set[int] = set()
+    for some in chunks(ids):
+        there.update(i for (i,) in cursor.execute(sql.there(len(some)), some))
+    return there

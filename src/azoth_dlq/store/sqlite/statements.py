@@ -208,10 +208,18 @@ def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     )
 
 
-RETRY = (
+_FAILED = (
     "UPDATE main.dead_letter_queue SET retry_count = ?, last_retry_at = ?, azoth_last_error = ?, "
-    "azoth_not_before = ?, azoth_not_before_count = ?, azoth_not_before_retry_at = ?, "
-    "azoth_base = ?, azoth_base_of = ? WHERE id = ?"
+)
+# A letter waits from its last try …
+RETRY = (
+    f"{_FAILED}azoth_base = ?, azoth_base_of = ?, azoth_not_before = NULL, "
+    "azoth_not_before_count = NULL, azoth_not_before_retry_at = NULL WHERE id = ?"
+)
+# … or until the instant that its handler asked for.
+RETRY_LATER = (
+    f"{_FAILED}azoth_base = NULL, azoth_base_of = NULL, azoth_not_before = ?, "
+    "azoth_not_before_count = ?, azoth_not_before_retry_at = ? WHERE id = ?"
 )
 SNOOZE = (
     "UPDATE main.dead_letter_queue SET azoth_not_before = ?, "
@@ -229,8 +237,8 @@ PARK = (
 )
 
 
-def count_of(ids: int) -> str:
-    return f"{COUNT[False]} WHERE id IN ({_places(ids)})"
+def there(ids: int) -> str:
+    return f"SELECT +id FROM main.dead_letter_queue WHERE id IN ({_places(ids)})"
 
 
 # SQLite tells an AUTOINCREMENT that has no more numbers as a full disk.
@@ -246,12 +254,16 @@ KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
 # The history
 
 HISTORY_OF = {False: "letter_id", True: "parked_id"}
-# A handler may have deleted its own letter.
-RECORD_ATTEMPT = (
-    "INSERT INTO main.azoth_dlq_history "
-    "(at, outcome, error_type, message, traceback, duration, letter_id) "
-    "SELECT ?, ?, ?, ?, ?, ?, id FROM main.dead_letter_queue WHERE id = ?"
-)
+
+
+def record_attempts(count: int) -> str:
+    return (
+        "INSERT INTO main.azoth_dlq_history "
+        "(letter_id, at, outcome, error_type, message, traceback, duration) VALUES "
+        + ",".join(["(?,?,?,?,?,?,?)"] * count)
+    )
+
+
 TRIM_HISTORY = (
     "DELETE FROM main.azoth_dlq_history WHERE letter_id = ? AND id <= "
     "(SELECT id FROM main.azoth_dlq_history WHERE letter_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"
