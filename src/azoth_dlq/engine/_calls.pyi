@@ -1,6 +1,6 @@
 from typing import Self, final
 
-from azoth_dlq.engine.group import Group
+from azoth_dlq.engine._group import Group
 
 @final
 class CallsOfType:

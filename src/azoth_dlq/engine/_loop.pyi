@@ -1,6 +1,6 @@
 from typing import Any, Self, final
 
-from azoth_dlq.engine.group import Group
+from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.letters import Limits
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.registry import EventHandlerRegistry

@@ -11,7 +11,7 @@ from typing import Literal
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine import unfit
-from azoth_dlq.engine.group import Group
+from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.groups import Groups
 from azoth_dlq.engine.plan import LOOK_AT_ALL, Look, Plan, make_plan
 from azoth_dlq.engine.surroundings import Surroundings

@@ -14,7 +14,7 @@ _MESSAGE_LIMIT = 500  # within a traceback
 _TYPE_LIMIT = 200
 _LONGEST_CHAIN = 16  # of errors raised from others
 _CUT = " … (cut)"
-_HEAD = "Traceback (most recent call last):"
+TRACEBACK_HEAD = "Traceback (most recent call last):"
 _CAUSE = "\n\nThe above exception was the direct cause of the following exception:\n"
 _CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n"
 _EARLIER_LEFT_OUT = "(the errors before these are left out)"
@@ -138,14 +138,14 @@ def _with_frames(error: BaseException, room: int) -> str:
     traceback = error.__traceback__
     if traceback is None:
         return last
-    frames = _frames(traceback, room - _size(last) - len(_HEAD) - _NOTICE)
-    return f"{_HEAD}\n{frames}\n{last}" if frames else last
+    frames = _frames(traceback, room - _size(last) - len(TRACEBACK_HEAD) - _NOTICE)
+    return f"{TRACEBACK_HEAD}\n{frames}\n{last}" if frames else last
 
 
 def _frames(traceback: TracebackType, room: int) -> str:
     """The frames from the handler on, a line each, or as many of the innermost ones as fit."""
     link: TracebackType | None = traceback
-    while link is not None and _calls_handlers(link):
+    while link is not None and calls_handlers(link):
         link = link.tb_next
     places = []
     while link is not None:
@@ -161,7 +161,7 @@ def _frames(traceback: TracebackType, room: int) -> str:
 def _innermost(places: Sequence[Place], room: int) -> str:
     lines: list[str] = []
     for place in reversed(places):
-        line = _frame_line(place)
+        line = frame_line(place)
         room -= _size(line) + 1
         if room < 0:
             lines.append(f"  ({len(places) - len(lines)} outer frames left out)")
@@ -170,7 +170,7 @@ def _innermost(places: Sequence[Place], room: int) -> str:
     return "\n".join(reversed(lines))
 
 
-def _calls_handlers(link: TracebackType) -> bool:
+def calls_handlers(link: TracebackType) -> bool:
     """Whether the frame is of what stands between a drain and a handler's own code."""
     module = link.tb_frame.f_globals.get("__name__")
     return isinstance(module, str) and module.startswith(_CALLERS)
@@ -181,11 +181,11 @@ def _calls_handlers(link: TracebackType) -> bool:
 
 @lru_cache(maxsize=256)
 def _few_frames(places: tuple[Place, ...]) -> str:
-    return "\n".join(map(_frame_line, places))
+    return "\n".join(map(frame_line, places))
 
 
 @lru_cache(maxsize=1024)
-def _frame_line(place: Place) -> str:
+def frame_line(place: Place) -> str:
     filename, line, name = place
     return _plain(f'  File "{filename}", line {line}, in {name}')
 

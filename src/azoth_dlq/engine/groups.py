@@ -8,9 +8,9 @@ from time import monotonic
 from typing import Any
 
 from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.engine._group import Group
 from azoth_dlq.engine._loop import attempt
 from azoth_dlq.engine.course import Course
-from azoth_dlq.engine.group import Group
 from azoth_dlq.engine.letters import INLINE, Limits
 from azoth_dlq.engine.outside import OutsideCall, gather
 from azoth_dlq.engine.recovery import Recovery, culprit_text

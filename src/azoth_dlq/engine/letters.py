@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
+from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.failure import describe, one_line
-from azoth_dlq.engine.group import Group
 from azoth_dlq.registry import Registration
 from azoth_dlq.store.base import Store
 
@@ -51,17 +51,12 @@ def note_failed_attempt(  # noqa: PLR0913 -- what is known of a failed call
     """Take back what the letter's handler wrote, and record what it raised after `seconds`."""
     group.error = error
     violation = store.undo(error)
-    before = group.mark()
-    try:
-        if violation is None:
-            group.raised(row, registration, error, seconds)
-        elif registration is None:
-            group.failed_with(row, f"the registry's route: {violation}", in_handler=False)
-        else:
-            group.failed_with(row, f"{registration.name}: {violation}", registration.event_type)
-    except BaseException:
-        group.go_back_to(before)
-        raise
+    if violation is None:
+        group.raised(row, registration, error, seconds)
+    elif registration is None:
+        group.failed_with(row, f"the registry's route: {violation}", in_handler=False)
+    else:
+        group.failed_with(row, f"{registration.name}: {violation}", registration.event_type)
     forget(error, group)
 
 

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from azoth_dlq._event import Event
-from azoth_dlq.engine.group import Group
+from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.letters import INLINE, Limits, warn_batch_failed
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.metrics import BUCKET_BOUNDS

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.failure import describe
-from azoth_dlq.engine.group import Group
 from azoth_dlq.store.base import CommitRefused, Settlement, StorageFault, TransactionLost
 
 

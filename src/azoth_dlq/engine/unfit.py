@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from azoth_dlq.engine.group import Group
+from azoth_dlq.engine._group import Group
 from azoth_dlq.kernels.eligibility import Rules, Verdict, select
 from azoth_dlq.store.base import Store
 

@@ -257,11 +257,9 @@ HISTORY_OF = {False: "letter_id", True: "parked_id"}
 
 
 def record_attempts(count: int) -> str:
-    return (
-        "INSERT INTO main.azoth_dlq_history "
-        "(letter_id, at, outcome, error_type, message, traceback, duration) VALUES "
-        + ",".join(["(?,?,?,?,?,?,?)"] * count)
-    )
+    columns = "letter_id, at, outcome, error_type, message, traceback, duration"
+    rows = ",".join([f"({_places(7)})"] * count)
+    return f"INSERT INTO main.azoth_dlq_history ({columns}) VALUES {rows}"
 
 
 TRIM_HISTORY = (
