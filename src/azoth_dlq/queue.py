@@ -117,7 +117,7 @@ class DeadLetterQueue:
 
     def count(self) -> int:
         """How many dead letters there are."""
-        return self._store.figures().dead
+        return self._store.count()
 
     def mark_retry(self, letter_id: int) -> bool:
         """Count a failed attempt that was made elsewhere, now; whether there is such a letter."""
@@ -151,7 +151,7 @@ class DeadLetterQueue:
 
     def permanent_failure_count(self) -> int:
         """How many permanent failures there are."""
-        return self._store.figures().parked
+        return self._store.count(parked=True)
 
     def clear_permanent_failures(self) -> int:
         """Delete every permanent failure; how many there were."""

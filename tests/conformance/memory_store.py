@@ -141,14 +141,18 @@ class MemoryStore(MemoryClaims):
             )
             return True
 
+    def count(self, *, parked: bool = False) -> int:
+        tables = self._connection.tables
+        return len(tables.parked if parked else tables.letters)
+
     def figures(self, errors: int = 0) -> Figures:
         tables = self._connection.tables
         latest = (row.last_error or row.error_message for row in tables.letters.values())
         texts = Counter(readable(text)[:200] for text in latest)
         commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
         return Figures(
-            len(tables.letters),
-            len(tables.parked),
+            self.count(),
+            self.count(parked=True),
             commonest[:errors],
             tables.settings,
             [who for name, who in tables.drainers.items() if name in self._database.alive],

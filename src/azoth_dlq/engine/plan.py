@@ -47,7 +47,7 @@ def make_plan(
         depth: int | None = letters.examined
         if suspects is not None:
             changed = suspects.others_wrote or letters.examined
-            depth = store.figures().dead if changed else None
+            depth = store.count() if changed else None
         is_empty = depth == 0 and look.ids is None
         is_stop_over = is_empty and store.figures().stopped_at is not None
     instants = [letters.next_due, suspects.next_due if suspects else None]

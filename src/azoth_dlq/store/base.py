@@ -255,6 +255,9 @@ class Letters(Protocol):
     def mark_retry(self, letter_id: int, now: int) -> bool:
         """Count an attempt that failed elsewhere; whether there is such a letter."""
 
+    def count(self, *, parked: bool = False) -> int:
+        """How many there are."""
+
     def figures(self, errors: int = 0) -> Figures:
         """Counts, the `errors` commonest error texts, the last drain's settings, who drains."""
 

@@ -130,7 +130,7 @@ class SqliteQueue:
         with explained(self.where):
             return finding.find(self._connection, wanted, now, parked=parked)
 
-    def _count(self, *, parked: bool = False) -> int:
+    def count(self, *, parked: bool = False) -> int:
         schema = self._known_schema()
         if not (schema.has_parked if parked else schema.has_queue):
             return 0
@@ -185,7 +185,7 @@ class SqliteQueue:
         if schema.has_queue:
             rows = self._query(sql.by_error(migrated=schema.migrated), (errors,))
             by_error = [(text_of(text), count) for text, count in rows]
-        counts = (self._count(), self._count(parked=True), by_error)
+        counts = (self.count(), self.count(parked=True), by_error)
         if not schema.migrated:
             return Figures(*counts, settings=None)
         settings = self._query(sql.GET_STATE, (SETTINGS,))
