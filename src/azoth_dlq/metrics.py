@@ -17,6 +17,9 @@ BUCKET_BOUNDS: Final = (
     *(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 )
 OTHER_TYPES: Final = "(other types)"
+PHASES: Final = (
+    *("plan", "open", "fetch", "handlers", "write", "commit", "checkpoint", "yield", "other"),
+)
 _MOST_TYPES: Final = 200  # told apart
 _NO_CALLS: Final = (0,) * (len(BUCKET_BOUNDS) + 1)
 _MICROSECONDS: Final = 1_000_000
@@ -81,6 +84,12 @@ class DlqMetricsSnapshot:
     (unix time in seconds) is when the oldest due letter failed, None where none is due, and `lag`
     how many seconds before the look that was, 0 where none is due. Both stay until the next look.
 
+    `phase_seconds`: where the time of drains that ended went, by phase. plan: letters were looked
+    at and ordered; open: a group was begun, the lock waited for; fetch: payloads were read;
+    handlers: they were called, each letter isolated from the others; write: outcomes were written;
+    commit: they were committed; checkpoint: the write-ahead log was copied into the database;
+    yield: the file was left to others; other: the rest, `on_progress` within it.
+
     Snapshots are equal where their counters of letters and `last_check` are.
     """
 
@@ -93,6 +102,9 @@ class DlqMetricsSnapshot:
     # Beyond comparison: how often a drain commits, and how long a call takes, no two runs repeat.
     attempts: Mapping[tuple[str, str], int] = field(default_factory=dict, compare=False)
     handler_seconds: Mapping[str, Histogram] = field(default_factory=dict, compare=False)
+    phase_seconds: Mapping[str, float] = field(
+        default_factory=lambda: dict.fromkeys(PHASES, 0.0), compare=False
+    )
     depth: int = field(default=0, compare=False)
     due: int = field(default=0, compare=False)
     oldest_due: float | None = field(default=None, compare=False)
@@ -111,6 +123,7 @@ class DlqMetricsSnapshot:
         for (event_type, outcome), number in self.attempts.items():
             attempts.setdefault(event_type, {})[outcome] = number
         plain["attempts"] = attempts
+        plain["phase_seconds"] = dict(self.phase_seconds)
         plain["handler_seconds"] = {
             event_type: histogram.as_dict()
             for event_type, histogram in self.handler_seconds.items()
@@ -137,6 +150,7 @@ class DlqMetrics:
             current,
             attempts=dict(current.attempts),
             handler_seconds=dict(current.handler_seconds),
+            phase_seconds=dict(current.phase_seconds),
         )
 
     def record(  # noqa: PLR0913 -- by name only: all that a group counts is added at once
@@ -204,6 +218,14 @@ class DlqMetrics:
         with self._lock:
             before = self._current
             self._current = replace(before, drains=before.drains + 1, stopped=stopped)
+
+    def spent(self, phase_seconds: Mapping[str, float]) -> None:
+        """Add what a drain that ended took, in seconds by phase (some of PHASES)."""
+        with self._lock:
+            before = self._current
+            known = before.phase_seconds
+            seconds = {phase: known[phase] + phase_seconds.get(phase, 0.0) for phase in PHASES}
+            self._current = replace(before, phase_seconds=seconds)
 
     def lost_group(self) -> None:
         """Count a group that was taken back and is done again."""

@@ -202,6 +202,9 @@ class MemoryStore(MemoryClaims):
             raise InvalidStateError("a transaction is open")
         return True
 
+    def checkpoint(self) -> None:
+        """What is committed is where it belongs."""
+
     def begin(self) -> Opened:
         self._connection.begin()
         self._announce()

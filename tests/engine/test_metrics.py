@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +15,14 @@ import pytest
 from azoth_dlq import (
     BackoffStrategy,
     DlqMetricsSnapshot,
+    DlqReplayConfig,
     DlqReplayer,
     EventHandlerRegistry,
     NonRetryable,
     RetryAfter,
     Snooze,
 )
+from azoth_dlq.metrics import PHASES
 from azoth_dlq.store.base import Abandoned
 from tests.conftest import Scene
 from tests.engine.lost_groups import add_orphan, refuse_orphans, roll_back_by_conflict
@@ -36,6 +41,56 @@ def _drained(scene: Scene, **settings: Any) -> DlqMetricsSnapshot:
     replayer = scene.replay(**settings)
     replayer.drain()
     return replayer.metrics.snapshot()
+
+
+# Where the time goes
+
+
+@pytest.mark.parametrize("transactional", [True, False], ids=["within", "outside"])
+def test_the_time_of_a_drain_is_told_by_phase(scene: Scene, transactional: bool) -> None:
+    scene.registry.register("slow", lambda *_args: time.sleep(0.1), transactional=transactional)
+    scene.letter("slow")
+    began = time.monotonic()
+    snapshot = _drained(scene)
+    whole = time.monotonic() - began
+    spent = snapshot.phase_seconds
+    assert 0.1 <= spent["handlers"] <= sum(spent.values()) <= whole
+    assert sum(spent.values()) > 0.8 * whole
+    assert all(spent[phase] > 0 for phase in PHASES if phase != "yield")
+
+
+def test_what_others_make_a_drain_wait_for_is_told_apart(scene: Scene) -> None:
+    """A lock of others, their turn, and what they do with a report."""
+    scene.registry.register("slow", lambda *_args: time.sleep(1.05))
+    scene.letter("slow")
+    scene.letter("ok")
+    settings = DlqReplayConfig(max_transaction_time=0.01, yield_time=0.2)
+    replayer = DlqReplayer(scene.queue, scene.registry, settings, clock=scene.clock)
+    assert scene.path is not None
+    with closing(sqlite3.connect(scene.path, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.3, other.rollback).start()
+        replayer.drain(on_progress=lambda _report: time.sleep(0.1))
+    spent = replayer.metrics.snapshot().phase_seconds
+    assert spent["open"] >= 0.2
+    assert spent["yield"] >= 0.2
+    assert spent["other"] >= 0.2
+    assert spent["plan"] < 0.2
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_time_of_a_drain_that_ends_by_an_error_is_told(
+    scene: Scene, error: type[BaseException]
+) -> None:
+    scene.letter("fails")
+
+    def told(_report: object) -> None:
+        raise error
+
+    replayer = scene.replay()
+    with pytest.raises(error):
+        replayer.drain(on_progress=told)
+    assert replayer.metrics.snapshot().phase_seconds["commit"] > 0
 
 
 # Attempts

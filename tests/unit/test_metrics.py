@@ -17,6 +17,7 @@ import pytest
 from azoth_dlq.metrics import (
     BUCKET_BOUNDS,
     OTHER_TYPES,
+    PHASES,
     DlqMetrics,
     DlqMetricsSnapshot,
     Histogram,
@@ -45,7 +46,19 @@ def test_everything_starts_at_zero_and_unlooked() -> None:
         "oldest_due": None,
         "attempts": {},
         "handler_seconds": {},
+        "phase_seconds": dict.fromkeys(PHASES, 0),
     }
+
+
+def test_the_time_of_drains_adds_up_by_phase() -> None:
+    metrics = DlqMetrics()
+    before = metrics.snapshot()
+    for _ in range(2):
+        metrics.spent({"plan": 1.5, "commit": 0.25})
+    after = metrics.snapshot()
+    assert after.phase_seconds == {**before.phase_seconds, "plan": 3.0, "commit": 0.5}
+    assert before.phase_seconds["plan"] == 0.0
+    assert before == after
 
 
 def test_the_counts_of_groups_add_up() -> None:

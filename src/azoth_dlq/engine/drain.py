@@ -77,6 +77,7 @@ class Drain:
         try:
             with self._groups.turns.patiently(lambda: self._store.draining(settings)):
                 self._work_to_any_end(look, limit, lasting)
+                self._groups.phases.begin("checkpoint")
         except ShutdownRequested:
             self._stopped = "shutdown"
         except (Busy, CommitRefused, StorageFault) as fault:
@@ -87,6 +88,8 @@ class Drain:
             error.report = self.report()
             raise
         finally:
+            self._groups.phases.begin()
+            self._metrics.spent(self._groups.phases.seconds)
             self._log_unreadable()
         report = self.report()
         did_something = report.attempted or report.parked or report.stopped
@@ -100,7 +103,7 @@ class Drain:
         next_due = None if plan is None else plan.next_due
         return ReplayReport(
             **self._tally.counts,
-            remaining=0 if plan is None else self._groups.remaining,
+            remaining=0 if plan is None else self._groups.course.remaining,
             stopped=self._stopped,
             errors=self._tally.commonest(),
             waiting=0 if plan is None else plan.waiting,
@@ -126,9 +129,11 @@ class Drain:
     def _work(self, look: Look, limit: int | None, lasting: float | None) -> None:
         if self._registry.needs_connection:
             self._store.reader()
+        self._groups.phases.begin("plan")
         plan = self._groups.turns.patiently(
             lambda: make_plan(self._store, self._config, self._rules, look)
         )
+        self._groups.phases.begin()
         letters = plan.letters
         self._groups.plan(letters, limit, asked_for=look.ids is not None)
         self._plan = plan

@@ -13,7 +13,8 @@ from azoth_dlq.engine._loop import attempt
 from azoth_dlq.engine.course import Course
 from azoth_dlq.engine.letters import INLINE, Limits
 from azoth_dlq.engine.outside import OutsideCall, gather
-from azoth_dlq.engine.recovery import Recovery, culprit_text
+from azoth_dlq.engine.phases import Phases
+from azoth_dlq.engine.recovery import DIED, Recovery, culprit_text
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.turns import Turns
 from azoth_dlq.kernels.eligibility import Selection
@@ -32,10 +33,6 @@ Row = tuple[Any, ...]
 _CHUNK = 500  # letters fetched at once, where no handler takes batches
 _TELLING = 500  # letters from which on the time of their acks says what one takes
 _FIRST_ACK_SECONDS = 2e-6
-_DIED = (
-    "the process died while the handler of this letter ran (killed, crashed, or out of memory), or "
-    "the handler closed the queue's connection"
-)
 
 
 class Groups:
@@ -63,8 +60,9 @@ class Groups:
         self._stop = surroundings.stop
         self._committed = committed
         self._tell = tell
-        self.turns = Turns(config, surroundings)
-        self._course = Course()
+        self.phases = Phases()
+        self.turns = Turns(config, surroundings, self.phases)
+        self.course = Course()
         self._asked_for = False
         # A chunk is let go only when the next is there.
         most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
@@ -84,7 +82,7 @@ class Groups:
         """Attempt these letters, at most `limit` of them, not counting those that are skipped.
         `asked_for`, by id: also those that are charged with a death first, and all at once where
         the store tells of a stop by failures."""
-        self._course.follow(letters, limit)
+        self.course.follow(letters, limit)
         self._asked_for = asked_for
 
     @property
@@ -99,19 +97,14 @@ class Groups:
 
     @property
     def is_done(self) -> bool:
-        return self._course.is_over or self._course.still_allowed <= 0
-
-    @property
-    def remaining(self) -> int:
-        """How many letters of the plan are still to be attempted."""
-        return self._course.remaining
+        return self.course.is_over or self.course.still_allowed <= 0
 
     def work(self, *, settle_only: bool = False) -> None:
         """Attempt letters in one group, and commit it or see to it that it is done again.
 
         `settle_only`: attempt none, write what became of the one that was called before.
         """
-        self._course.begin_group()
+        self.course.begin_group()
         opened = self._open()
         began = monotonic()
         if opened.stopped and not self._asked_for:
@@ -151,16 +144,16 @@ class Groups:
         outcome is not remain."""
         if self._committing is not None and self._store.was_committed():
             self._count(self._committing)
-        self._course.end()
+        self.course.end()
 
     def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
-        course, recovery = self._course, self._recovery
+        course, recovery = self.course, self._recovery
         limits = Limits(
             ends_at=began + self._config.max_transaction_time.total_seconds(),
             ack_seconds=self._ack_seconds,
             most=1
             if group.is_probe
-            else min(recovery.most(len(course.letters)), self._course.still_allowed),
+            else min(recovery.most(len(course.letters)), self.course.still_allowed),
             batch_size=self._registry.batch.max_batch_size,
             batch_bytes=self._config.memory_limit // 2,
             singly=recovery.singly,
@@ -168,18 +161,21 @@ class Groups:
             outside_only=self._called is not None,
         )
         while not (course.is_over or group.full) and len(group) < limits.most:
-            ids = course.next_ids(min(self._chunk, self._course.still_allowed - len(group)))
+            ids = course.next_ids(min(self._chunk, self.course.still_allowed - len(group)))
             if ids[0] in recovery.condemned:
                 self._fail_condemned(ids[0], group)
                 continue
             ids = recovery.without_condemned(ids) if recovery.condemned else ids
             wanted = recovery.without_settled(ids, self.claimed)
+            self.phases.begin("fetch")
             rows = self._store.fetch(wanted, inline=INLINE, verify=verify) if wanted else []
             if verify:
                 rows = course.letters.unchanged(rows, course.place, course.place + len(ids))
+            self.phases.begin("handlers")
             taken = attempt(rows, group, self._store, self._registry, self._stop, limits)
             if group.outside is not None:
                 taken += self._prepare_call(rows[taken:], group.outside, group, limits)
+            self.phases.begin()
             self._pass(ids, rows, taken, group)
             verify, group.stale = verify or group.stale, False
             if not rows and monotonic() >= limits.ends_at:
@@ -211,7 +207,7 @@ class Groups:
         settled = self._recovery.settled
         known = sum(i in settled for i in ids[:places]) if settled else 0
         group.skipped += places - known - taken
-        self._course.place += places
+        self.course.place += places
         # Where handlers change other letters, few of those fetched will be used.
         fitting = self._chunk // 2 if group.stale else self._chunk * 2
         self._chunk = min(max(1, fitting), self._largest_chunk)
@@ -224,15 +220,16 @@ class Groups:
             group.failed_with(rows[0], self._recovery.condemned[letter_id])
         else:
             group.skipped += 1
-        self._course.place += 1
+        self.course.place += 1
 
     def _call_outside(self, call: OutsideCall) -> None:
         self._next_call, self._called = None, call
+        self.phases.begin("handlers")
         call.call(self._store)
         if call.interrupt is not None:
-            self._course.place -= len(call)
+            self.course.place -= len(call)
         if call.is_failed_batch:
-            course, end = self._course, self._course.place
+            course, end = self.course, self.course.place
             course.place = course.place_of(call.ids[0], self._largest_chunk)
             self._recovery.singly.update(call.ids)
             # Those between them that are gone were counted as skipped.
@@ -251,18 +248,21 @@ class Groups:
         """Write what became of the group's letters, and commit."""
         began = monotonic()
         group.settlement.resumed |= bool(group.acked)
+        self.phases.begin("write")
         self._store.settle(group.settlement)
         if group.next_call is not None:
             group.next_call.claim(self._store)
         self._committing = group
+        self.phases.begin("commit")
         try:
             self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
         except Exception:
             self._committing = None
             raise
+        self.phases.begin()
         if len(group) > _TELLING:
             self._ack_seconds = (monotonic() - began) / len(group)
-        self._recovery.committed(group.settlement, self._course.place)
+        self._recovery.committed(group.settlement, self.course.place)
         self._count(group)
         self._tell()
 
@@ -272,7 +272,7 @@ class Groups:
         if group.settled_call is not None and group.settled_call is self._called:
             self._called = self._called_rest.pop(0) if self._called_rest else None
             self._called_alone = self._called is not None
-        self._course.commit_group(len(group), in_hand=sum(map(len, self._calls_in_hand())))
+        self.course.commit_group(len(group), in_hand=sum(map(len, self._calls_in_hand())))
         self._around.failures_in_row.count = group.failures_in_row
         self._committed(group)
         self._committing = None
@@ -288,13 +288,16 @@ class Groups:
     def _note_settled(self, ids: set[int], end: int) -> None:
         """Letters of the plan, before place `end`, have an outcome out of the plan's order."""
         self._recovery.settled.update(ids)
-        self._course.note_settled(ids, end)
+        self.course.note_settled(ids, end)
 
     # Opening a group
 
     def _open(self) -> Opened:
         """A group that is ours; deaths of others in a handler are charged first."""
         while True:
+            self.phases.begin("checkpoint")
+            self._store.checkpoint()
+            self.phases.begin("open")
             opened = self.turns.patiently(self._store.begin, heed_shutdown=self._called is None)
             dead = self._died(opened)
             if dead is None:
@@ -321,11 +324,11 @@ class Groups:
         rows = self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []
         charged = [row for row in rows if type(row[1]) is int]
         for row in charged:
-            group.charge_death(row, _DIED)
+            group.charge_death(row, DIED)
         self._commit(group)
         parked = {parking.id for parking in group.settlement.parked}
         settled = {row[0] for row in charged if not self._asked_for or row[0] in parked}
-        self._note_settled(settled, len(self._course.letters))
+        self._note_settled(settled, len(self.course.letters))
 
     # Groups that were lost
 
@@ -359,7 +362,7 @@ class Groups:
         if lost.committed:
             self._settle_committed(group, lost if known else None)
             return
-        self._course.go_back()
+        self.course.go_back()
         if known:
             self._recovery.condemn(group, lost)
 
@@ -371,25 +374,25 @@ class Groups:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         self._commit(group)
-        end = self._course.place + self._largest_chunk
+        end = self.course.place + self._largest_chunk
         self._note_settled(set(group.settlement.ids()), end)
 
     def _redo_halved(self, group: Group, refused: CommitRefused) -> None:
         self._metrics.lost_group()
         if self._called is None:
-            self._recovery.halve_refused(group, refused, self._course.place)
+            self._recovery.halve_refused(group, refused, self.course.place)
         elif self._called_alone and len(self._called) > 1:
             self._called, *self._called_rest = self._called.singly()
         elif self._called_alone and not self._called.refuse(str(refused)):
             raise refused
         self._called_alone = self._called is not None
-        self._course.go_back()
+        self.course.go_back()
 
     def _redo_failing(self, group: Group, fault: StorageFault) -> None:
         self._metrics.lost_group()
         if self._called is None:
-            self._recovery.halve_failing(group, fault, self._course.start)
+            self._recovery.halve_failing(group, fault, self.course.start)
         elif self._called_alone:
             raise fault
         self._called_alone = self._called is not None
-        self._course.go_back()
+        self.course.go_back()

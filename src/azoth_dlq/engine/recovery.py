@@ -6,6 +6,11 @@ from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.failure import describe
 from azoth_dlq.store.base import CommitRefused, Settlement, StorageFault, TransactionLost
 
+DIED = (
+    "the process died while the handler of this letter ran (killed, crashed, or out of memory), or "
+    "the handler closed the queue's connection"
+)
+
 
 class Recovery:
     """Which letters fail without a further call and which are settled already, by id, and how

@@ -10,6 +10,7 @@ from time import monotonic
 from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine.drain import Drain
+from azoth_dlq.engine.phases import Phases
 from azoth_dlq.engine.plan import Look
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.tally import Tally
@@ -44,7 +45,7 @@ class Run:
         self._total = Tally()
         self._progress = surroundings.on_progress
         self._around = replace(surroundings, total=self._total, on_progress=self._tell)
-        self._turns = Turns(config, surroundings)
+        self._turns = Turns(config, surroundings, Phases())
         self._interval = config.check_interval.total_seconds()
         self._started_at = surroundings.clock()
         self._began = monotonic()

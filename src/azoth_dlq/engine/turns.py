@@ -7,6 +7,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.engine.phases import Phases
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.store.base import Busy
 
@@ -23,7 +24,8 @@ class Turns:
     """SQLite queues nobody: who waits only polls. So the file is left free for `yield_time` after
     each second of held lock, whether in one drain or in many short ones."""
 
-    def __init__(self, config: DlqReplayConfig, surroundings: Surroundings) -> None:
+    def __init__(self, config: DlqReplayConfig, surroundings: Surroundings, phases: Phases) -> None:
+        self._phases = phases
         self._yield_seconds = config.yield_time.total_seconds()
         self._busy_seconds = config.busy_timeout.total_seconds()
         self._sleep = surroundings.sleep
@@ -38,7 +40,9 @@ class Turns:
         """Leave the file to others, if it is their turn."""
         if self._lock_held.seconds >= _HELD_SECONDS:
             self._lock_held.seconds = 0.0
+            self._phases.begin("yield")
             self._sleep(self._yield_seconds)
+            self._phases.begin()
 
     def patiently(self, action: Callable[[], T], *, heed_shutdown: bool = True) -> T:
         """Do `action` when the file is free, within `busy_timeout`.

@@ -295,6 +295,10 @@ class Groups(Protocol):
         are still there, so that they need not be read again before they are due; whether that is
         done (else call it again). Errors: Busy, StorageFault."""
 
+    def checkpoint(self) -> None:
+        """Between groups, while nobody is kept out: bring what was committed to where it belongs,
+        where that is due. Errors: StorageError."""
+
     def begin(self) -> Opened:
         """Open a group: from here on nobody else changes the letters that are fetched.
 

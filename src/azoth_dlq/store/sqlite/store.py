@@ -108,7 +108,7 @@ class SqliteStore(SqliteOutside):
 
     def _checkpoint_at_end(self) -> None:
         if self._announcement is None:  # a group was committed
-            self._checkpoint(at_least=1)
+            self.checkpoint(at_least=1)
 
     def _use(self, guard: Guard, marker: Marker) -> None:
         self._guard = guard
@@ -158,7 +158,7 @@ class SqliteStore(SqliteOutside):
         self._check_at_rest()
         with told_to_engine(self.where), raw_text(self._connection):
             done = self._waiting.catch_up()
-            self._checkpoint(at_least=CHECKPOINT_BYTES)
+            self.checkpoint()
             return done
 
     # A group
@@ -167,7 +167,6 @@ class SqliteStore(SqliteOutside):
         self._check_process()
         self._check_at_rest()
         with told_to_engine(self.where):
-            self._checkpoint(at_least=CHECKPOINT_BYTES)
             self._lock()
             if not self._is_prepared:
                 self._prepare_file()
@@ -394,7 +393,8 @@ class SqliteStore(SqliteOutside):
         left_open.finish_open_statements(self._connection, but=self._cursor)
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
 
-    def _checkpoint(self, *, at_least: int) -> None:
+    def checkpoint(self, *, at_least: int = CHECKPOINT_BYTES) -> None:
+        self._check_process()
         if self._checkpoints and not is_closed(self._connection):
             with explained(self.where):
                 checkpoint(self._cursor, self._file, at_least=at_least)
