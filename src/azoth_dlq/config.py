@@ -42,7 +42,11 @@ _BOUNDS: Final = {
     "batch_size": (1, _INT32_MAX),
     "history_limit": (0, _INT64_MAX),
     "memory_limit": (_MEBIBYTE, _INT64_MAX),
+    # SQLite counts it in KiB, as a 32-bit integer.
+    "cache_size": (_MEBIBYTE, 2**40),
+    "mmap_size": (0, _INT64_MAX),
 }
+_MAY_BE_NONE: Final = {"cache_size", "mmap_size"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,10 @@ class DlqReplayConfig:
       letter.
     - memory_limit = 67108864 (1 MiB or more): bytes of payloads held at once, where one letter
       does not need more.
+    - cache_size = None (1 MiB to 1 TiB; None: as the connection has it): bytes that SQLite may keep
+      of the file while a drain works, instead of reading them again.
+    - mmap_size = None (0 or more; None: as the connection has it): bytes of the file that SQLite
+      maps into memory while a drain works. An error of the disk below a map ends the process.
     """
 
     enabled: bool = True
@@ -89,6 +97,8 @@ class DlqReplayConfig:
     busy_timeout: timedelta = timedelta(seconds=30)
     history_limit: int = 20
     memory_limit: int = 64 * _MEBIBYTE
+    cache_size: int | None = None
+    mmap_size: int | None = None
 
     if TYPE_CHECKING:
         # A dataclass cannot say that it takes more types than it keeps.
@@ -109,6 +119,8 @@ class DlqReplayConfig:
             busy_timeout: Duration = ...,
             history_limit: int = ...,
             memory_limit: int = ...,
+            cache_size: int | None = ...,
+            mmap_size: int | None = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -123,7 +135,12 @@ class DlqReplayConfig:
             duration = to_microseconds(getattr(self, name), name, minimum=shortest)
             object.__setattr__(self, name, from_microseconds(duration))
         for name, (least, most) in _BOUNDS.items():
-            _check_integer(name, getattr(self, name), least, most, f"an int from {least} to {most}")
+            value, allowed = getattr(self, name), f"an int from {least} to {most}"
+            if name in _MAY_BE_NONE:
+                allowed += ", or None for what the connection has"
+                if value is None:
+                    continue
+            _check_integer(name, value, least, most, allowed)
         if self.stop_on_consecutive_failures is not None:
             name, value = "stop_on_consecutive_failures", self.stop_on_consecutive_failures
             allowed = (

@@ -158,6 +158,36 @@ def test_handlers_statements_wait_as_long_as_configured_in_every_group(watched: 
     assert waits == [7000] * 3
 
 
+def test_the_file_is_cached_and_mapped_as_configured_in_the_drain_alone(watched: Scene) -> None:
+    sizes = []
+
+    def asks(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        sizes.append((pragma(conn, "cache_size"), pragma(conn, "mmap_size")))
+
+    watched.registry.register("asks", asks)
+    for name, size in (("cache_size", 77), ("mmap_size", 4096)):
+        watched.conn.execute(f"PRAGMA {name} = {size}")
+    before = pragma(watched.conn, "cache_size"), pragma(watched.conn, "mmap_size")
+    every: list[dict[str, Any]] = [
+        {"cache_size": 3 * 2**20, "mmap_size": 2**20},
+        {"mmap_size": 0},
+        {},
+    ]
+    for given in every:
+        watched.letter("asks")
+        watched.drain(**given)
+        assert (pragma(watched.conn, "cache_size"), pragma(watched.conn, "mmap_size")) == before
+    assert sizes == [(-3 * 1024, 2**20), (77, 0), (77, 4096)]
+
+
+def test_a_database_without_a_file_takes_the_sizes_too() -> None:
+    with DeadLetterQueue.open(":memory:") as queue:
+        queue.add(event_id=1, event_bytes=b"ok:", error="boom")
+        scene = Scene(queue, None)
+        scene.clock.move(hours=10**5)
+        assert scene.drain(cache_size=2**20, mmap_size=2**20).succeeded == 1
+
+
 def test_transactions_that_will_write_begin_as_such(watched: Scene) -> None:
     watched.letter()
     watched.letter(failed_at="never")

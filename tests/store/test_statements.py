@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.migrations import migrate
 
@@ -139,8 +140,8 @@ def test_a_statement_has_no_more_variables_than_old_libraries_allow(name: str) -
 @pytest.mark.parametrize(
     "make",
     [
-        sql.set_busy_timeout,
-        sql.set_wal_autocheckpoint,
+        pragmas.set_busy_timeout,
+        pragmas.set_wal_autocheckpoint,
         lambda value: sql.fetch(1, inline=value, verify=False),
     ],
 )

@@ -46,6 +46,8 @@ MAPPINGS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "busy_timeout": st.integers(0, MAX_US).map(from_microseconds),
         "history_limit": st.integers(0, 2**63 - 1),
         "memory_limit": st.integers(2**20, 2**63 - 1),
+        "cache_size": st.none() | st.integers(2**20, 2**40),
+        "mmap_size": st.none() | st.integers(0, 2**63 - 1),
     },
 )
 CONFIGS = st.builds(lambda settings: DlqReplayConfig(**settings), MAPPINGS)
@@ -67,6 +69,8 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "busy_timeout": 30,
         "history_limit": 20,
         "memory_limit": 64 * 2**20,
+        "cache_size": None,
+        "mmap_size": None,
     }
 
 
@@ -103,6 +107,8 @@ def test_a_duration_is_taken_as_seconds_or_timedelta_and_kept_as_timedelta(name:
         *(("jitter", value) for value in (-0.1, 1.1, NAN, INFINITY, True, None, "0.5")),
         *(("history_limit", value) for value in (-1, 2**63, 1.5, False, None)),
         *(("memory_limit", value) for value in (2**20 - 1, 2**63, 1e9, True, None)),
+        *(("cache_size", value) for value in (2**20 - 1, 2**40 + 1, 1e9, True, "64MiB")),
+        *(("mmap_size", value) for value in (-1, 2**63, 1e9, False, "64MiB")),
     ],
 )
 def test_a_setting_out_of_bounds_is_refused_by_name(name: str, value: object) -> None:
@@ -127,6 +133,11 @@ def test_a_setting_out_of_bounds_is_refused_by_name(name: str, value: object) ->
         ("jitter", 1),
         ("history_limit", 0),
         ("memory_limit", 2**20),
+        ("cache_size", 2**20),
+        ("cache_size", 2**40),
+        ("cache_size", None),
+        ("mmap_size", 0),
+        ("mmap_size", None),
     ],
 )
 def test_the_bounds_themselves_are_allowed(name: str, value: object) -> None:

@@ -34,8 +34,10 @@ _HELP: Final = {
     "busy_timeout": "How long a locked file is waited for.",
     "history_limit": "Failed and snoozed attempts that are kept for each letter.",
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
+    "cache_size": "Bytes that SQLite may keep of the file; at least 1048576.",
+    "mmap_size": "Bytes of the file that SQLite maps into memory; 0: none.",
 }
-_METAVARS: Final = {"timedelta": "DURATION", "int": "N", "float": "X", "int | None": "N|never"}
+_METAVARS: Final = {"timedelta": "DURATION", "int": "N", "float": "X", "int | None": "N"}
 _WORDS: Final = {
     "priority": ("fifo", "lifo", "by-retry-count"),
     "stop_on_consecutive_failures": ("never",),
@@ -78,7 +80,7 @@ def _option(name: str, kind: str, default: Any) -> Callable[[_Command], _Command
     shown = f"{_HELP[name]}  [default: {_default_text(default)}]"
     if kind == "bool":
         return click.option(f"--{flag}/--no-{flag}", name, default=None, help=shown)
-    metavar = _METAVARS.get(kind, "TEXT")
+    metavar = _METAVARS.get(kind, "TEXT") + ("|never" if "never" in _WORDS.get(name, ()) else "")
     return click.option(
         f"--{flag}",
         name,
@@ -118,6 +120,8 @@ def _plain(text: str, kind: str) -> int | float | str:
 
 
 def _default_text(default: Any) -> str:
+    if default is None:
+        return "as SQLite has it"
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

@@ -73,6 +73,8 @@ class Drain:
             json.dumps(self._config.to_mapping()),
             self._started_at,
             self._config.history_limit,
+            self._config.cache_size,
+            self._config.mmap_size,
         )
         try:
             with self._groups.turns.patiently(lambda: self._store.draining(settings)):

@@ -142,12 +142,15 @@ class Abandoned(NamedTuple):
 class DrainSettings(NamedTuple):
     """What a store needs to know of a drain: how long handlers' own statements wait for a lock (in
     seconds), the text that `figures` shows as the settings of the last drain, when it began
-    (microseconds), and how many attempts a letter's history keeps."""
+    (microseconds), how many attempts a letter's history keeps, and how many bytes of the store may
+    be cached and mapped into memory meanwhile (None: as they are)."""
 
     busy_timeout: float
     settings: str
     started_at: int = 0
     history_limit: int = 20
+    cache_size: int | None = None
+    mmap_size: int | None = None
 
 
 class Figures(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite.faults import BUSY_CODES, primary_code
 
 # The log is emptied after a commit, outside the lock, once it is this large.
@@ -17,7 +17,7 @@ def checkpoint(cursor: sqlite3.Cursor, database: str, *, at_least: int) -> None:
     if log_size(database) < at_least:
         return
     try:
-        cursor.execute(sql.CHECKPOINT).fetchall()
+        cursor.execute(pragmas.CHECKPOINT).fetchall()
     except sqlite3.OperationalError as error:
         # A reader or another writer is in the way: the next one, or they, will do it.
         if primary_code(error) not in BUSY_CODES:

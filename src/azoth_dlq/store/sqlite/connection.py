@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from azoth_dlq.errors import StorageError
+from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explain, explained
 from azoth_dlq.store.sqlite.guard import QueueConnection
@@ -60,11 +61,11 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
         connection = connect(file, f"mode=rw{'c' if new else ''}", factory=QueueConnection)
         try:
             if new:
-                connection.execute(sql.MAKE_WAL)
+                connection.execute(pragmas.MAKE_WAL)
                 connection.execute(sql.BEGIN)
                 migrate(connection, LATEST)
                 connection.execute(sql.COMMIT)
-            connection.execute(sql.SCHEMA_VERSION).fetchall()
+            connection.execute(pragmas.SCHEMA_VERSION).fetchall()
             check_ids(connection)
         except BaseException:
             connection.close()
@@ -108,7 +109,7 @@ def _immutable(file: Path) -> QueueConnection:
 
 def _readable(connection: QueueConnection) -> QueueConnection:
     try:
-        connection.execute(sql.SCHEMA_VERSION).fetchall()
+        connection.execute(pragmas.SCHEMA_VERSION).fetchall()
     except BaseException:
         connection.close()
         raise

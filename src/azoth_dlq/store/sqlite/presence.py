@@ -20,6 +20,7 @@ from pathlib import Path
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import StorageError
+from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.beside import create_beside, may_pass
 from azoth_dlq.store.sqlite.connection import connect
@@ -98,7 +99,7 @@ class Presence:
         with explained(str(path)):
             lock = connect(path, "mode=rw", factory=sqlite3.Connection, any_thread=True)
             try:
-                lock.execute(sql.JOURNAL_IN_MEMORY)
+                lock.execute(pragmas.JOURNAL_IN_MEMORY)
                 lock.execute(sql.BEGIN_EXCLUSIVE)
             except BaseException:
                 lock.close()
@@ -120,7 +121,7 @@ def is_alive(database: str, name: object) -> bool:
     _close_inherited()
     try:
         with closing(connect(path, "mode=ro", factory=sqlite3.Connection, wait=0)) as reader:
-            reader.execute(sql.SCHEMA_VERSION)
+            reader.execute(pragmas.SCHEMA_VERSION)
     except sqlite3.Error as error:
         # Who cannot be asked may be alive.
         return primary_code(error) not in NOT_A_DATABASE_CODES and path.exists()

@@ -13,7 +13,7 @@ from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
-from azoth_dlq.store.sqlite import finding, history
+from azoth_dlq.store.sqlite import finding, history, pragmas
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import (
     explain,
@@ -279,7 +279,7 @@ class SqliteQueue:
         return None
 
     def _database_file(self) -> str:
-        rows = self._query(sql.DATABASES)
+        rows = self._query(pragmas.DATABASES)
         files = (bytes(file or b"") for _, name, file in rows if text_of(name) == "main")
         return os.fsdecode(next(files, b""))
 

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakSet
 
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.faults import explained
 from azoth_dlq.store.sqlite.inherited import forget, watch
@@ -77,7 +77,7 @@ class Reader:
                 Path(self._database), "mode=ro", factory=ReaderConnection, wait=self._busy_seconds
             )
             try:
-                reader.execute(sql.QUERY_ONLY)
+                reader.execute(pragmas.QUERY_ONLY)
             except BaseException:
                 reader.close()
                 raise

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
-from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.base import DrainSettings
+from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite._isolation import Guard
 from azoth_dlq.store.sqlite._put_back import PutBack
 from azoth_dlq.store.sqlite.faults import explained, told_to_engine
@@ -49,7 +50,7 @@ def _check_drainable(connection: sqlite3.Connection) -> None:
 def check_journal(connection: sqlite3.Connection, where: str) -> bool:
     """Whether the file is in WAL mode; StorageError where its journal survives no crash."""
     with told_to_engine(where):
-        mode = text_of(_pragma(connection, sql.JOURNAL_MODE)).lower()
+        mode = text_of(_pragma(connection, pragmas.JOURNAL_MODE)).lower()
     if mode not in _CRASH_PROOF:
         raise StorageError(
             f"{where} has journal_mode={mode.upper()}, with which a crash in the middle of a drain "
@@ -58,7 +59,9 @@ def check_journal(connection: sqlite3.Connection, where: str) -> bool:
     return mode == "wal"
 
 
-def set_up(connection: sqlite3.Connection, where: str, put_back: PutBack) -> tuple[Guard, int]:
+def set_up(
+    connection: sqlite3.Connection, where: str, settings: DrainSettings, put_back: PutBack
+) -> tuple[Guard, int]:
     """Set up the connection for a drain; the guard, and what `wal_autocheckpoint` was.
 
     `put_back` gets everything but an authorizer of the user's own, which cannot be read back.
@@ -66,8 +69,8 @@ def set_up(connection: sqlite3.Connection, where: str, put_back: PutBack) -> tup
     _check_drainable(connection)
     guard = Guard(strict=not isinstance(connection, QueueConnection))
     with explained(where):
-        busy_timeout = int(_pragma(connection, sql.BUSY_TIMEOUT))
-        autocheckpoint = int(_pragma(connection, sql.WAL_AUTOCHECKPOINT))
+        busy_timeout = int(_pragma(connection, pragmas.BUSY_TIMEOUT))
+        autocheckpoint = int(_pragma(connection, pragmas.WAL_AUTOCHECKPOINT))
     cursor = own_cursor(connection)  # a subclass of the user's may do anything in `execute`
 
     def execute(statement: str) -> None:
@@ -82,10 +85,18 @@ def set_up(connection: sqlite3.Connection, where: str, put_back: PutBack) -> tup
     _draining[id(connection)] = connection, guard
     _let_python_begin(connection, later)
     later(_set_isolation_level, connection, connection.isolation_level)
-    later(execute, sql.set_busy_timeout(busy_timeout))
-    execute(sql.set_busy_timeout(SHORT_WAIT_MS))
-    later(execute, sql.set_wal_autocheckpoint(autocheckpoint))
-    execute(sql.set_wal_autocheckpoint(0))
+    later(execute, pragmas.set_busy_timeout(busy_timeout))
+    execute(pragmas.set_busy_timeout(SHORT_WAIT_MS))
+    later(execute, pragmas.set_wal_autocheckpoint(autocheckpoint))
+    execute(pragmas.set_wal_autocheckpoint(0))
+    if settings.cache_size is not None:
+        later(execute, pragmas.set_cache_size(int(_pragma(connection, pragmas.CACHE_SIZE))))
+        execute(pragmas.set_cache_size(-(settings.cache_size // 1024)))
+    # A database without a file maps nothing, and tells no size.
+    mapped = read(connection, pragmas.MMAP_SIZE) if settings.mmap_size is not None else []
+    for (size,) in mapped:
+        later(execute, pragmas.set_mmap_size(int(size)))
+        execute(pragmas.set_mmap_size(settings.mmap_size or 0))
     later(roll_back, connection)
     later(connection.set_authorizer, None)
     connection.set_authorizer(guard.authorize)

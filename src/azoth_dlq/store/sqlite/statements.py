@@ -23,14 +23,6 @@ SAVEPOINT_VERB = f"SAVEPOINT {VERB} /* azoth-dlq */"
 RELEASE_VERB = f"RELEASE {VERB} /* azoth-dlq */"
 UNDO_VERB = f"ROLLBACK TO {VERB} /* azoth-dlq */"
 
-SCHEMA_VERSION = "PRAGMA main.schema_version"
-DATA_VERSION = "PRAGMA main.data_version"
-JOURNAL_MODE = "PRAGMA main.journal_mode"
-MAKE_WAL = "PRAGMA main.journal_mode = WAL"
-DATABASES = "PRAGMA database_list"
-BUSY_TIMEOUT = "PRAGMA busy_timeout"
-WAL_AUTOCHECKPOINT = "PRAGMA main.wal_autocheckpoint"
-CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
 
 TABLES = "SELECT +name FROM main.sqlite_master WHERE type IN ('table', 'view')"
 COLUMNS = "SELECT +name FROM pragma_table_info(?, 'main')"
@@ -43,14 +35,6 @@ NOT_BEFORE = (
     "CASE WHEN {t}retry_count = {t}azoth_not_before_count "
     "AND {t}last_retry_at IS {t}azoth_not_before_retry_at THEN {t}azoth_not_before END"
 )
-
-
-def set_busy_timeout(milliseconds: int) -> str:
-    return f"PRAGMA busy_timeout = {int(milliseconds)}"
-
-
-def set_wal_autocheckpoint(pages: int) -> str:
-    return f"PRAGMA main.wal_autocheckpoint = {int(pages)}"
 
 
 def _places(count: int) -> str:
@@ -304,9 +288,7 @@ DELETE_STATE = "DELETE FROM main.azoth_dlq_state WHERE key = ?"
 
 # Who drains, and which letters are in whose hands
 
-JOURNAL_IN_MEMORY = "PRAGMA journal_mode = MEMORY"
 BEGIN_EXCLUSIVE = "BEGIN EXCLUSIVE"
-QUERY_ONLY = "PRAGMA query_only = ON"
 DRAINERS = "SELECT +name, +host, +pid, +since FROM main.azoth_dlq_drainers ORDER BY since, name"
 SET_DRAINER = (
     "INSERT OR REPLACE INTO main.azoth_dlq_drainers (name, host, pid, since) VALUES (?, ?, ?, ?)"

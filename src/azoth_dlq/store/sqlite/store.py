@@ -20,7 +20,7 @@ from azoth_dlq.store.base import (
     Suspects,
     TransactionLost,
 )
-from azoth_dlq.store.sqlite import history, left_open, settling
+from azoth_dlq.store.sqlite import history, left_open, pragmas, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite._put_back import PutBack
@@ -83,7 +83,7 @@ class SqliteStore(SqliteOutside):
         connection = self._connection
         put_back.later(setattr, connection, "text_factory", connection.text_factory)
         self._file = self._database_file()
-        guard, autocheckpoint = set_up(connection, self.where, put_back)
+        guard, autocheckpoint = set_up(connection, self.where, settings, put_back)
         is_wal = bool(self._file) and check_journal(connection, self.where)
         self._suspects_open_statement = False
         self._use(guard, Marker(""))
@@ -141,7 +141,7 @@ class SqliteStore(SqliteOutside):
                 yield iter(())
                 return
             with snapshot(self._connection):
-                before, self._data_version = self._data_version, self._pragma(sql.DATA_VERSION)
+                before, self._data_version = self._data_version, self._pragma(pragmas.DATA_VERSION)
                 if suspects is not None:
                     suspects.others_wrote = before != self._data_version
                 self._guard.touched_queue = False
@@ -219,7 +219,7 @@ class SqliteStore(SqliteOutside):
         # Other connections move data_version; our own, between groups, moves total_changes.
         self._unchanged = (
             self._unchanged
-            and self._pragma(sql.DATA_VERSION) == self._data_version
+            and self._pragma(pragmas.DATA_VERSION) == self._data_version
             and self._connection.total_changes == self._changes_at_rest
         )
         unchanged = self._unchanged and not self._guard.touched_queue
@@ -234,7 +234,7 @@ class SqliteStore(SqliteOutside):
             return Opened(unchanged, left.letters, left.in_batch)
         self._guard.watch(self._connection)
         self._marker.start()
-        self._execute(sql.set_busy_timeout(self._handlers_wait_ms))
+        self._execute(pragmas.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
         self._has_savepoint = True
         return Opened(unchanged, stopped=self._state(STOPPED) is not None)
@@ -275,7 +275,7 @@ class SqliteStore(SqliteOutside):
         # The calls are over: a death from here on is nobody's.
         self._marker.unmark()
         try:
-            left_open.execute_uninterrupted(self._cursor, sql.set_busy_timeout(SHORT_WAIT_MS))
+            left_open.execute_uninterrupted(self._cursor, pragmas.set_busy_timeout(SHORT_WAIT_MS))
             settling.write(self._cursor, settlement, self._history_limit)
             self._claims.settle(settlement)
             is_first = self._announcement is not None
