@@ -212,6 +212,11 @@ class EventHandlerRegistry:
                 registration.call_batch(conn, [Event(*pair) for pair in some])
 
     @property
+    def registrations(self) -> list[Registration]:
+        """Every handler as a drain calls it, by event type."""
+        return [self._by_type[event_type] for event_type in self.event_types]
+
+    @property
     def has_batches(self) -> bool:
         """Whether any handler takes batches."""
         return any(one.batch_call is not None for one in self._by_type.values())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from azoth_dlq.cli import demo, discard, drain, listing, requeue, run, show, status
+from azoth_dlq.cli import demo, discard, drain, listing, requeue, run, show, status, tune
 from azoth_dlq.cli.output import say
 from azoth_dlq.cli.signals import end_by_signal, ignore, put_back
 from azoth_dlq.errors import AzothError
@@ -48,7 +48,7 @@ def azoth_dlq(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for module in (demo, discard, drain, listing, requeue, run, show, status):
+for module in (demo, discard, drain, listing, requeue, run, show, status, tune):
     azoth_dlq.add_command(module.command)
 
 

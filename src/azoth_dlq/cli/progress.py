@@ -1,13 +1,16 @@
-"""A drain's progress: a bar where stderr is a terminal, else nothing."""
+"""Progress of drains and trials: a bar where stderr is a terminal, else nothing."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from azoth_dlq.types import ReplayReport
 
 
@@ -16,7 +19,7 @@ class Progress:
 
     def __init__(self, *, hidden: bool = False) -> None:
         self.report: ReplayReport | None = None
-        self._is_shown = not hidden and sys.stderr is not None and sys.stderr.isatty()
+        self._is_shown = not hidden and _is_terminal()
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -29,7 +32,7 @@ class Progress:
         done = _done(report)
         known = done + report.remaining
         if self._bar is None:
-            self._bar = _bar(known)
+            self._bar = _bar("draining", known, _failed_text)
         # One whose call is under way is in neither figure, nor is what is yet to be parked.
         self._bar.length = max(self._bar.length, known)
         self._bar.update(done - self._bar.pos, report)
@@ -45,12 +48,33 @@ def _done(report: ReplayReport) -> int:
     return report.attempted + report.skipped + report.unreadable + report.exhausted
 
 
-def _bar(length: int) -> Any:
+@contextmanager
+def trials_bar() -> Iterator[Callable[[int, int], None]]:
+    """What is told how many trials are over, and of how many."""
+    bar = _bar("trying", 1) if _is_terminal() else None
+
+    def on_trial(done: int, planned: int) -> None:
+        if bar is not None:
+            bar.length = planned
+            bar.update(done - bar.pos)
+
+    try:
+        yield on_trial
+    finally:
+        if bar is not None:
+            bar.render_finish()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _failed_text(report: ReplayReport | None) -> str | None:
+    return f"{report.failed:,} failed" if report else None
+
+
+def _bar(label: str, length: int, shown: Callable[[Any], str | None] | None = None) -> Any:
     bar: Any = click.progressbar(
-        length=length,
-        label="draining",
-        show_pos=True,
-        item_show_func=lambda report: f"{report.failed:,} failed" if report else None,
-        file=sys.stderr,
+        length=length, label=label, show_pos=True, item_show_func=shown, file=sys.stderr
     )
     return bar.__enter__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,13 +34,32 @@ class Received:
         return 128 + (self.numbers[-1] if self.numbers else signal.SIGINT)
 
 
-@contextmanager
-def ending_in_order(shutdown: Callable[[], None]) -> Iterator[Received]:
+def ending_in_order(shutdown: Callable[[], None]) -> AbstractContextManager[Received]:
     """Call `shutdown` at the first signal; raise KeyboardInterrupt at any other.
 
     A signal that is ignored stays ignored. Afterwards all do nothing, until `put_back` ends: they
     would only keep what was done from being told.
     """
+
+    def on_signal(received: Received) -> None:
+        if len(received.numbers) > 1:
+            raise KeyboardInterrupt
+        shutdown()
+
+    return _heeding(on_signal)
+
+
+def interrupting() -> AbstractContextManager[Received]:
+    """Raise KeyboardInterrupt at every signal, until that `is_over`; else as `ending_in_order`."""
+
+    def on_signal(_received: Received) -> None:
+        raise KeyboardInterrupt
+
+    return _heeding(on_signal)
+
+
+@contextmanager
+def _heeding(action: Callable[[Received], None]) -> Iterator[Received]:
     received = Received()
     _all_received.append(received)
 
@@ -49,9 +68,7 @@ def ending_in_order(shutdown: Callable[[], None]) -> Iterator[Received]:
             received.came_late = True
             return
         received.numbers.append(number)
-        if len(received.numbers) > 1:
-            raise KeyboardInterrupt
-        shutdown()
+        action(received)
 
     # A shell starts background jobs with SIGINT ignored, so that Ctrl-C ends the foreground alone.
     heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]

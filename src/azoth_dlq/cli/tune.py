@@ -1,0 +1,195 @@
+"""`azoth-dlq tune`: find the best settings for a file and its handlers, by trials on copies."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from azoth_dlq.cli.database import FILE, database_argument, readable_store_of
+from azoth_dlq.cli.findings import print_findings, write_settings
+from azoth_dlq.cli.handlers import handlers_option, load_registry
+from azoth_dlq.cli.options import load_config, settings_options
+from azoth_dlq.cli.output import (
+    counted,
+    json_option,
+    keep_log_quiet,
+    say,
+    stdout_reserved,
+)
+from azoth_dlq.cli.progress import trials_bar
+from azoth_dlq.cli.signals import interrupting
+from azoth_dlq.engine.failure import describe
+from azoth_dlq.registry import EventHandlerRegistry
+from azoth_dlq.tuning.copies import (
+    AT_ONCE,
+    copy_of,
+    facts_of,
+    megabytes,
+    room_for_copies,
+)
+from azoth_dlq.tuning.search import BudgetTooSmall, Search
+from azoth_dlq.tuning.trials import Trials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from azoth_dlq.config import DlqReplayConfig
+    from azoth_dlq.tuning.copies import Copies, Facts
+
+_LONGEST: Final = 86_400.0
+
+
+@click.command(
+    "tune",
+    short_help="Find the best settings by trials on copies.",
+    epilog="""\b
+    Examples:
+      azoth-dlq tune projection.db --handlers bank.handlers:registry
+      azoth-dlq tune projection.db --handlers bank.handlers:registry --budget 300 \\
+        --write replay.toml
+
+    The file itself is only read. Handlers are called many times for the same letters, on copies:
+    what they write through their connection is thrown away, whatever else they do is done. Those
+    registered with transactional=False are therefore not called, and their letters left out, but
+    with --call-external. Settings are compared in turn, in several rounds, with those given; one
+    is better only where it is by more than two trials of the same differ.
+    """,
+)
+@database_argument
+@handlers_option
+@click.option(
+    "--budget",
+    metavar="SECONDS",
+    type=click.FloatRange(1, _LONGEST),
+    default=60.0,
+    show_default=True,
+    help="How long it may take.",
+)
+@click.option(
+    "--write",
+    "output",
+    metavar="FILE.toml",
+    type=FILE,
+    help="Write the settings found, for --config; a file that exists is never touched.",
+)
+@click.option(
+    "--copies-in",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, exists=True),
+    help="Where the copies lie; by default in the folder of DB, whose disk is then measured.",
+)
+@click.option("--call-external", is_flag=True, help="Call transactional=False handlers, too.")
+@click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
+@json_option
+@settings_options
+def command(  # noqa: PLR0913 -- one keyword an option
+    *,
+    database: str,
+    handlers: str,
+    budget: float,
+    output: str | None,
+    copies_in: str | None,
+    call_external: bool,
+    now: bool,
+    as_json: bool,
+    config: str | None,
+    **settings: Any,
+) -> int:
+    """Find the best settings for DB and its handlers, by trials on copies of it."""
+    until = monotonic() + budget
+    chosen = load_config(config, settings)
+    _check_output(output)
+    registry = load_registry(handlers)
+    keep_log_quiet()
+    left_out: list[str] = []
+    if not call_external:
+        registry, left_out = _without_external(registry, handlers)
+    with readable_store_of(database):
+        pass  # it is there, and holds letters
+    facts = facts_of(database)
+    with (
+        interrupting() as received,
+        stdout_reserved(),
+        room_for_copies(database, copies_in, facts.size) as folder,
+    ):
+        try:
+            copies = _copies(database, folder, facts, left_out, chosen)
+            trials = Trials(copies, registry, chosen, now=now)
+            with trials_bar() as on_trial:
+                search = Search(
+                    trials, chosen, facts, until=until, only_drains=now, on_trial=on_trial
+                )
+                findings = search.run()
+        except KeyboardInterrupt:
+            say("interrupted; the copies are removed")
+            return received.exit_code
+        except BudgetTooSmall as error:
+            message = f"{budget:g} s are too few: {error}"
+            raise click.BadParameter(message, param_hint="--budget") from None
+        except Exception:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- SystemExit and whatever else handlers raise
+            say(f"a handler raised {describe(error)}, which ended the trials")
+            return 1
+        finally:
+            received.is_over = True
+    print_findings(findings, database, as_json=as_json)
+    if output is not None:
+        write_settings(output, findings, chosen, database)
+    return 0
+
+
+def _check_output(path: str | None) -> None:
+    """See now, not when all is done, that it can be written. Errors: click.BadParameter."""
+    if path is None:
+        return
+    folder = os.path.dirname(path) or "."  # noqa: PTH120 -- of the path as it was given
+    if os.path.lexists(path):
+        trouble = f"{path} exists already; remove it, or give another name"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        trouble = f"{path} cannot be made; check its folder"
+    else:
+        return
+    raise click.BadParameter(trouble, param_hint="--write")
+
+
+def _without_external(
+    registry: EventHandlerRegistry, name: str
+) -> tuple[EventHandlerRegistry, list[str]]:
+    """The handlers that only write to the file, and the event types of the others.
+
+    Errors: click.UsageError.
+    """
+    registrations = registry.registrations
+    external = [one.event_type for one in registrations if not one.transactional]
+    if not external:
+        return registry, []
+    types = ", ".join(external)
+    way = "--call-external calls them, for real and many times for a letter"
+    if registry.by_key is None:
+        raise click.UsageError(
+            f"{name} has a route of its own, so that the letters of handlers that reach other "
+            f"systems cannot be left out ({types}); {way}"
+        )
+    if len(external) == len(registrations):
+        raise click.UsageError(f"all handlers of {name} reach other systems ({types}); {way}")
+    inner = EventHandlerRegistry(batch=registry.batch)
+    for one in registrations:
+        if one.transactional:
+            inner.register(one.event_type, one.handler)
+    return inner, external
+
+
+def _copies(
+    database: str, folder: Path, facts: Facts, left_out: list[str], config: DlqReplayConfig
+) -> Copies:
+    size = f"{AT_ONCE} copies of {database}, {megabytes(facts.size)} each"
+    say(f"{size}, lie in {folder} and are removed in the end")
+    copies = copy_of(database, folder, wait=config.busy_timeout.total_seconds())
+    for event_type in left_out:
+        letters = counted(copies.leave_out(event_type), "letters")
+        say(f"{letters} of type {event_type!r} left out: their handler reaches other systems")
+    return copies

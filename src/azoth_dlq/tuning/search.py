@@ -1,0 +1,210 @@
+"""Trials in turn and repeatedly, and what can be told from them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Any, Final
+
+from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.errors import AzothError
+from azoth_dlq.tuning import candidates
+from azoth_dlq.tuning.candidates import AGAIN, AS_GIVEN, CYCLE_AS_GIVEN, Candidate
+from azoth_dlq.tuning.copies import Facts
+from azoth_dlq.tuning.trials import Trial, Trials
+
+FEWEST_ROUNDS: Final = 3  # from which a gain can be told from noise
+_MOST_ROUNDS: Final = 25
+_LEAST_SECONDS: Final = 0.1  # of a trial
+_FIRST_SHARE: Final = 0.05  # of the time, for the first trial
+_CHECK_SHARE: Final = 0.25  # for trying the winner again
+_PRUDENCE: Final = 0.7  # trials last longer than they may: until their group is over
+_LEAST_GAIN: Final = 0.02
+
+
+class NothingToTune(AzothError):
+    """There is nothing that a trial could tell."""
+
+
+class BudgetTooSmall(AzothError):
+    """The time is too short for enough rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A candidate beside the settings given: how many times as fast it was, a ratio a round.
+
+    cost: seconds a letter, the median. is_better: by more than the noise.
+    """
+
+    candidate: Candidate
+    cost: float
+    ratios: Sequence[float]
+    is_better: bool
+
+    @property
+    def gain(self) -> float:
+        """The share by which it was faster, the median."""
+        return statistics.median(self.ratios) - 1
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Between which gains half of the rounds lie."""
+        first, _, third = statistics.quantiles(self.ratios, n=4, method="inclusive")
+        return first - 1, third - 1
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found. `base`: the first trial, of the settings given. `noise`: by what share two
+    trials of one candidate differ in a quarter of the rounds or more. `chosen`: settings that are
+    better; `verified`: those of them that drains ask for, tried again together."""
+
+    base: Trial
+    noise: float
+    rounds: int
+    compared: list[Compared]
+    trials: int = 0
+    chosen: dict[str, Any] = field(default_factory=dict)
+    verified: Compared | None = None
+
+
+class Search:
+    """Looks for better settings than `config`, until `until` (monotonic seconds).
+
+    `only_drains`: nothing is tried that is for cycles. `on_trial` is told how many trials are over,
+    and of how many as far as is known.
+    """
+
+    def __init__(  # noqa: PLR0913 -- by name
+        self,
+        trials: Trials,
+        config: DlqReplayConfig,
+        facts: Facts,
+        *,
+        until: float,
+        only_drains: bool,
+        on_trial: Callable[[int, int], None],
+    ) -> None:
+        self._trials = trials
+        self._config = config
+        self._facts = facts
+        self._until = until
+        self._only_drains = only_drains
+        self._on_trial = on_trial
+        self._done = 0
+        self._planned = 1
+        self._most_seconds = (until - monotonic()) * _FIRST_SHARE
+
+    def run(self) -> Findings:
+        """Search. Errors: NothingToTune, BudgetTooSmall; and as of drains."""
+        began = monotonic()
+        base = self._try(AS_GIVEN)
+        _check(base)
+        copying = monotonic() - began - base.seconds
+        drains = candidates.of_drains(self._config, self._facts)
+        cycles = [] if self._only_drains else candidates.of_cycles(self._config, due=base.due)
+        everyone = [AS_GIVEN, AGAIN, *drains, *([CYCLE_AS_GIVEN, *cycles] if cycles else [])]
+        self._plan(len(everyone), base, copying)
+        costs = self._rounds(everyone, self._until - (self._until - monotonic()) * _CHECK_SHARE)
+        noise = _noise(costs[AS_GIVEN.name], costs[AGAIN.name])
+        compared = [
+            _compare(one, costs, CYCLE_AS_GIVEN if one.is_cycle else AS_GIVEN, noise)
+            for one in (*drains, *cycles)
+        ]
+        findings = Findings(base, noise, len(costs[AS_GIVEN.name]), compared)
+        self._choose(findings)
+        findings.trials = self._done
+        return findings
+
+    def _plan(self, contenders: int, base: Trial, copying: float) -> None:
+        """How long a trial may last, for as many rounds as a gain is told from."""
+        left = self._until - monotonic()
+        fewest = FEWEST_ROUNDS * contenders / (1 - _CHECK_SHARE)
+        most = left / fewest * _PRUDENCE - copying
+        least = _LEAST_SECONDS if base.report.remaining else min(base.seconds, _LEAST_SECONDS)
+        if most < least:
+            needed = base.seconds + copying + fewest * (copying + least) / _PRUDENCE
+            raise BudgetTooSmall(
+                f"{FEWEST_ROUNDS} rounds of {contenders} trials of this file take about "
+                f"{math.ceil(needed) + 1} s"
+            )
+        self._most_seconds = most
+        seconds = copying + min(base.seconds if base.report.remaining == 0 else most, most)
+        rounds = max(
+            FEWEST_ROUNDS, min(int(left * (1 - _CHECK_SHARE) / seconds / contenders), _MOST_ROUNDS)
+        )
+        self._planned = 1 + rounds * contenders + 2 * FEWEST_ROUNDS
+
+    def _rounds(self, contenders: Sequence[Candidate], until: float) -> dict[str, list[float]]:
+        """Seconds a letter of each of them, by its name, a round after the other."""
+        costs: dict[str, list[float]] = {one.name: [] for one in contenders}
+        longest = 0.0
+        for n in range(_MOST_ROUNDS):
+            began = monotonic()
+            if n >= FEWEST_ROUNDS and began + longest > until:
+                break
+            if 0 < n < FEWEST_ROUNDS:
+                self._hurry((until - began) / (FEWEST_ROUNDS - n) / longest)
+            # Another begins each round: what comes with the order is to meet each of them.
+            first = n % len(contenders)
+            for one in (*contenders[first:], *contenders[:first]):
+                costs[one.name].append(self._try(one).cost)
+            longest = max(longest, monotonic() - began)
+        return costs
+
+    def _hurry(self, share: float) -> None:
+        """Rounds may take that share of what they took, where it is less."""
+        if share < 1:
+            self._most_seconds = max(self._most_seconds * share, _LEAST_SECONDS)
+
+    def _choose(self, findings: Findings) -> None:
+        """Take the best of each setting; those of drains are tried again, all together."""
+        best: dict[str, Compared] = {}
+        for one in findings.compared:
+            for name in one.candidate.settings:
+                if one.is_better and (name not in best or one.gain > best[name].gain):
+                    best[name] = one
+        drains: dict[str, Any] = {}
+        for one in best.values():
+            (findings.chosen if one.candidate.is_cycle else drains).update(one.candidate.settings)
+        if drains:
+            together = candidates.with_settings(**drains)
+            costs = self._rounds([AS_GIVEN, together], self._until)
+            findings.verified = _compare(together, costs, AS_GIVEN, findings.noise)
+            if findings.verified.is_better:
+                findings.chosen.update(drains)
+
+    def _try(self, candidate: Candidate) -> Trial:
+        trial = self._trials.run(candidate, most_seconds=self._most_seconds)
+        self._done += 1
+        self._on_trial(self._done, max(self._planned, self._done))
+        return trial
+
+
+def _check(base: Trial) -> None:
+    report = base.report
+    if not report.attempted:
+        waiting = f"; {report.waiting:,} are not yet" if report.waiting else ""
+        raise NothingToTune(f"no letter is due{waiting}")
+    if not report.succeeded:
+        commonest = f"; the commonest error: {report.errors[0][0]}" if report.errors else ""
+        raise NothingToTune(f"none of {report.attempted:,} letters succeeded{commonest}")
+
+
+def _noise(once: Sequence[float], again: Sequence[float]) -> float:
+    differences = [abs(a / b - 1) for a, b in zip(once, again, strict=True)]
+    return statistics.quantiles(differences, n=4, method="inclusive")[2]
+
+
+def _compare(
+    candidate: Candidate, costs: dict[str, list[float]], given: Candidate, noise: float
+) -> Compared:
+    own = costs[candidate.name]
+    ratios = [theirs / ours for theirs, ours in zip(costs[given.name], own, strict=True)]
+    compared = Compared(candidate, statistics.median(own), ratios, is_better=False)
+    is_better = compared.spread[0] > max(noise, _LEAST_GAIN)
+    return replace(compared, is_better=is_better)
