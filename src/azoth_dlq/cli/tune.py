@@ -21,7 +21,9 @@ from azoth_dlq.cli.output import (
 )
 from azoth_dlq.cli.progress import trials_bar
 from azoth_dlq.cli.signals import interrupting
+from azoth_dlq.durations import parse_duration
 from azoth_dlq.engine.failure import describe
+from azoth_dlq.errors import ConfigError
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.tuning.copies import (
     AT_ONCE,
@@ -39,7 +41,16 @@ if TYPE_CHECKING:
     from azoth_dlq.config import DlqReplayConfig
     from azoth_dlq.tuning.copies import Copies, Facts
 
-_LONGEST: Final = 86_400.0
+_MICROSECONDS: Final = 1_000_000
+
+
+def _seconds(context: click.Context, option: click.Parameter, text: str) -> float:
+    try:
+        return parse_duration(text, str(option.name), minimum=_MICROSECONDS) / _MICROSECONDS
+    except ConfigError as error:
+        # click names the option.
+        message = str(error).removeprefix(f"{option.name}=")
+        raise click.BadParameter(message, context, option) from None
 
 
 @click.command(
@@ -62,10 +73,10 @@ _LONGEST: Final = 86_400.0
 @handlers_option
 @click.option(
     "--budget",
-    metavar="SECONDS",
-    type=click.FloatRange(1, _LONGEST),
-    default=60.0,
+    metavar="DURATION",
+    default="60",
     show_default=True,
+    callback=_seconds,
     help="How long it may take.",
 )
 @click.option(

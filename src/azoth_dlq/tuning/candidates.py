@@ -74,12 +74,12 @@ def of_drains(config: DlqReplayConfig, facts: Facts) -> list[Candidate]:
     ]
 
 
-def of_cycles(config: DlqReplayConfig, *, due: int) -> list[Candidate]:
-    """Those beside `config`, for cycles of a file with so many due letters."""
+def of_cycles(config: DlqReplayConfig, *, most: int) -> list[Candidate]:
+    """Those beside `config` for cycles of at most so many letters."""
     return [
         Candidate(f"batch_size = {size}", {"batch_size": size}, is_cycle=True)
         for size in _BATCHES
-        if config.batch_size < size <= due
+        if config.batch_size < size <= most
     ]
 
 

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from time import monotonic
 from typing import Any, Final
 
@@ -21,7 +22,8 @@ _MOST_ROUNDS: Final = 25
 _LEAST_SECONDS: Final = 0.1  # of a trial
 _FIRST_SHARE: Final = 0.05  # of the time, for the first trial
 _CHECK_SHARE: Final = 0.25  # for trying the winner again
-_PRUDENCE: Final = 0.7  # trials last longer than they may: until their group is over
+_CYCLE_SHARE: Final = 0.02  # of the time, for the largest cycle
+_PRUDENCE: Final = 1.2
 _LEAST_GAIN: Final = 0.02
 
 
@@ -106,9 +108,9 @@ class Search:
         _check(base)
         copying = monotonic() - began - base.seconds
         drains = candidates.of_drains(self._config, self._facts)
-        cycles = [] if self._only_drains else candidates.of_cycles(self._config, due=base.due)
+        cycles = self._cycles(base)
         everyone = [AS_GIVEN, AGAIN, *drains, *([CYCLE_AS_GIVEN, *cycles] if cycles else [])]
-        self._plan(len(everyone), base, copying)
+        self._plan(everyone, base, copying)
         costs = self._rounds(everyone, self._until - (self._until - monotonic()) * _CHECK_SHARE)
         noise = _noise(costs[AS_GIVEN.name], costs[AGAIN.name])
         compared = [
@@ -120,24 +122,38 @@ class Search:
         findings.trials = self._done
         return findings
 
-    def _plan(self, contenders: int, base: Trial, copying: float) -> None:
-        """How long a trial may last, for as many rounds as a gain is told from."""
-        left = self._until - monotonic()
-        fewest = FEWEST_ROUNDS * contenders / (1 - _CHECK_SHARE)
-        most = left / fewest * _PRUDENCE - copying
-        least = _LEAST_SECONDS if base.report.remaining else min(base.seconds, _LEAST_SECONDS)
-        if most < least:
-            needed = base.seconds + copying + fewest * (copying + least) / _PRUDENCE
+    def _cycles(self, base: Trial) -> list[Candidate]:
+        """Those of cycles that do not take the time of all others."""
+        if self._only_drains:
+            return []
+        most = (self._until - monotonic()) * _CYCLE_SHARE - base.phases["plan"]
+        attempted = max(base.report.attempted, 1)
+        letters = int(most / (base.seconds - base.phases["plan"]) * attempted)
+        return candidates.of_cycles(self._config, most=min(letters, base.due))
+
+    def _plan(self, contenders: Sequence[Candidate], base: Trial, copying: float) -> None:
+        """How long a trial may last, for as many rounds as a gain is told from.
+
+        A drain that is ended early goes on until its group is over. Errors: BudgetTooSmall.
+        """
+        whole = math.inf if base.report.remaining else base.seconds
+        groups = [
+            one.settings.get("max_transaction_time", self._config.max_transaction_time)
+            for one in contenders
+        ]
+        least = sum(copying + min(_LEAST_SECONDS + _seconds(group), whole) for group in groups)
+        left = (self._until - monotonic()) * (1 - _CHECK_SHARE)
+        share = left / FEWEST_ROUNDS
+        if share < least:
+            needed = base.seconds + copying + FEWEST_ROUNDS * least / (1 - _CHECK_SHARE)
             raise BudgetTooSmall(
-                f"{FEWEST_ROUNDS} rounds of {contenders} trials of this file take about "
-                f"{math.ceil(needed) + 1} s"
+                f"{FEWEST_ROUNDS} rounds of {len(contenders)} trials of this file take about "
+                f"{math.ceil(needed * _PRUDENCE)} s"
             )
-        self._most_seconds = most
-        seconds = copying + min(base.seconds if base.report.remaining == 0 else most, most)
-        rounds = max(
-            FEWEST_ROUNDS, min(int(left * (1 - _CHECK_SHARE) / seconds / contenders), _MOST_ROUNDS)
-        )
-        self._planned = 1 + rounds * contenders + 2 * FEWEST_ROUNDS
+        self._most_seconds = _LEAST_SECONDS + (share - least) / len(contenders)
+        round_seconds = len(contenders) * (copying + min(self._most_seconds, whole))
+        rounds = max(FEWEST_ROUNDS, min(int(left / round_seconds), _MOST_ROUNDS))
+        self._planned = self._done + rounds * len(contenders) + 2 * FEWEST_ROUNDS
 
     def _rounds(self, contenders: Sequence[Candidate], until: float) -> dict[str, list[float]]:
         """Seconds a letter of each of them, by its name, a round after the other."""
@@ -185,11 +201,18 @@ class Search:
         return trial
 
 
+def _seconds(duration: float | timedelta) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
 def _check(base: Trial) -> None:
     report = base.report
     if not report.attempted:
-        waiting = f"; {report.waiting:,} are not yet" if report.waiting else ""
-        raise NothingToTune(f"no letter is due{waiting}")
+        waiting = report.waiting or 0
+        others = "1 is not yet (--now takes it, too)"
+        if waiting > 1:
+            others = f"{waiting:,} are not yet (--now takes them, too)"
+        raise NothingToTune("no letter is due" + (f"; {others}" if waiting else ""))
     if not report.succeeded:
         commonest = f"; the commonest error: {report.errors[0][0]}" if report.errors else ""
         raise NothingToTune(f"none of {report.attempted:,} letters succeeded{commonest}")

@@ -1,0 +1,305 @@
+"""`azoth-dlq tune`: trials on copies, what they tell, and that the file itself is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+import tomllib
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azoth_dlq import DlqReplayConfig
+from tests.cli.conftest import Workplace, error_line, until
+
+EXTERNAL = """
+import pathlib
+@registry.handler("mail", transactional=False)
+def mail(conn, event_id, payload):
+    with pathlib.Path("sent").open("a") as sent:
+        sent.write("x")
+"""
+ROUTED = """
+from azoth_dlq import EventHandlerRegistry
+registry = EventHandlerRegistry(route=lambda event: ("any", event))
+registry.register("any", lambda conn, event_id, payload: None, transactional=False)
+"""
+UNROUTED = ROUTED.replace('route=lambda event: ("any", event)', "")
+ENOUGH = "10"  # seconds, for the few letters here
+
+
+def tune(workplace: Workplace, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return workplace.run(
+        "tune", "projection.db", "--handlers", "handlers:registry", *arguments, **options
+    )
+
+
+def trouble(workplace: Workplace, code: int, *arguments: str) -> str:
+    """What is told of a work that failed, behind the line about the copies."""
+    done = tune(workplace, *arguments)
+    assert (done.returncode, done.stdout) == (code, ""), done
+    assert leftovers(workplace) == []
+    return done.stderr.splitlines()[-1]
+
+
+def leftovers(workplace: Workplace) -> list[Path]:
+    return list(workplace.folder.glob("*-tune-*"))
+
+
+def findings(workplace: Workplace, *arguments: str) -> dict[str, Any]:
+    done = tune(workplace, "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+# What it tells
+
+
+def test_it_tells_of_trials_in_turn(workplace: Workplace) -> None:
+    workplace.make(*["ok"] * 50)
+    told = findings(workplace, "--budget", ENOUGH)
+    assert (told["due"], told["attempted"], told["failed"]) == (50, 50, 0)
+    assert told["rounds"] >= 3
+    names = {one["name"].partition(" = ")[0] for one in told["compared"]}
+    assert {"max_transaction_time", "mmap_size", "synchronous"} <= names
+    assert all(len(one["ratios"]) == told["rounds"] for one in told["compared"])
+    assert all(one["us_a_letter"] > 0 for one in told["compared"])
+    phases = told["us_a_letter_by_phase"]
+    assert {"handlers", "fetch", "write", "commit", "plan", "checkpoint"} < set(phases)
+    assert all(us > 0 for us in phases.values())
+    assert all(one["risk"] for one in told["compared"] if one["pragmas"])
+    assert not {"synchronous", "journal_mode"} & set(told["chosen"])
+
+
+def test_it_tells_people_where_the_copies_lie_and_where_the_time_goes(workplace: Workplace) -> None:
+    workplace.make(*["ok"] * 50)
+    done = tune(workplace, "--budget", ENOUGH)
+    assert done.returncode == 0
+    told, _, rest = done.stderr.partition("\n")
+    assert told.startswith("azoth-dlq: 2 copies of projection.db, 0.")
+    assert f"lie in {workplace.database}-tune-" in told
+    assert rest == ""
+    assert "50 letters due" in done.stdout
+    assert "handlers" in done.stdout
+    assert "max_transaction_time = 1.0" in done.stdout
+    assert "a loss of power may destroy the file" in done.stdout
+
+
+def test_slow_handlers_are_called_no_longer_than_the_budget(workplace: Workplace) -> None:
+    workplace.add_handler("import time\nregistry.register('waits', lambda *_: time.sleep(0.02))\n")
+    workplace.make(*["waits"] * 2000)
+    began = time.monotonic()
+    told = findings(workplace, "--budget", "25", "--max-transaction-time", "0.1")
+    assert time.monotonic() - began < 32
+    assert told["due"] == 2000
+    assert told["attempted"] < 200
+    assert told["us_a_letter_by_phase"]["handlers"] > 18_000
+
+
+def test_a_bad_setting_is_found_out(workplace: Workplace) -> None:
+    """A commit a letter is slower than any other."""
+    workplace.make(*["ok"] * 300)
+    given = ("--max-transaction-time", "0.000001", "--batch-size", "5", "--write", "found.toml")
+    told = findings(workplace, "--budget", "40", *given)
+    assert told["chosen"]["max_transaction_time"] > 0.01
+    assert told["verified"]["is_better"]
+    found = tomllib.loads((workplace.folder / "found.toml").read_text(encoding="utf-8"))
+    config = DlqReplayConfig.from_mapping(found)
+    assert config.max_transaction_time.total_seconds() == told["chosen"]["max_transaction_time"]
+    assert config.batch_size == told["chosen"].get("batch_size", 5)
+    assert workplace.drain("--config", "found.toml").returncode == 0
+    assert workplace.count("effects") == 300
+
+
+def test_what_is_not_better_is_not_written(workplace: Workplace) -> None:
+    workplace.add_handler("import time\nregistry.register('waits', lambda *_: time.sleep(0.05))\n")
+    workplace.make(*["waits"] * 5)
+    done = tune(workplace, "--budget", "30", "--write", "found.toml", "--batch-size", "1000")
+    assert done.returncode == 0
+    assert "No setting is better than those given, within the noise." in done.stdout
+    assert "found.toml was not written" in done.stderr
+    assert not (workplace.folder / "found.toml").exists()
+
+
+# What it leaves alone
+
+
+def test_the_file_itself_is_only_read(workplace: Workplace) -> None:
+    workplace.make(*["ok"] * 20, "fails")
+    before = workplace.database.read_bytes()
+    assert tune(workplace, "--budget", ENOUGH).returncode == 0
+    assert workplace.database.read_bytes() == before
+    assert workplace.count("effects") == 0
+    assert leftovers(workplace) == []
+
+
+def test_what_is_in_the_log_alone_is_copied_too(workplace: Workplace) -> None:
+    workplace.make()
+    with closing(sqlite3.connect(workplace.database)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        workplace.make(*["ok"] * 7)
+        assert findings(workplace, "--budget", ENOUGH)["due"] == 7
+
+
+def test_copies_lie_where_they_are_wanted(workplace: Workplace) -> None:
+    workplace.make(*["ok"] * 5)
+    (workplace.folder / "elsewhere").mkdir()
+    done = tune(workplace, "--budget", ENOUGH, "--copies-in", "elsewhere")
+    assert done.returncode == 0
+    assert f"lie in elsewhere{os.sep}projection.db-tune-" in done.stderr
+    assert list((workplace.folder / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_and_the_copies_are_removed(
+    workplace: Workplace, number: signal.Signals, code: int
+) -> None:
+    workplace.make("slow:60")
+    with workplace.start_slow("tune") as process:
+        assert len(leftovers(workplace)) == 1
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (code, "")
+    assert stderr.splitlines()[-1] == "azoth-dlq: interrupted; the copies are removed"
+    assert leftovers(workplace) == []
+
+
+# Handlers that reach other systems
+
+
+def test_handlers_outside_the_transaction_are_not_called(workplace: Workplace) -> None:
+    workplace.add_handler(EXTERNAL)
+    workplace.make(*["ok"] * 5, *["mail"] * 3)
+    done = tune(workplace, "--budget", ENOUGH, "--json")
+    assert json.loads(done.stdout)["due"] == 5
+    assert "3 letters of type 'mail' left out" in done.stderr
+    assert not (workplace.folder / "sent").exists()
+
+
+def test_handlers_outside_the_transaction_are_called_on_demand(workplace: Workplace) -> None:
+    workplace.add_handler(EXTERNAL)
+    workplace.make(*["ok"] * 5, *["mail"] * 3)
+    assert findings(workplace, "--budget", "30", "--call-external")["due"] == 8
+    assert len((workplace.folder / "sent").read_text()) >= 3 * 3
+
+
+@pytest.mark.parametrize("module", [ROUTED, UNROUTED])
+def test_where_there_is_no_other_handler_it_asks(workplace: Workplace, module: str) -> None:
+    workplace.module("handlers", module)
+    workplace.make("ok")
+    line = error_line(tune(workplace), 2)
+    assert "--call-external calls them" in line
+
+
+# Bad input
+
+
+def test_no_letter_is_due(workplace: Workplace) -> None:
+    workplace.make("ok", failed_at="2100-01-01 00:00:00")
+    assert (
+        trouble(workplace, 1) == "azoth-dlq: no letter is due; 1 is not yet (--now takes it, too)"
+    )
+    assert findings(workplace, "--now", "--budget", ENOUGH)["due"] == 1
+
+
+def test_a_queue_is_empty(workplace: Workplace) -> None:
+    workplace.make()
+    assert trouble(workplace, 1) == "azoth-dlq: no letter is due"
+
+
+def test_all_letters_fail(workplace: Workplace) -> None:
+    workplace.make("fails", "fails")
+    line = trouble(workplace, 1)
+    assert "none of 2 letters succeeded; the commonest error: ValueError: event 7" in line
+
+
+def test_a_budget_is_too_small(workplace: Workplace) -> None:
+    workplace.add_handler("import time\nregistry.register('waits', lambda *_: time.sleep(0.2))\n")
+    workplace.make(*["waits"] * 20)
+    line = trouble(workplace, 2, "--budget", "1")
+    assert "1 s are too few: 3 rounds of " in line
+    assert "--budget" in line
+
+
+@pytest.mark.parametrize("budget", ["0", "0.5", "-1", "nan", "soon"])
+def test_a_budget_is_no_time(workplace: Workplace, budget: str) -> None:
+    workplace.make("ok")
+    assert "--budget" in error_line(tune(workplace, "--budget", budget), 2)
+
+
+def test_a_file_is_none_of_ours(workplace: Workplace) -> None:
+    assert "there is no file" in error_line(tune(workplace), 1)
+    workplace.database.write_bytes(b"")
+    assert "dead_letter_queue" in error_line(tune(workplace), 1)
+    workplace.database.write_bytes(b"no database" * 1000)
+    assert "is not an SQLite database" in error_line(tune(workplace), 1)
+    assert leftovers(workplace) == []
+
+
+def test_a_file_is_locked(workplace: Workplace) -> None:
+    workplace.make("ok")
+    workplace.execute("PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(workplace.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        line = trouble(workplace, 1, "--busy-timeout", "0.2")
+    assert "is locked by another program" in line
+
+
+def test_a_file_and_its_folder_may_be_read_alone(open_workplace: Workplace) -> None:
+    open_workplace.make(*["ok"] * 5)
+    open_workplace.execute("PRAGMA journal_mode = DELETE")
+    open_workplace.database.chmod(0o444)
+    open_workplace.folder.chmod(0o555)
+    demo = ("--handlers", "azoth_dlq.demo:registry")
+    try:
+        refused = open_workplace.as_user("tune", "projection.db", *demo)
+        assert error_line(refused, 1).endswith("choose another folder by --copies-in")
+    finally:
+        open_workplace.folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_settings_cannot_be_written(workplace: Workplace, there: bool) -> None:
+    workplace.make("ok")
+    name = "found.toml" if there else "nowhere/found.toml"
+    if there:
+        (workplace.folder / name).touch()
+    line = error_line(tune(workplace, "--write", name), 2)
+    assert name in line
+    assert ("exists already" if there else "cannot be made") in line
+
+
+def test_a_handler_ends_the_process(workplace: Workplace) -> None:
+    workplace.add_handler("@registry.handler('ends')\ndef ends(*_):\n    raise SystemExit(0)\n")
+    workplace.make("ends")
+    assert "a handler raised SystemExit" in trouble(workplace, 1)
+
+
+def test_what_handlers_print_goes_to_stderr(workplace: Workplace) -> None:
+    workplace.add_handler("@registry.handler('prints')\ndef prints(*_):\n    print('printed')\n")
+    workplace.make("prints")
+    done = tune(workplace, "--budget", ENOUGH, "--json")
+    assert json.loads(done.stdout)["due"] == 1
+    assert "printed" in done.stderr
+
+
+def test_a_bar_is_shown_on_a_terminal(workplace: Workplace) -> None:
+    pty = pytest.importorskip("pty")
+    workplace.make(*["ok"] * 5)
+    ours, theirs = pty.openpty()
+    given = ("tune", "projection.db", "--handlers", "handlers:registry", "--budget", ENOUGH)
+    with workplace.start(*given, stderr=theirs) as process:
+        os.close(theirs)
+        process.communicate(timeout=60)
+    shown = os.read(ours, 1_000_000).decode()
+    os.close(ours)
+    assert "trying" in shown
+    until(lambda: process.returncode == 0, process)
