@@ -101,8 +101,8 @@ def test_the_server_replays_until_it_is_terminated(folder: Path) -> None:
 
 def test_the_commands_of_the_readme_run_on_its_file(folder: Path) -> None:
     _run(folder, "program.py")
-    _add(folder, b"deposit:1")
     shown = re.findall(r"^\$ azoth-dlq (.*)$", TEXT, re.MULTILINE)
-    assert len(shown) == 4
+    assert len(shown) == 5
     for command in shown:
+        _add(folder, b"deposit:1")
         assert _run(folder, "-m", "azoth_dlq", *command.split())
