@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -214,6 +213,8 @@ def _checked_share(name: str, value: object) -> float:
 
 
 def _unknown_setting(key: object, allowed: list[str]) -> str:
+    import difflib  # noqa: PLC0415 -- most programs make no such mistake
+
     near = difflib.get_close_matches(str(key).replace("-", "_").lower(), allowed, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return f"unknown setting {key!r}{hint}: must be one of {', '.join(allowed)}"

@@ -21,7 +21,7 @@ _US_PER_SECOND: Final = 10**6
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BEYOND_TIMEDELTA: Final = 1e13
 _SECONDS_BY_UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_TEXT: Final = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,6}))?([smhd]?)")
+_TEXT: Final = r"([0-9]{1,19})(?:\.([0-9]{1,6}))?([smhd]?)"
 TEXT_FORMS: Final = "seconds, such as 90 or 0.5, or a number with its unit: 90s, 15m, 2h, 3d"
 """What `parse_duration` reads, for messages."""
 
@@ -43,7 +43,7 @@ def parse_duration(text: str, field: str, *, minimum: int = 0) -> int:
 
     Errors: `ConfigError` naming `field`.
     """
-    match = _TEXT.fullmatch(text)
+    match = re.fullmatch(_TEXT, text)
     microseconds = -1 if match is None else _in_microseconds(*match.groups(""))
     if microseconds < minimum:
         raise ConfigError.for_field(field, text, f"{TEXT_FORMS}; {_at_least(minimum)}")

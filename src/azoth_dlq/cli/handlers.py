@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from traceback import extract_tb
@@ -106,6 +105,8 @@ def _attribute(module: ModuleType, path: str, whole: str) -> object:
 
 
 def _no_attribute(module: ModuleType, holder: object, name: str) -> str:
+    import difflib  # noqa: PLC0415 -- most names are there
+
     attributes: dict[str, object] = getattr(holder, "__dict__", {})
     registries = [key for key, value in attributes.items() if _is_registry(value)]
     known = difflib.get_close_matches(name, registries, n=1) or registries

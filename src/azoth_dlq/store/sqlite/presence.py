@@ -10,8 +10,6 @@ A database without a file has no such lock; who drains it is known to this proce
 from __future__ import annotations
 
 import os
-import platform
-import re
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -28,7 +26,8 @@ from azoth_dlq.store.sqlite.faults import NOT_A_DATABASE_CODES, explained, prima
 from azoth_dlq.store.sqlite.raw import own_cursor, read, text_of
 from azoth_dlq.types import Drainer
 
-_NAME = re.compile(r"[0-9a-f]{16}")
+_NAME_BYTES = 8
+_DIGITS = frozenset("0123456789abcdef")
 # The locks of this process by the drain's name.
 _held: dict[str, sqlite3.Connection | None] = {}
 # Of the process that it was forked from. SQLite's memory says that they are held, also when that
@@ -41,7 +40,7 @@ class Presence:
 
     def __init__(self, database: str) -> None:
         """Of a drain of this file ("": a database without one)."""
-        self.name = os.urandom(8).hex()
+        self.name = os.urandom(_NAME_BYTES).hex()
         self._database = database
 
     def take(self) -> None:
@@ -58,7 +57,7 @@ class Presence:
         for name, *_ in read(connection, sql.DRAINERS):
             if not is_alive(self._database, name):
                 cursor.execute(sql.DELETE_DRAINER, (text_of(name),))
-        cursor.execute(sql.SET_DRAINER, (self.name, platform.node(), os.getpid(), since))
+        cursor.execute(sql.SET_DRAINER, (self.name, _host(), os.getpid(), since))
         self._sweep_files(connection)
 
     def leave(self) -> None:
@@ -111,7 +110,7 @@ class Presence:
 def is_alive(database: str, name: object) -> bool:
     """Whether the drain of that name runs; what has not the form of a name is nobody's."""
     text = text_of(name)
-    if not _NAME.fullmatch(text):
+    if not _is_name(text):
         return False
     if not database:
         return text in _held
@@ -132,7 +131,7 @@ def has_died(database: str, name: object) -> bool:
     """Whether a drain that does not run ended by the death of its process: else it has removed its
     file."""
     text = text_of(name)
-    return bool(database and _NAME.fullmatch(text)) and _is_ours(_file_of(database, text))
+    return bool(database) and _is_name(text) and _is_ours(_file_of(database, text))
 
 
 def drainers(connection: sqlite3.Connection, database: str) -> list[Drainer]:
@@ -159,6 +158,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_inherit)
 
 
+def _host() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import platform  # noqa: PLC0415 -- it costs its import, and Windows alone needs it
+
+    return platform.node()
+
+
+def _is_name(text: str) -> bool:
+    return len(text) == 2 * _NAME_BYTES and _DIGITS.issuperset(text)
+
+
 def _file_of(database: str, name: str) -> Path:
     return Path(f"{database}-azoth-{name}")
 
@@ -171,7 +182,7 @@ def _files_beside(database: str) -> Iterator[Path]:
     with suppress(OSError):
         for path in beside.parent.iterdir():
             start, name = path.name[: len(beside.name)], path.name[len(beside.name) :]
-            if start == beside.name and _NAME.fullmatch(name) and _is_ours(path):
+            if start == beside.name and _is_name(name) and _is_ours(path):
                 yield path
 
 
