@@ -22,11 +22,10 @@ from tests.store.polls import Polls, polling
 
 # Imports everything first: the folder of the interpreter may be closed to others.
 AS_NOBODY = """
-import os, pathlib, pwd, sys
+import os, pwd, sys
 import encodings.ascii
 import azoth_dlq
 from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
-pathlib.Path("/").as_uri()
 if os.geteuid() == 0:
     nobody = pwd.getpwnam("nobody")
     os.setgroups([])

@@ -74,7 +74,7 @@ def test_a_drain_that_ends_never_looks_like_one_that_died(
             files_when_freed.append(locks(path))
             super().close()
 
-    def connect_with_lock(file: Path, mode: str, **_: object) -> Lock:
+    def connect_with_lock(file: str, mode: str, **_: object) -> Lock:
         return connect(file, mode, factory=Lock)
 
     monkeypatch.setattr("azoth_dlq.store.sqlite.presence.connect", connect_with_lock)
@@ -90,7 +90,7 @@ def test_a_drain_that_ends_while_it_is_asked_for_is_over(
     """Its file was there when it was looked for, and is gone when it is opened."""
     with presence(path) as present:
 
-        def connect_too_late(file: Path, mode: str, **_: object) -> sqlite3.Connection:
+        def connect_too_late(file: str, mode: str, **_: object) -> sqlite3.Connection:
             present.leave()
             return connect(file, mode, factory=sqlite3.Connection)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
 
 # What may pass by itself: a full disk, too many open files, and the like.
 _PASSING = frozenset(
@@ -20,7 +19,7 @@ def may_pass(error: OSError) -> bool:
 
 def create_beside(database: str, path: str, flags: int) -> int:
     """Make a file that is not there; its descriptor. Errors: OSError."""
-    like = Path(database).stat()
+    like = os.stat(database)
     descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, stat.S_IMODE(like.st_mode))
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, stat.S_IMODE(like.st_mode))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from pathlib import Path
 
 from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite.faults import BUSY_CODES, primary_code
@@ -27,6 +27,6 @@ def checkpoint(cursor: sqlite3.Cursor, database: str, *, at_least: int) -> None:
 def log_size(database: str) -> int:
     """Bytes of the write-ahead log; 0 where there is none."""
     try:
-        return Path(f"{database}-wal").stat().st_size
+        return os.path.getsize(f"{database}-wal")
     except OSError:
         return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from pathlib import Path
 from typing import TypeVar
 
 from azoth_dlq.errors import StorageError
@@ -17,11 +16,12 @@ from azoth_dlq.store.sqlite.migrations import LATEST, check_ids, migrate
 
 MEMORY = ":memory:"
 _BUSY_SECONDS = 5.0
+_IN_URI = str.maketrans({"%": "%25", "?": "%3F", "#": "%23", os.sep: "/"})
 _Connection = TypeVar("_Connection", bound=sqlite3.Connection)
 
 
 def connect(
-    path: Path,
+    path: str,
     mode: str,
     *,
     factory: type[_Connection],
@@ -30,7 +30,7 @@ def connect(
 ) -> _Connection:
     """Connect to a file; `wait` seconds for locks. Errors: sqlite3.Error."""
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?{mode}",
+        f"{_uri(path)}?{mode}",
         uri=True,
         timeout=wait,
         isolation_level=None,
@@ -39,25 +39,34 @@ def connect(
     )
 
 
-def _check_path(path: Path) -> None:
-    if path.is_dir():
+def _uri(path: str) -> str:
+    """With what SQLite reads in a URI escaped, and nothing else: a path need not be Unicode."""
+    absolute = os.path.join(os.getcwd(), path).translate(_IN_URI)
+    return f"file://{'' if absolute.startswith('/') else '/'}{absolute}"
+
+
+def _check_path(path: str) -> None:
+    if os.path.isdir(path):
         raise StorageError(f"{path} is a folder; give the path of an SQLite file")
-    if path.exists() and not path.is_file():  # SQLite would wait for who writes into a pipe
-        raise StorageError(f"{path} is no ordinary file; give the path of an SQLite file")
-    if not path.exists() and not path.parent.is_dir():
-        raise StorageError(f"{path} cannot be made: there is no folder {path.parent}")
+    if os.path.exists(path):
+        if not os.path.isfile(path):  # SQLite would wait for who writes into a pipe
+            raise StorageError(f"{path} is no ordinary file; give the path of an SQLite file")
+        return
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise StorageError(f"{path} cannot be made: there is no folder {folder}")
 
 
 def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
     """Open a file to work on; a missing one is made, in WAL mode. Nothing is changed in a file
     that exists. Errors: StorageError."""
-    if os.fspath(path) == MEMORY:
+    file = os.fspath(path)
+    if file == MEMORY:
         return sqlite3.connect(MEMORY, isolation_level=None, factory=QueueConnection)
-    file = Path(path)
     _check_path(file)
-    new = not file.exists()
+    new = not os.path.exists(file)
     close_inherited(file)
-    with explained(str(file)):
+    with explained(file):
         connection = connect(file, f"mode=rw{'c' if new else ''}", factory=QueueConnection)
         try:
             if new:
@@ -75,9 +84,9 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
 
 def open_for_looking(path: str | os.PathLike[str]) -> QueueConnection:
     """Open an existing file read-only. Errors: StorageError."""
-    file = Path(path)
+    file = os.fspath(path)
     _check_path(file)
-    if not file.exists():
+    if not os.path.exists(file):
         raise StorageError(f"there is no file {file}; check the path")
     close_inherited(file)
     try:
@@ -87,23 +96,24 @@ def open_for_looking(path: str | os.PathLike[str]) -> QueueConnection:
             error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN
             and error.sqlite_errorcode != sqlite3.SQLITE_READONLY_DIRECTORY
         ):
-            raise explain(error, str(file)) from error
+            raise explain(error, file) from error
         if not os.access(file, os.R_OK):
             raise StorageError(f"{file} cannot be read; check its permissions") from error
     except sqlite3.Error as error:
-        raise explain(error, str(file)) from error
+        raise explain(error, file) from error
     return _immutable(file)
 
 
-def _immutable(file: Path) -> QueueConnection:
+def _immutable(file: str) -> QueueConnection:
     """In WAL mode SQLite needs files beside the database, also for reading. Where they cannot be
     made and there is no log to read, nobody can be writing: the file may be taken as it is."""
-    if file.with_name(f"{file.name}-wal").exists():
+    if os.path.exists(f"{file}-wal"):
         raise StorageError(
             f"{file} is in WAL mode and its folder cannot be written, so its write-ahead log "
-            f"{file.name}-wal cannot be read; copy both to a folder of your own and look there"
+            f"{os.path.basename(file)}-wal cannot be read; copy both to a folder of your own and "
+            "look there"
         )
-    with explained(str(file)):
+    with explained(file):
         return _readable(connect(file, "mode=ro&immutable=1", factory=QueueConnection))
 
 

@@ -12,7 +12,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from azoth_dlq.errors import InvalidStateError
@@ -56,7 +55,7 @@ def _inherited(file: str | os.PathLike[str]) -> Iterator[tuple[sqlite3.Connectio
     for connection, process, its_file in tuple(_known.values()):
         if process != this_process and its_file and not is_closed(connection):
             with suppress(OSError):
-                if Path(file).samefile(its_file):
+                if os.path.samefile(file, its_file):
                     yield connection, process
 
 

@@ -13,7 +13,6 @@ import mmap
 import os
 import stat
 import struct
-from pathlib import Path
 from typing import NamedTuple
 
 from azoth_dlq.errors import StorageError
@@ -29,13 +28,14 @@ IN_HAND = 6
 LETTER = 7
 BATCH = 8
 NO_IDENTITY = bytes(16)
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def _boot_id() -> bytes:
     """Which start of the machine this is, where the system says so; power loss charges nobody."""
     try:
-        return bytes.fromhex(_BOOT_ID.read_text("ascii").strip().replace("-", ""))
+        with open(_BOOT_ID, encoding="ascii") as file:
+            return bytes.fromhex(file.read().strip().replace("-", ""))
     except (OSError, ValueError):
         return bytes(16)
 

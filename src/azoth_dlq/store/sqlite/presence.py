@@ -14,7 +14,6 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from pathlib import Path
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import StorageError
@@ -75,7 +74,7 @@ class Presence:
         del _held[self.name]
 
     def _sweep_files(self, connection: sqlite3.Connection) -> None:
-        files = {path.name[-len(self.name) :]: path for path in _files_beside(self._database)}
+        files = {path[-len(self.name) :]: path for path in _files_beside(self._database)}
         left = [name for name in files if not is_alive(self._database, name)]
         if left:
             # The file tells that its drain died, for as long as there are claims of it.
@@ -88,14 +87,14 @@ class Presence:
         try:
             # Closed before SQLite opens it: to close a file frees all locks that the process has
             # on it.
-            os.close(create_beside(self._database, str(path), os.O_RDWR))
+            os.close(create_beside(self._database, path, os.O_RDWR))
         except OSError as error:
             raise StorageError(
                 f"{path} cannot be made ({error.strerror}); a drain keeps a lock on it: its folder "
                 "must be writable",
                 transient=may_pass(error),
             ) from error
-        with explained(str(path)):
+        with explained(path):
             lock = connect(path, "mode=rw", factory=sqlite3.Connection, any_thread=True)
             try:
                 lock.execute(pragmas.JOURNAL_IN_MEMORY)
@@ -123,7 +122,7 @@ def is_alive(database: str, name: object) -> bool:
             reader.execute(pragmas.SCHEMA_VERSION)
     except sqlite3.Error as error:
         # Who cannot be asked may be alive.
-        return primary_code(error) not in NOT_A_DATABASE_CODES and path.exists()
+        return primary_code(error) not in NOT_A_DATABASE_CODES and os.path.exists(path)
     return False
 
 
@@ -170,32 +169,33 @@ def _is_name(text: str) -> bool:
     return len(text) == 2 * _NAME_BYTES and _DIGITS.issuperset(text)
 
 
-def _file_of(database: str, name: str) -> Path:
-    return Path(f"{database}-azoth-{name}")
+def _file_of(database: str, name: str) -> str:
+    return f"{database}-azoth-{name}"
 
 
-def _files_beside(database: str) -> Iterator[Path]:
+def _files_beside(database: str) -> Iterator[str]:
     """The files of all drains, alive or not."""
     if not database:
         return
-    beside = _file_of(database, "")
+    folder, beginning = os.path.split(_file_of(database, ""))
     with suppress(OSError):
-        for path in beside.parent.iterdir():
-            start, name = path.name[: len(beside.name)], path.name[len(beside.name) :]
-            if start == beside.name and _is_name(name) and _is_ours(path):
+        for file in os.listdir(folder or "."):
+            name = file.removeprefix(beginning)
+            path = _file_of(database, name)
+            if name != file and _is_name(name) and _is_ours(path):
                 yield path
 
 
-def _is_ours(path: Path) -> bool:
+def _is_ours(path: str) -> bool:
     """Ours are ordinary and empty: nothing else is opened or removed."""
     try:
-        found = path.lstat()
+        found = os.lstat(path)
     except FileNotFoundError:
         return False
     return stat.S_ISREG(found.st_mode) and found.st_size == 0
 
 
-def _remove(path: Path) -> None:
+def _remove(path: str) -> None:
     # Windows keeps a file that somebody is just asking: the next drain removes it.
     with suppress(OSError):
-        path.unlink()
+        os.unlink(path)

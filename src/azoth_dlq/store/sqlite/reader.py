@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -74,7 +73,7 @@ class Reader:
             )
         with explained(self._database):
             reader = connect(
-                Path(self._database), "mode=ro", factory=ReaderConnection, wait=self._busy_seconds
+                self._database, "mode=ro", factory=ReaderConnection, wait=self._busy_seconds
             )
             try:
                 reader.execute(pragmas.QUERY_ONLY)
