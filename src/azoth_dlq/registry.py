@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from azoth_dlq._event import Event
 from azoth_dlq.errors import ConfigError, EventDecodeError, InvalidStateError
@@ -43,8 +43,7 @@ class BatchConfig:
             raise ConfigError.for_field("max_batch_size", size, "an int of 1 or more")
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(NamedTuple):
     """A handler as a drain calls it.
 
     `call(conn, event_id, payload)` validates first where the handler does; `name` is the
@@ -130,8 +129,7 @@ class EventHandlerRegistry:
                 f"event type {event_type!r}: needs_connection=True goes with transactional=False; "
                 "other handlers get the queue's own connection"
             )
-        registration = replace(
-            _registration(event_type, handler),
+        registration = _registration(event_type, handler)._replace(
             transactional=bool(transactional),
             needs_connection=bool(needs_connection),
         )

@@ -6,7 +6,6 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -186,7 +185,7 @@ class DlqReplayer:
     def _with_progress(self, on_progress: Progress | None) -> Surroundings:
         _check("on_progress", on_progress, Callable | None, "a callable that takes a report")
         self._metrics.checked(self._read_clock() // 1_000_000)
-        return replace(self._surroundings, on_progress=on_progress)
+        return self._surroundings.telling(on_progress)
 
     def _read_clock(self) -> int:
         instant = self._clock()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 
@@ -44,7 +43,7 @@ class Run:
         self._config = config
         self._total = Tally()
         self._progress = surroundings.on_progress
-        self._around = replace(surroundings, total=self._total, on_progress=self._tell)
+        self._around = surroundings.telling(self._tell, self._total)
         self._turns = Turns(config, surroundings, Phases())
         self._interval = config.check_interval.total_seconds()
         self._started_at = surroundings.clock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import copy
 
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.tally import Tally
@@ -11,31 +11,48 @@ from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.types import ReplayReport
 
 
-@dataclass(slots=True)
 class FailuresInRow:
     """How many attempts in a row have failed so far."""
 
-    count: int = 0
+    def __init__(self) -> None:
+        self.count = 0
 
 
-@dataclass(slots=True)
 class LockHeld:
     """For how long the file was locked since others had their turn."""
 
-    seconds: float = 0.0
+    def __init__(self) -> None:
+        self.seconds = 0.0
 
 
-@dataclass(slots=True)
 class Surroundings:
     """Of all drains of one replayer: `clock()` in microseconds, `sleep(seconds)`, the request to
     stop, counters, failures in a row, how long others had to wait. Of one drain or run: who gets
     the report so far after each commit, and where a run of several drains adds up what they did."""
 
-    clock: Callable[[], int]
-    sleep: Callable[[float], None]
-    stop: Stop
-    metrics: DlqMetrics
-    failures_in_row: FailuresInRow = field(default_factory=FailuresInRow)
-    lock_held: LockHeld = field(default_factory=LockHeld)
-    on_progress: Callable[[ReplayReport], None] | None = None
-    total: Tally = field(default_factory=Tally)
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        sleep: Callable[[float], None],
+        stop: Stop,
+        metrics: DlqMetrics,
+        *,
+        on_progress: Callable[[ReplayReport], None] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.sleep = sleep
+        self.stop = stop
+        self.metrics = metrics
+        self.failures_in_row = FailuresInRow()
+        self.lock_held = LockHeld()
+        self.on_progress = on_progress
+        self.total = Tally()
+
+    def telling(
+        self, on_progress: Callable[[ReplayReport], None] | None, total: Tally | None = None
+    ) -> Surroundings:
+        """The same, for one drain or run."""
+        surroundings = copy(self)
+        surroundings.on_progress = on_progress
+        surroundings.total = Tally() if total is None else total
+        return surroundings

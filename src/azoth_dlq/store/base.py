@@ -6,21 +6,23 @@ The engine and the queue know this module and nothing below it. Instants are int
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, overload
 
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.filters import LetterFilter
-from azoth_dlq.types import (
-    AttemptOutcome,
-    AttemptRecord,
-    Drainer,
-    FailedEvent,
-    PermanentFailure,
-)
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from azoth_dlq.filters import LetterFilter
+    from azoth_dlq.types import (
+        AttemptOutcome,
+        AttemptRecord,
+        Drainer,
+        FailedEvent,
+        PermanentFailure,
+    )
 
 # What `fetch` tells of a letter beside its columns, as bits of one integer.
 RECORDED = 1  # an attempt failed or was snoozed before: there may be a history
@@ -84,7 +86,6 @@ class Attempted(NamedTuple):
     is_first: bool = False
 
 
-@dataclass(slots=True)
 class Settlement:
     """What becomes of a group's letters, written together and committed together.
 
@@ -95,16 +96,30 @@ class Settlement:
     so that a stop recorded before is over.
     """
 
-    acked: list[int] = field(default_factory=list)
-    retries: list[Retry] = field(default_factory=list)
-    snoozed: list[Snoozed] = field(default_factory=list)
-    parked: list[Parking] = field(default_factory=list)
-    recorded: list[int] = field(default_factory=list)
-    history: list[Attempted] = field(default_factory=list)
-    alone: list[int] = field(default_factory=list)
-    released: list[int] = field(default_factory=list)
-    stopped_at: int | None = None
-    resumed: bool = False
+    def __init__(  # noqa: PLR0913 -- by name only
+        self,
+        *,
+        acked: Iterable[int] = (),
+        retries: Iterable[Retry] = (),
+        snoozed: Iterable[Snoozed] = (),
+        parked: Iterable[Parking] = (),
+        recorded: Iterable[int] = (),
+        history: Iterable[Attempted] = (),
+        alone: Iterable[int] = (),
+        released: Iterable[int] = (),
+        stopped_at: int | None = None,
+        resumed: bool = False,
+    ) -> None:
+        self.acked = list(acked)
+        self.retries = list(retries)
+        self.snoozed = list(snoozed)
+        self.parked = list(parked)
+        self.recorded = list(recorded)
+        self.history = list(history)
+        self.alone = list(alone)
+        self.released = list(released)
+        self.stopped_at = stopped_at
+        self.resumed = resumed
 
     def ids(self) -> list[int]:
         """Of every letter in it."""
