@@ -6,7 +6,7 @@ import reprlib
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from azoth_dlq.types import ReplayReport
+    from azoth_dlq.report import ReplayReport
 
 
 class AzothError(Exception):

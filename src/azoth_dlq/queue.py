@@ -6,16 +6,18 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from azoth_dlq import clock
 from azoth_dlq.engine.failure import describe, readable
 from azoth_dlq.errors import ConfigError
-from azoth_dlq.filters import LetterFilter
 from azoth_dlq.store.base import NewLetter
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.store.sqlite.faults import explained
-from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+
+if TYPE_CHECKING:
+    from azoth_dlq.filters import LetterFilter
+    from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 _INT64 = range(-(2**63), 2**63)
 _LIMITS = range(2**63)
@@ -134,6 +136,8 @@ class DeadLetterQueue:
     def find(self, wanted: LetterFilter, *, parked: bool = False) -> list[int]:
         """The ids, ascending, of the dead letters, or (`parked`) permanent failures, that fit
         `wanted` now."""
+        from azoth_dlq.filters import LetterFilter  # noqa: PLC0415 -- who asks has imported it
+
         if not isinstance(wanted, LetterFilter):
             raise ConfigError.for_field("wanted", wanted, "a LetterFilter")
         return list(self._store.find(wanted, clock.now(), parked=_checked_parked(parked)))

@@ -20,7 +20,7 @@ from azoth_dlq.errors import ConfigError, InvalidStateError
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.queue import DeadLetterQueue, checked_id
 from azoth_dlq.registry import EventHandlerRegistry
-from azoth_dlq.types import ReplayReport
+from azoth_dlq.report import ReplayReport
 
 Progress = Callable[[ReplayReport], None]
 logger = logging.getLogger("azoth_dlq")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -24,7 +23,8 @@ from azoth_dlq.replayer import DlqReplayer
 
 if TYPE_CHECKING:
     from azoth_dlq.queue import DeadLetterQueue
-    from azoth_dlq.types import PermanentFailure, ReplayReport
+    from azoth_dlq.report import ReplayReport
+    from azoth_dlq.types import PermanentFailure
 
 _CAUSES: Final = 10
 _HANDLERS: Final = "azoth_dlq.demo:registry"
@@ -75,7 +75,9 @@ class Outcome(NamedTuple):
 @json_option
 def command(*, output: str, as_json: bool) -> int:
     """Make a file with 20,000 dead letters of an outage, drain it, and show what happened."""
-    from azoth_dlq import demo  # noqa: PLC0415 -- no other command needs it
+    from pathlib import Path  # noqa: PLC0415 -- `--help` needs neither
+
+    from azoth_dlq import demo  # noqa: PLC0415 -- as above
 
     keep_log_quiet()
     demo.make_outage(Path(output))

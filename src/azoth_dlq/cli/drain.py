@@ -24,7 +24,7 @@ from azoth_dlq.replayer import DlqReplayer
 
 if TYPE_CHECKING:
     from azoth_dlq.cli.progress import Progress
-    from azoth_dlq.types import ReplayReport
+    from azoth_dlq.report import ReplayReport
 
 
 @click.command(

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from azoth_dlq.types import ReplayReport
+    from azoth_dlq.report import ReplayReport
 
 
 class Progress:

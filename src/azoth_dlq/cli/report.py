@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from azoth_dlq.cli.supervised import Ending
     from azoth_dlq.config import DlqReplayConfig
-    from azoth_dlq.types import ReplayReport
+    from azoth_dlq.report import ReplayReport
 
 
 def print_ending(

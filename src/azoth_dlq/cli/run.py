@@ -22,7 +22,7 @@ from azoth_dlq.durations import plain_seconds
 from azoth_dlq.replayer import DlqReplayer
 
 if TYPE_CHECKING:
-    from azoth_dlq.types import ReplayReport
+    from azoth_dlq.report import ReplayReport
 
 
 @click.command(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from azoth_dlq.replayer import DlqReplayer
-    from azoth_dlq.types import ReplayReport
+    from azoth_dlq.report import ReplayReport
 
 
 class Ending(NamedTuple):

@@ -20,8 +20,8 @@ from azoth_dlq.engine.turns import ShutdownRequested
 from azoth_dlq.errors import StorageError
 from azoth_dlq.kernels.eligibility import Selection
 from azoth_dlq.registry import EventHandlerRegistry
+from azoth_dlq.report import ReplayReport
 from azoth_dlq.store.base import Busy, CommitRefused, DrainSettings, StorageFault, Store
-from azoth_dlq.types import ReplayReport
 
 logger = logging.getLogger("azoth_dlq")
 _CHUNK = 500  # letters that are parked by one statement

@@ -16,8 +16,8 @@ from azoth_dlq.engine.tally import Tally
 from azoth_dlq.engine.turns import ShutdownRequested, Turns
 from azoth_dlq.errors import StorageError
 from azoth_dlq.registry import EventHandlerRegistry
+from azoth_dlq.report import ReplayReport
 from azoth_dlq.store.base import Busy, StorageFault, Store
-from azoth_dlq.types import ReplayReport
 
 logger = logging.getLogger("azoth_dlq")
 _FULL_LOOK_SECONDS = 3600.0  # letters that others insert below the highest id are seen so often

@@ -8,7 +8,7 @@ from copy import copy
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.tally import Tally
 from azoth_dlq.metrics import DlqMetrics
-from azoth_dlq.types import ReplayReport
+from azoth_dlq.report import ReplayReport
 
 
 class FailuresInRow:

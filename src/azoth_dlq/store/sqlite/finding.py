@@ -6,13 +6,15 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azoth_dlq.durations import MAX_US, to_microseconds
-from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import parse_timestamp
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.raw import own_cursor, raw_text
+
+if TYPE_CHECKING:
+    from azoth_dlq.filters import LetterFilter
 
 
 def find(

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, cast
 
-from azoth_dlq.clock import EPOCH
-from azoth_dlq.durations import from_microseconds
 from azoth_dlq.store.base import Attempted
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.raw import instant_or_none, text_of
-from azoth_dlq.types import AttemptOutcome, AttemptRecord
 
 _SWEPT = "swept"  # the last row that a sweep has looked at; none, or 0: it begins anew
 SWEEP_ROWS = 2000  # looked at once a drain
@@ -60,16 +55,3 @@ def sweep(cursor: sqlite3.Cursor, *, written: int, is_first: bool) -> None:
     swept = last if looked_at == rows else 0
     if swept != after:
         cursor.execute(sql.SET_STATE, (_SWEPT, swept))
-
-
-def attempt_record(row: tuple[Any, ...]) -> AttemptRecord:
-    """A row of `read_history`."""
-    at, outcome, error_type, message, traceback, duration = row
-    return AttemptRecord(
-        at=instant_or_none(at) or EPOCH,
-        outcome=cast("AttemptOutcome", text_of(outcome)),
-        error_type=text_of(error_type),
-        message=text_of(message),
-        traceback=text_of(traceback),
-        duration=None if type(duration) is not int else from_microseconds(duration),
-    )

@@ -14,6 +14,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from typing import TYPE_CHECKING
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import StorageError
@@ -23,7 +24,9 @@ from azoth_dlq.store.sqlite.beside import create_beside, may_pass
 from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.faults import NOT_A_DATABASE_CODES, explained, primary_code
 from azoth_dlq.store.sqlite.raw import own_cursor, read, text_of
-from azoth_dlq.types import Drainer
+
+if TYPE_CHECKING:
+    from azoth_dlq.types import Drainer
 
 _NAME_BYTES = 8
 _DIGITS = frozenset("0123456789abcdef")
@@ -135,11 +138,16 @@ def has_died(database: str, name: object) -> bool:
 
 def drainers(connection: sqlite3.Connection, database: str) -> list[Drainer]:
     """Who drains now, the earliest first."""
-    return [
-        Drainer(host=text_of(host), pid=pid, since=to_datetime(since))
+    alive = [
+        (text_of(host), pid, to_datetime(since))
         for name, host, pid, since in read(connection, sql.DRAINERS)
         if type(pid) is int and type(since) is int and is_alive(database, name)
     ]
+    if not alive:
+        return []
+    from azoth_dlq.types import Drainer  # noqa: PLC0415 -- it costs its import, and few are met
+
+    return [Drainer(host=host, pid=pid, since=since) for host, pid, since in alive]
 
 
 def _inherit() -> None:

@@ -7,10 +7,9 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError, StorageError
-from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter
 from azoth_dlq.store.sqlite import finding, history, pragmas
@@ -26,13 +25,15 @@ from azoth_dlq.store.sqlite.inherited import check_none_inherited, watch
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
 from azoth_dlq.store.sqlite.presence import drainers
 from azoth_dlq.store.sqlite.raw import (
-    instant_or_none,
     integer_or_none,
     own_cursor,
     raw_text,
     text_of,
 )
-from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+
+if TYPE_CHECKING:
+    from azoth_dlq.filters import LetterFilter
+    from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
 SETTINGS = "settings"
@@ -43,19 +44,6 @@ _NUMBERED_TABLES = ("dead_letter_queue", "permanent_failures")
 def second_text(instant: int) -> str:
     """`YYYY-MM-DD HH:MM:SS`, the form that the crate orders by."""
     return format_timestamp(instant)[:19].replace("T", " ")
-
-
-def _as_stored(value: Any) -> Any:
-    """A value that should be an integer, whatever it is in a row that cannot be replayed."""
-    return text_of(value) if isinstance(value, bytearray) else value
-
-
-def _optional_text(value: object) -> str | None:
-    return None if value is None else text_of(value)
-
-
-def _bytes_of(value: object) -> bytes:
-    return bytes(value) if isinstance(value, (bytes, bytearray)) else text_of(value).encode()
 
 
 def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -110,6 +98,8 @@ class SqliteQueue:
     def read(
         self, *, parked: bool = False, ids: Sequence[int] | None = None, limit: int = -1
     ) -> list[FailedEvent] | list[PermanentFailure]:
+        from azoth_dlq.store.sqlite import values  # noqa: PLC0415 -- as is said there
+
         schema = self._known_schema()
         if not (schema.has_parked if parked else schema.has_queue):
             return []
@@ -121,7 +111,9 @@ class SqliteQueue:
             for some in chunks(sorted(set(ids), reverse=True)):
                 rows += self._query(statement(len(some), migrated=schema.migrated), (*some, -1))
             rows = rows if limit < 0 else rows[:limit]
-        return [_permanent_failure(row) for row in rows] if parked else [_letter(r) for r in rows]
+        if parked:
+            return [values.permanent_failure(row) for row in rows]
+        return [values.letter(row) for row in rows]
 
     def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
         schema = self._known_schema()
@@ -137,12 +129,14 @@ class SqliteQueue:
         return int(self._query(sql.COUNT[parked])[0][0])
 
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
+        from azoth_dlq.store.sqlite import values  # noqa: PLC0415 -- as is said there
+
         if not self._known_schema().has_history:
             return []
         if not parked and not self._query(sql.HAS_ATTEMPTS, (row_id,)):
             return []
         rows = self._query(sql.read_history(parked=parked), (row_id,))
-        return [history.attempt_record(row) for row in rows]
+        return [values.attempt_record(row) for row in rows]
 
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         deleted = 0
@@ -293,34 +287,3 @@ def _failed_at_or(now: int, failed_at: object) -> str | None:
     except ValueError:
         pass
     return second_text(now)
-
-
-def _letter(row: tuple[Any, ...]) -> FailedEvent:
-    letter_id, event_id, event_bytes, error, failed_at, count, last, last_error, not_before = row
-    return FailedEvent(
-        id=letter_id,
-        event_id=_as_stored(event_id),
-        event_bytes=_bytes_of(event_bytes),
-        error_message=text_of(error),
-        failed_at=text_of(failed_at),
-        retry_count=_as_stored(count),
-        last_retry_at=_optional_text(last),
-        last_error=_optional_text(last_error),
-        not_before=instant_or_none(not_before),
-    )
-
-
-def _permanent_failure(row: tuple[Any, ...]) -> PermanentFailure:
-    return PermanentFailure(
-        id=row[0],
-        event_id=_as_stored(row[1]),
-        event_bytes=_bytes_of(row[2]),
-        error_message=text_of(row[3]),
-        failed_at=text_of(row[4]),
-        retry_count=_as_stored(row[5]),
-        marked_permanent_at=text_of(row[6]),
-        dead_letter_id=integer_or_none(row[7]),
-        last_retry_at=_optional_text(row[8]),
-        last_error=_optional_text(row[9]),
-        reason=_optional_text(row[10]),
-    )

@@ -1,0 +1,76 @@
+"""What a replayer hands out: how a drain, cycle or run went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+StopCause: TypeAlias = Literal["failures", "shutdown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayReport:
+    """What a cycle or drain did.
+
+    `failed` counts attempts that ended with another process, too, once they are charged. `parked`
+    counts every parked letter: failed ones, and those parked unattempted as `unreadable`
+    or `exhausted`. `skipped` were gone, changed or claimed by others since they were selected.
+    `remaining` are due and were not reached. `waiting` were not due when it began (None: not
+    counted, by a look at those alone that may be due), the first of them at `next_due` (UTC).
+    `errors` are the commonest error texts of the failed attempts with
+    how many letters met each, and the others together.
+    """
+
+    started_at: datetime
+    duration: timedelta = timedelta(0)
+    succeeded: int = 0
+    failed: int = 0
+    snoozed: int = 0
+    parked: int = 0
+    unreadable: int = 0
+    exhausted: int = 0
+    skipped: int = 0
+    remaining: int = 0
+    stopped: StopCause | None = None
+    waiting: int | None = 0
+    next_due: datetime | None = None
+    errors: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def attempted(self) -> int:
+        """Letters whose handler's outcome was committed."""
+        return self.succeeded + self.failed + self.snoozed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report ready for JSON: durations in seconds, instants as RFC 3339 in UTC."""
+        plain = {"attempted": self.attempted, **asdict(self)}
+        plain["started_at"] = _rfc3339(self.started_at)
+        plain["duration"] = self.duration.total_seconds()
+        plain["errors"] = [{"error": text, "letters": n} for text, n in self.errors]
+        plain["next_due"] = None if self.next_due is None else _rfc3339(self.next_due)
+        return plain
+
+    def __str__(self) -> str:
+        parts = [_counts(self, ("succeeded", "failed", "snoozed"), f"{self.attempted} attempted")]
+        if self.parked:
+            parts.append(_counts(self, ("unreadable", "exhausted"), f"{self.parked} parked"))
+        if self.skipped:
+            parts.append(f"{self.skipped} skipped")
+        if self.remaining:
+            parts.append(f"{self.remaining} remaining")
+        if self.waiting:
+            due = f", next due {_rfc3339(self.next_due)}" if self.next_due is not None else ""
+            parts.append(f"{self.waiting} waiting{due}")
+        if self.stopped is not None:
+            parts.append(f"stopped by {self.stopped}")
+        return f"{'; '.join(parts)}; {self.duration.total_seconds():.3f} s"
+
+
+def _counts(report: ReplayReport, names: tuple[str, ...], whole: str) -> str:
+    shown = [f"{count} {name}" for name in names if (count := getattr(report, name))]
+    return f"{whole} ({', '.join(shown)})" if shown else whole
+
+
+def _rfc3339(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
