@@ -1,47 +1,68 @@
 """Replays dead letters kept in SQLite: fast, in order, nothing lost, nothing twice."""
 
-from azoth_dlq._event import Event
-from azoth_dlq.backoff import BackoffStrategy
-from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.errors import (
-    AzothError,
-    ConfigError,
-    EventDecodeError,
-    InvalidStateError,
-    StorageError,
-)
-from azoth_dlq.filters import LetterFilter
-from azoth_dlq.metrics import DlqMetrics, DlqMetricsSnapshot, Histogram
-from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
-from azoth_dlq.priority import ReplayPriority
-from azoth_dlq.queue import DeadLetterQueue
-from azoth_dlq.registry import BatchConfig, EventHandlerRegistry
-from azoth_dlq.replayer import DlqReplayer
-from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure, ReplayReport
+TYPE_CHECKING = False  # as of `typing`, whose import would cost more than all that is here
 
-__all__ = [
-    "AttemptRecord",
-    "AzothError",
-    "BackoffStrategy",
-    "BatchConfig",
-    "ConfigError",
-    "DeadLetterQueue",
-    "DlqMetrics",
-    "DlqMetricsSnapshot",
-    "DlqReplayConfig",
-    "DlqReplayer",
-    "Event",
-    "EventDecodeError",
-    "EventHandlerRegistry",
-    "FailedEvent",
-    "Histogram",
-    "InvalidStateError",
-    "LetterFilter",
-    "NonRetryable",
-    "PermanentFailure",
-    "ReplayPriority",
-    "ReplayReport",
-    "RetryAfter",
-    "Snooze",
-    "StorageError",
-]
+if TYPE_CHECKING:
+    from azoth_dlq._event import Event as Event
+    from azoth_dlq.backoff import BackoffStrategy as BackoffStrategy
+    from azoth_dlq.config import DlqReplayConfig as DlqReplayConfig
+    from azoth_dlq.errors import AzothError as AzothError
+    from azoth_dlq.errors import ConfigError as ConfigError
+    from azoth_dlq.errors import EventDecodeError as EventDecodeError
+    from azoth_dlq.errors import InvalidStateError as InvalidStateError
+    from azoth_dlq.errors import StorageError as StorageError
+    from azoth_dlq.filters import LetterFilter as LetterFilter
+    from azoth_dlq.metrics import DlqMetrics as DlqMetrics
+    from azoth_dlq.metrics import DlqMetricsSnapshot as DlqMetricsSnapshot
+    from azoth_dlq.metrics import Histogram as Histogram
+    from azoth_dlq.outcomes import NonRetryable as NonRetryable
+    from azoth_dlq.outcomes import RetryAfter as RetryAfter
+    from azoth_dlq.outcomes import Snooze as Snooze
+    from azoth_dlq.priority import ReplayPriority as ReplayPriority
+    from azoth_dlq.queue import DeadLetterQueue as DeadLetterQueue
+    from azoth_dlq.registry import BatchConfig as BatchConfig
+    from azoth_dlq.registry import EventHandlerRegistry as EventHandlerRegistry
+    from azoth_dlq.replayer import DlqReplayer as DlqReplayer
+    from azoth_dlq.report import ReplayReport as ReplayReport
+    from azoth_dlq.types import AttemptRecord as AttemptRecord
+    from azoth_dlq.types import FailedEvent as FailedEvent
+    from azoth_dlq.types import PermanentFailure as PermanentFailure
+else:
+    from importlib import import_module
+
+    # A name comes with its module when it is asked for first (PEP 562).
+    _NAMES = {
+        "_event": ["Event"],
+        "backoff": ["BackoffStrategy"],
+        "config": ["DlqReplayConfig"],
+        "errors": [
+            "AzothError",
+            "ConfigError",
+            "EventDecodeError",
+            "InvalidStateError",
+            "StorageError",
+        ],
+        "filters": ["LetterFilter"],
+        "metrics": ["DlqMetrics", "DlqMetricsSnapshot", "Histogram"],
+        "outcomes": ["NonRetryable", "RetryAfter", "Snooze"],
+        "priority": ["ReplayPriority"],
+        "queue": ["DeadLetterQueue"],
+        "registry": ["BatchConfig", "EventHandlerRegistry"],
+        "replayer": ["DlqReplayer"],
+        "report": ["ReplayReport"],
+        "types": ["AttemptRecord", "FailedEvent", "PermanentFailure"],
+    }
+    _HOMES = {name: module for module, names in _NAMES.items() for name in names}
+    __all__ = list(_HOMES)
+
+    def __getattr__(name):
+        if name in _NAMES:
+            return import_module(f"{__name__}.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return globals().keys() | _HOMES.keys()
