@@ -68,6 +68,14 @@ def test_a_program_brings_no_module_that_it_does_not_need(
     assert not brought & unneeded
 
 
+def test_a_command_brings_no_other_one(tmp_path: Path) -> None:
+    _run(ADD, tmp_path)
+    program = "from azoth_dlq.cli import main\nmain(['status', 'letters.db', '--json'])"
+    brought = _brought(program, tmp_path)
+    assert "azoth_dlq.cli.status" in brought
+    assert not brought & {"azoth_dlq.cli.listing", "azoth_dlq.replayer", "pathlib", "tomllib"}
+
+
 def test_the_names_are_listed_before_they_are_used(tmp_path: Path) -> None:
     listed = _run("import azoth_dlq; print(*dir(azoth_dlq))", tmp_path).split()
     assert listed == sorted(set(listed))

@@ -1,16 +1,20 @@
-"""The command line: `azoth-dlq COMMAND …`, each command in a module of its own."""
+"""The command line: `azoth-dlq COMMAND …`, each command in a module of its own.
+
+A command is imported when it is called for: who asks for the status needs nothing that drains.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from traceback import extract_tb
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from azoth_dlq.cli import demo, discard, drain, listing, requeue, run, show, status, tune
 from azoth_dlq.cli.output import say
 from azoth_dlq.cli.signals import end_by_signal, ignore, put_back
 from azoth_dlq.errors import AzothError
@@ -19,9 +23,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+_MODULES: Final = {
+    "demo": "demo",
+    "discard": "discard",
+    "drain": "drain",
+    "list": "listing",
+    "requeue": "requeue",
+    "run": "run",
+    "show": "show",
+    "status": "status",
+    "tune": "tune",
+}
+
+
+class _Commands(Mapping[str, click.Command]):
+    """The commands by name."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = import_module(f"{__name__}.{_MODULES[name]}").command
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
 
 
 @click.group(
+    commands=_Commands(),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
     epilog="""\b
@@ -46,10 +76,6 @@ def azoth_dlq(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-for module in (demo, discard, drain, listing, requeue, run, show, status, tune):
-    azoth_dlq.add_command(module.command)
 
 
 def run_process() -> NoReturn:

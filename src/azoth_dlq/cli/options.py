@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -127,6 +126,7 @@ def _default_text(default: Any) -> str:
 
 def _read(file: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 -- most commands are given no file
+    from pathlib import Path  # noqa: PLC0415 -- as above
 
     try:
         with Path(file).open("rb") as opened:
