@@ -46,14 +46,15 @@ def slow(conn, event_id, payload):
 # Imports everything first: the folder of the interpreter may be closed to others.
 AS_NOBODY = """
 import encodings.ascii, os, pathlib, pwd, shutil, sys
-import azoth_dlq.demo
-from azoth_dlq.cli import main
-pathlib.Path.cwd().as_uri()
+from azoth_dlq import *
+from azoth_dlq import cli, demo
+from azoth_dlq.store.sqlite import values
+list(cli.azoth_dlq.commands.values())
 nobody = pwd.getpwnam("nobody")
 os.setgroups([])
 os.setgid(nobody.pw_gid)
 os.setuid(nobody.pw_uid)
-sys.exit(main(sys.argv[1:]))
+sys.exit(cli.main(sys.argv[1:]))
 """
 DEFAULTS = {
     "event_id": 7,

@@ -25,7 +25,8 @@ AS_NOBODY = """
 import os, pwd, sys
 import encodings.ascii
 import azoth_dlq
-from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
+from azoth_dlq import *
+from azoth_dlq.store.sqlite import SqliteStore, open_for_looking, values
 if os.geteuid() == 0:
     nobody = pwd.getpwnam("nobody")
     os.setgroups([])

@@ -65,6 +65,18 @@ def test_a_path_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [file.name for file in tmp_path.iterdir()] == ["letters.db"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder that a process works in")
+def test_a_whole_path_needs_no_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with DeadLetterQueue.open(tmp_path / "letters.db") as queue:
+        assert queue.add(1, b"ok:x", "boom") == 1
+
+
 @pytest.mark.parametrize("mode", ["DELETE", "PERSIST", "WAL"])
 def test_the_journal_mode_of_an_existing_file_is_left(path: Path, mode: str) -> None:
     make(path, mode)
@@ -184,6 +196,13 @@ def test_a_file_in_a_folder_that_may_not_be_written_is_not_made(open_folder: Pat
     told = as_nobody(ADD, open_folder / "letters.db")
     assert "letters.db cannot be opened; check that its folder exists and its permissions" in told
     assert list(open_folder.iterdir()) == []
+
+
+@POSIX
+def test_a_folder_that_may_not_be_entered_is_told(open_folder: Path) -> None:
+    path = make(open_folder / "letters.db")
+    open_folder.chmod(0o000)
+    assert "letters.db cannot be opened; check that its folder exists and" in as_nobody(ADD, path)
 
 
 # To look at

@@ -41,8 +41,9 @@ def connect(
 
 def _uri(path: str) -> str:
     """With what SQLite reads in a URI escaped, and nothing else: a path need not be Unicode."""
-    absolute = os.path.join(os.getcwd(), path).translate(_IN_URI)
-    return f"file://{'' if absolute.startswith('/') else '/'}{absolute}"
+    absolute = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+    in_uri = absolute.translate(_IN_URI)
+    return f"file://{'' if in_uri.startswith('/') else '/'}{in_uri}"
 
 
 def _check_path(path: str) -> None:
