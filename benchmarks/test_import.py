@@ -34,6 +34,6 @@ def test_import(benchmark: Any, figure: Figure) -> None:
     benchmark.pedantic(once, rounds=9, warmup_rounds=1)
     ms = {what: statistics.median(measured) * 1000 for what, measured in seconds.items()}
     figure("import azoth_dlq, ms", ms[PACKAGE], at_most=15)
-    for what, most in ((QUEUE, 1.1), (NAMES, 2.5)):
+    for what, most in ((QUEUE, 1.25), (NAMES, 2.75)):
         ratio = median_ratio(seconds[what], by=seconds[PYTHON])
         figure(f"{what} / {PYTHON}", ratio, at_most=most, ms=ms[what], python_ms=ms[PYTHON])
