@@ -3,16 +3,16 @@
 cimport cython
 from libc.string cimport memset
 
-from azoth_dlq.metrics import BUCKET_BOUNDS
+from azoth_dlq import metrics
 
 cdef double[MOST_BUCKETS] BOUNDS
-cdef Py_ssize_t BUCKETS = len(BUCKET_BOUNDS) + 1
+cdef Py_ssize_t BUCKETS = len(metrics.BUCKET_BOUNDS) + 1
 
 
 cdef int take_bounds() except -1:
     cdef Py_ssize_t place
     for place in range(BUCKETS - 1):
-        BOUNDS[place] = BUCKET_BOUNDS[place]
+        BOUNDS[place] = metrics.BUCKET_BOUNDS[place]
     return 0
 
 

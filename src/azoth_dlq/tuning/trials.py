@@ -11,9 +11,9 @@ from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.replayer import DlqReplayer
+from azoth_dlq.report import ReplayReport
 from azoth_dlq.tuning.candidates import Candidate
 from azoth_dlq.tuning.copies import Copies
-from azoth_dlq.types import ReplayReport
 
 
 class Trial(NamedTuple):
