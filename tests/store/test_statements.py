@@ -12,6 +12,7 @@ import pytest
 
 from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.history import ATTEMPTS_A_STATEMENT
 from azoth_dlq.store.sqlite.migrations import migrate
 
 TABLES = (
@@ -40,6 +41,8 @@ def made(ids: int) -> dict[str, str]:
         "delete_history": sql.delete_history(ids, parked=False),
         "delete_history parked": sql.delete_history(ids, parked=True),
         "delete_history of all": sql.delete_history(None, parked=False),
+        "record_attempts": sql.record_attempts(min(ids, ATTEMPTS_A_STATEMENT)),
+        "there": sql.there(ids),
         "delete_claims": sql.delete_claims(ids, of_drainer=False),
         "delete_claims of one": sql.delete_claims(ids, of_drainer=True),
         "fetch": sql.fetch(ids, inline=None, verify=False),

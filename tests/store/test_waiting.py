@@ -13,8 +13,8 @@ import pytest
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.kernels.eligibility import select
 from azoth_dlq.store.base import Busy, DrainSettings, Retry, Settlement, Snoozed, Suspects
+from azoth_dlq.store.sqlite import SqliteStore, waiting
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite import store, waiting
 from azoth_dlq.store.sqlite.checkpoint import log_size
 from tests.store.conftest import execute
 from tests.store.polls import ANOTHERS_TABLE, CONFIG, HOUR, NOON, SECOND, Polls, polling
@@ -194,7 +194,8 @@ def test_noting_many_letters_leaves_the_lock_free_in_between(polls: Polls) -> No
 def test_the_log_does_not_grow_with_the_letters_noted_in_a_drain(
     polls: Polls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "CHECKPOINT_BYTES", 1)
+    defaults = SqliteStore.checkpoint.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "at_least", 1)
     monkeypatch.setattr(waiting, "NOTED_AT_ONCE", 10)
     polls.insert(500)
     with polls.store.draining(DrainSettings(1, "{}")):

@@ -192,17 +192,15 @@ def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     )
 
 
-_FAILED = (
-    "UPDATE main.dead_letter_queue SET retry_count = ?, last_retry_at = ?, azoth_last_error = ?, "
-)
+_FAILED = "main.dead_letter_queue SET retry_count = ?, last_retry_at = ?, azoth_last_error = ?, "
 # A letter waits from its last try …
 RETRY = (
-    f"{_FAILED}azoth_base = ?, azoth_base_of = ?, azoth_not_before = NULL, "
+    f"UPDATE {_FAILED}azoth_base = ?, azoth_base_of = ?, azoth_not_before = NULL, "
     "azoth_not_before_count = NULL, azoth_not_before_retry_at = NULL WHERE id = ?"
 )
 # … or until the instant that its handler asked for.
 RETRY_LATER = (
-    f"{_FAILED}azoth_base = NULL, azoth_base_of = NULL, azoth_not_before = ?, "
+    f"UPDATE {_FAILED}azoth_base = NULL, azoth_base_of = NULL, azoth_not_before = ?, "
     "azoth_not_before_count = ?, azoth_not_before_retry_at = ? WHERE id = ?"
 )
 SNOOZE = (
