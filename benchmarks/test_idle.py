@@ -33,8 +33,10 @@ LETTERS = 500_000
 POLLS = 50
 DELETED = 50_000
 DUE = 100
-MOST_OF_A_SCAN = 0.01
-MOST_OF_A_DELETE = 1.15  # journaled apart for a function in an index: 1.3
+INSERT = (
+    "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message) "
+    "VALUES (0, CAST('deposit:' AS BLOB), 'timeout')"
+)
 CONFIG = DlqReplayConfig(min_age=3600)
 
 
@@ -87,50 +89,40 @@ def idle_queue(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[DeadL
         yield queue
 
 
-def test_idle(benchmark: Any, figure: Figure, idle_queue: DeadLetterQueue) -> None:
-    now = clock.now()
-    selection, next_due = benchmark.pedantic(
-        poll, args=(idle_queue, now), rounds=POLLS, warmup_rounds=1
-    )
-    assert selection.examined == 0
-    assert next_due is not None
-    assert next_due > now
-    scanned = scan(idle_queue.connection)
-    ratio = benchmark.stats["median"] / scanned
-    figure(
-        "idle poll / scan, nothing due",
-        ratio,
-        at_most=0.005,
-        floor=0.05,
-        poll_us=benchmark.stats["median"] * 1e6,
-        scan_ms=scanned * 1e3,
-    )
-    if idle_queue.count() == LETTERS:
-        assert ratio <= MOST_OF_A_SCAN
-
-
-def test_idle_after_an_insert(
-    benchmark: Any, figure: Figure, idle_queue: DeadLetterQueue, tmp_path: Path
+@pytest.mark.parametrize(
+    ("inserted", "at_most", "floor"),
+    [(0, 0.005, 0.05), (1, 0.01, 0.1)],
+    ids=["nothing due", "another program inserted one"],
+)
+def test_idle(  # noqa: PLR0913, PLR0917 -- fixtures, and a row of a table
+    benchmark: Any,
+    figure: Figure,
+    idle_queue: DeadLetterQueue,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    inserted: int,
+    at_most: float,
+    floor: float,
 ) -> None:
-    """Another program has inserted a letter before each poll."""
     now = clock.now()
     with closing(sqlite3.connect(tmp_path / "idle.db", isolation_level=None)) as other:
 
-        def insert() -> tuple[tuple[DeadLetterQueue, int], dict[str, Any]]:
-            other.execute(
-                "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message) "
-                "VALUES (0, CAST('deposit:' AS BLOB), 'timeout')"
-            )
+        def before_each() -> tuple[tuple[DeadLetterQueue, int], dict[str, Any]]:
+            for _ in range(inserted):
+                other.execute(INSERT)
             return (idle_queue, now), {}
 
-        selection, _ = benchmark.pedantic(poll, setup=insert, rounds=POLLS, warmup_rounds=1)
-    assert selection.examined == 1
+        selection, next_due = benchmark.pedantic(
+            poll, setup=before_each, rounds=POLLS, warmup_rounds=1
+        )
+    assert selection.examined == inserted
+    assert next_due > now
     scanned = scan(idle_queue.connection)
     figure(
-        "idle poll / scan, another program inserted one",
+        f"idle poll / scan, {request.node.callspec.id}",
         benchmark.stats["median"] / scanned,
-        at_most=0.01,
-        floor=0.1,
+        at_most=at_most,
+        floor=floor,
         poll_us=benchmark.stats["median"] * 1e6,
         scan_ms=scanned * 1e3,
     )
@@ -200,5 +192,6 @@ def test_letters_never_seen_waiting_pay_nothing(
 
     benchmark.pedantic(once, rounds=9)
     ratio = min(seconds for seconds, _ in rounds) / min(seconds for _, seconds in rounds)
-    figure("deletes with the indexes of waiting letters / without", ratio, at_most=MOST_OF_A_DELETE)
-    assert ratio <= MOST_OF_A_DELETE
+    # Where an index makes SQLite journal the deletes apart, as one with a function does, it is 1.3.
+    name = "deletes with the indexes of waiting letters / without"
+    figure(name, ratio, at_most=1.15, floor=1.15)
