@@ -8,18 +8,31 @@ import shutil
 import sqlite3
 import statistics
 import subprocess
-from collections.abc import Callable, Mapping
-from math import inf
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from benchmarks import machine
+from benchmarks.measured import Measured
 from benchmarks.outage import make_outage
 
 LIMIT_SOURCE = Path(__file__).parent / "limit" / "limit.c"
 LIMIT_GROUP = 50_000
-Contender = Callable[[Path], float]
+BEGAN = pytest.StashKey[tuple[float, float | None]]()
+
+
+class Taken(NamedTuple):
+    """Seconds, and those of each phase where they are known."""
+
+    seconds: float
+    phases: Mapping[str, float] = {}
+
+
+Contender = Callable[[Path], Taken]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "large: needs --large")
+    config.stash[BEGAN] = time.monotonic(), machine.load()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -39,10 +53,43 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="takes long; --large runs it"))
 
 
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    files = config.getoption("basetemp") or tempfile.gettempdir()
+    machine_info.update(machine.surroundings(Path(files)))
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """How the run was made, and what is missing in it."""
+    began, load = config.stash[BEGAN]
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    stats = reporter.stats if reporter else {}
+    output_json["run"] = {
+        "quick": config.getoption("--quick"),
+        "large": config.getoption("--large"),
+        "letters": letters_of(config),
+        "rounds": rounds_of(config),
+        "seconds": time.monotonic() - began,
+        "load": [load, machine.load()],
+        "failed": [report.nodeid for what in ("failed", "error") for report in stats.get(what, ())],
+        "skipped": {report.nodeid: report.longrepr[2] for report in stats.get("skipped", ())},
+        "deselected": len(stats.get("deselected", ())),
+    }
+
+
+def letters_of(config: pytest.Config) -> int:
+    return 20_000 if config.getoption("--quick") else 100_000
+
+
+def rounds_of(config: pytest.Config) -> int:
+    return 2 if config.getoption("--quick") else 5
+
+
 @pytest.fixture(scope="session")
 def letters(request: pytest.FixtureRequest) -> int:
     """How many there are in a file."""
-    return 20_000 if request.config.getoption("--quick") else 100_000
+    return letters_of(request.config)
 
 
 @pytest.fixture(scope="session")
@@ -59,28 +106,36 @@ def outages(letters: int, tmp_path_factory: pytest.TempPathFactory) -> Mapping[b
 def race(
     benchmark: Any,
     outages: Mapping[bool, Path],
+    letters: int,
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> Callable[..., dict[str, list[float]]]:
     """Runs contenders in turn, each on a fresh copy of the file; the seconds of each. The first is
-    the one that pytest-benchmark lists."""
+    the one that pytest-benchmark lists. Phases are told in µs a letter."""
 
     def run(
         contenders: Mapping[str, Contender], *, in_order: bool = True, rounds: int | None = None
     ) -> dict[str, list[float]]:
         numbers = itertools.count()
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        taken: dict[str, list[Taken]] = {name: [] for name in contenders}
 
         def once() -> None:
             for name, contender in contenders.items():
                 path = tmp_path / f"copy{next(numbers)}.db"
                 shutil.copyfile(outages[in_order], path)
-                seconds[name].append(contender(path))
+                taken[name].append(contender(path))
                 for left in tmp_path.glob("copy*"):
                     left.unlink()
 
-        benchmark.pedantic(once, rounds=rounds or (2 if request.config.getoption("--quick") else 5))
-        return seconds
+        benchmark.pedantic(once, rounds=rounds or rounds_of(request.config))
+        benchmark.extra_info["phases"] = {
+            name: {
+                phase: us_a_letter([one.phases[phase] for one in all_of_it], letters)
+                for phase in all_of_it[0].phases
+            }
+            for name, all_of_it in taken.items()
+        }
+        return {name: [one.seconds for one in all_of_it] for name, all_of_it in taken.items()}
 
     return run
 
@@ -92,30 +147,45 @@ Figure = Callable[..., None]
 def figure(
     benchmark: Any, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> Figure:
-    """Tells a ratio, what it should be (`at_least` or `at_most`), and what it was made of. With
-    --quick it must reach the `floor` (not exceed it, where it should be at most so much)."""
+    """Tells a ratio (or the ratios of all rounds), what it should be (`at_least` or `at_most`), and
+    what it was made of. With --quick it must reach the `floor` (not exceed it, where it should be
+    at most so much)."""
     is_quick = request.config.getoption("--quick")
 
-    def tell(name: str, ratio: float, *, floor: float | None = None, **details: float) -> None:
-        bars: dict[str, float] = {
-            bar: details.pop(bar) for bar in ("at_least", "at_most") if bar in details
-        }
-        told: dict[str, object] = {"name": name, "ratio": ratio, **bars, "details": details}
-        benchmark.extra_info.setdefault("figures", []).append(told)
-        is_high_enough = ratio >= bars.get("at_least", -inf) and ratio <= bars.get("at_most", inf)
-        asked = "".join(f" ({bar.replace('_', ' ')} {value:g})" for bar, value in bars.items())
-        more = "".join(f", {what} {value:.3g}" for what, value in details.items())
+    def tell(
+        name: str,
+        found: float | Sequence[float],
+        *,
+        floor: float | None = None,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        **details: float,
+    ) -> None:
+        ratios = found if isinstance(found, Sequence) else [found]
+        measured = Measured(
+            name=name,
+            value=statistics.median(ratios),
+            lowest=min(ratios) if len(ratios) > 1 else None,
+            highest=max(ratios) if len(ratios) > 1 else None,
+            at_least=at_least,
+            at_most=at_most,
+            details=details,
+        )
+        benchmark.extra_info.setdefault("figures", []).append(measured.as_dict())
+        asked = f", {measured.asked}" if measured.asked else ""
+        more = f": {measured.made_of}" if details else ""
         with capsys.disabled():
-            print(f"\n{name}: {ratio:.3g}{asked}{'' if is_high_enough else ' SHORT'}{more}")  # noqa: T201 -- the result
+            print(f"\n{name}: {measured.found}{asked}{' SHORT' * measured.is_short}{more}")  # noqa: T201 -- the result
         if is_quick and floor is not None:
-            assert ratio <= floor if "at_most" in bars else ratio >= floor, name
+            is_enough = measured.value <= floor if at_most is not None else measured.value >= floor
+            assert is_enough, name
 
     return tell
 
 
-def median_ratio(seconds: list[float], by: list[float]) -> float:
+def ratios(seconds: list[float], by: list[float]) -> list[float]:
     """Of two contenders, round by round."""
-    return statistics.median(a / b for a, b in zip(seconds, by, strict=True))
+    return [a / b for a, b in zip(seconds, by, strict=True)]
 
 
 def us_a_letter(seconds: list[float], letters: int) -> float:
@@ -138,15 +208,15 @@ def limit(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Contender]:
     ((ours,),) = sqlite3.connect(":memory:").execute("SELECT sqlite_source_id()").fetchall()
 
     def of(mode: str = "call", *arguments: str, letters: int) -> Contender:
-        def seconds(path: Path) -> float:
+        def loop(path: Path) -> Taken:
             command = [str(program), str(path), str(LIMIT_GROUP), mode, *arguments]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             told = json.loads(done.stdout)
             if told["source_id"] != ours:
                 pytest.skip(f"cc links SQLite {told['source_id']}, and Python has {ours}")
             assert told["letters"] == letters
-            return float(told["seconds"])
+            return Taken(told["seconds"], told["phases"])
 
-        return seconds
+        return loop
 
     return of

@@ -19,7 +19,7 @@ from azoth_dlq import (
     ReplayReport,
 )
 from azoth_dlq._event import Event
-from benchmarks.conftest import Contender
+from benchmarks.conftest import Contender, Taken
 from benchmarks.outage import ACCOUNTS
 
 Handler = Callable[[sqlite3.Connection, int, bytes], object]
@@ -63,13 +63,14 @@ def ours(handler: Any, **settings: Any) -> Contender:
     registry.register("deposit", handler)
     config = DlqReplayConfig(**settings)
 
-    def drain(path: Path) -> float:
+    def drain(path: Path) -> Taken:
         with DeadLetterQueue.open(path) as dlq:
             dlq.connection.execute("PRAGMA synchronous = NORMAL")
             there = dlq.count()
-            seconds, report = timed(DlqReplayer(dlq, registry, config))
+            replayer = DlqReplayer(dlq, registry, config)
+            seconds, report = timed(replayer)
             assert report.attempted == there
-        return seconds
+        return Taken(seconds, replayer.metrics.snapshot().phase_seconds)
 
     return drain
 
@@ -99,14 +100,14 @@ def ours_failing() -> Contender:
 def by_hand(select: str, handler: Any, *, letters_a_commit: int = 100) -> Contender:
     """SELECT, the handler, DELETE, COMMIT, until nothing is found."""
 
-    def loop(path: Path) -> float:
+    def loop(path: Path) -> Taken:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = NORMAL")
             start = time.perf_counter()
             while rows := connection.execute(select).fetchall():
                 for first in range(0, len(rows), letters_a_commit):
                     _replay(connection, rows[first : first + letters_a_commit], handler)
-            return time.perf_counter() - start
+            return Taken(time.perf_counter() - start)
 
     return loop
 

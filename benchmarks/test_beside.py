@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayer, EventHandlerRegistry
-from benchmarks import drains
+from benchmarks import drains, subjects
 from benchmarks.conftest import Figure
 from benchmarks.outage import make_outage
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.benchmark(group=subjects.BESIDE)
 
 
 def wait_5_ms(_conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from azoth_dlq import ReplayPriority
-from benchmarks import drains
-from benchmarks.conftest import Figure, median_ratio, us_a_letter
+from benchmarks import drains, subjects
+from benchmarks.conftest import Figure, ratios, us_a_letter
 
 Race = Callable[..., dict[str, list[float]]]
+BY_HAND = pytest.mark.benchmark(group=subjects.BY_HAND)
 IN_ORDER = pytest.mark.parametrize("order", ["in order", "at random"])
+pytestmark = pytest.mark.benchmark(group=subjects.LIMIT)
 
 
 @pytest.fixture
@@ -29,12 +31,12 @@ def against_the_limit(race: Race, figure: Figure, limit: Any, letters: int) -> C
 
     def measure(name: str, ours: Any, mode: tuple[str, ...], order: str, **bars: float) -> None:
         c_loop = limit(*mode, letters=letters)
-        seconds = race({"drain": ours, "C": c_loop}, in_order=order == "in order")
+        seconds = race({"drain": ours, "C loop": c_loop}, in_order=order == "in order")
         figure(
             f"{name}, ids {order}: C loop / drain",
-            median_ratio(seconds["C"], seconds["drain"]),
+            ratios(seconds["C loop"], seconds["drain"]),
             drain_us=us_a_letter(seconds["drain"], letters),
-            C_us=us_a_letter(seconds["C"], letters),
+            C_loop_us=us_a_letter(seconds["C loop"], letters),
             **bars,
         )
 
@@ -81,6 +83,7 @@ def traceback_of(outage: Path, folder: Path) -> str:
 # Beside the loops that people write
 
 
+@BY_HAND
 def test_fifo_by_hand(race: Race, figure: Figure, letters: int) -> None:
     seconds = race(
         {
@@ -90,7 +93,7 @@ def test_fifo_by_hand(race: Race, figure: Figure, letters: int) -> None:
     )
     figure(
         "FIFO, in order: loop by hand that tests nothing / drain",
-        median_ratio(seconds["by hand"], seconds["drain"]),
+        ratios(seconds["by hand"], seconds["drain"]),
         at_least=1.0,
         floor=0.5,
         drain_us=us_a_letter(seconds["drain"], letters),
@@ -98,6 +101,7 @@ def test_fifo_by_hand(race: Race, figure: Figure, letters: int) -> None:
     )
 
 
+@BY_HAND
 @pytest.mark.parametrize(
     ("letters_a_commit", "at_least"), [(100, 10), (1, 15)], ids=["a batch", "a letter"]
 )
@@ -116,7 +120,7 @@ def test_retry_count_by_hand(
     each = "a batch" if letters_a_commit > 1 else "a letter"
     figure(
         f"by retry count: loop by hand that tests and orders, COMMIT {each} / drain",
-        median_ratio(seconds["by hand"], seconds["drain"]),
+        ratios(seconds["by hand"], seconds["drain"]),
         at_least=at_least,
         floor=2.0,
         drain_us=us_a_letter(seconds["drain"], letters),
@@ -124,6 +128,7 @@ def test_retry_count_by_hand(
     )
 
 
+@pytest.mark.benchmark(group=subjects.PLANS)
 def test_priorities(race: Race, figure: Figure, letters: int) -> None:
     priorities = {
         "FIFO": ReplayPriority.FIFO,
@@ -143,5 +148,5 @@ def test_priorities(race: Race, figure: Figure, letters: int) -> None:
         min(us.values()) / max(us.values()),
         at_least=0.6,
         floor=0.3,
-        **us,
+        **{f"{name}_us": taken for name, taken in us.items()},
     )

@@ -27,6 +27,7 @@ from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.kernels.eligibility import Selection, select
 from azoth_dlq.store.base import Suspects
 from azoth_dlq.store.sqlite import statements as sql
+from benchmarks import subjects
 from benchmarks.conftest import Figure
 
 LETTERS = 500_000
@@ -38,6 +39,7 @@ INSERT = (
     "VALUES (0, CAST('deposit:' AS BLOB), 'timeout')"
 )
 CONFIG = DlqReplayConfig(min_age=3600)
+pytestmark = pytest.mark.benchmark(group=subjects.IDLE)
 
 
 def make_file(path: Path, letters: int) -> None:

@@ -7,7 +7,12 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.conftest import Figure, median_ratio
+import pytest
+
+from benchmarks import subjects
+from benchmarks.conftest import Figure, ratios
+
+pytestmark = pytest.mark.benchmark(group=subjects.IMPORT)
 
 PROGRAM = """
 import sqlite3, time
@@ -35,5 +40,5 @@ def test_import(benchmark: Any, figure: Figure) -> None:
     ms = {what: statistics.median(measured) * 1000 for what, measured in seconds.items()}
     figure("import azoth_dlq, ms", ms[PACKAGE], at_most=15)
     for what, most in ((QUEUE, 1.25), (NAMES, 2.75)):
-        ratio = median_ratio(seconds[what], by=seconds[PYTHON])
+        ratio = ratios(seconds[what], seconds[PYTHON])
         figure(f"{what} / {PYTHON}", ratio, at_most=most, ms=ms[what], python_ms=ms[PYTHON])

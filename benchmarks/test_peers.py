@@ -4,7 +4,6 @@ once each by a no-op, until none is left. Each as its documentation shows, in WA
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 import pytest
 
 from azoth_dlq import BackoffStrategy, DeadLetterQueue
-from benchmarks import drains
-from benchmarks.conftest import Figure
+from benchmarks import drains, subjects
+from benchmarks.conftest import Figure, ratios, us_a_letter
 
 ITEMS = 5000
 ROUNDS = 3
 ITEM = b"deposit:" + b"x" * 120
+pytestmark = pytest.mark.benchmark(group=subjects.PEERS)
 
 
 def _handle(item: object) -> None:
@@ -120,12 +120,11 @@ def test_peers(
             seconds[name].append(time.perf_counter() - start)
 
     benchmark.pedantic(once, rounds=ROUNDS)
-    theirs, ours = (statistics.median(seconds[name]) for name in ("peer", "azoth-dlq"))
     figure(
-        f"{peer.__name__} / drain",
-        theirs / ours,
+        f"{peer.__name__.replace('_', '-')} / drain",
+        ratios(seconds["peer"], seconds["azoth-dlq"]),
         at_least=1,
         floor=1,
-        drain_us=ours / ITEMS * 1e6,
-        peer_us=theirs / ITEMS * 1e6,
+        drain_us=us_a_letter(seconds["azoth-dlq"], ITEMS),
+        peer_us=us_a_letter(seconds["peer"], ITEMS),
     )

@@ -1,4 +1,4 @@
-"""Planning a drain , beside the same in plain Python."""
+"""Planning a drain, beside the same in plain Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, ReplayPriority, clock
 from azoth_dlq.engine.plan import make_plan
+from benchmarks import subjects
 from benchmarks.conftest import Figure
+
+pytestmark = pytest.mark.benchmark(group=subjects.PLANS)
 
 
 def plan_by_hand(dlq: DeadLetterQueue, config: DlqReplayConfig) -> list[int]:

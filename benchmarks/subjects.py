@@ -1,0 +1,61 @@
+"""What the benchmarks are about: each is in the group of its subject."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LIMIT: Final = "Drains beside the C loop"
+GROWTH: Final = "Growth with the number of letters"
+BY_HAND: Final = "Drains beside loops written by hand"
+PEERS: Final = "Other queues in SQLite"
+PLANS: Final = "Planning and priorities"
+KERNELS: Final = "Kernels"
+IDLE: Final = "Polls that find little to do"
+BESIDE: Final = "Another writer beside a drain"
+MEMORY: Final = "Memory"
+IMPORT: Final = "Import"
+
+# In the order of the document, with what it says of each.
+SUBJECTS: Final = {
+    LIMIT: (
+        "A ratio of 1 means that a drain takes as long as the C loop, 0.5 twice as long. "
+        "*Ids in order*: they follow the order of failure; *at random*: they don't, so that "
+        "letters are read and deleted all over the file."
+    ),
+    GROWTH: (
+        "How much more a letter costs in the larger file than in the smaller one, for the drain, "
+        "divided by the same for the C loop. Each time is the best of three."
+    ),
+    BY_HAND: (
+        "What people write with `sqlite3`: SELECT a hundred letters, call the handler, DELETE, "
+        "COMMIT. The first loop tests nothing and takes letters by id. The others ask for due "
+        "letters in the order of their retry counts, as the Rust crate does; that SELECT is run "
+        "anew for each hundred, so that they get worse with the file."
+    ),
+    PEERS: (
+        "Items of 128 bytes, handled once each by a handler that does nothing, until none is "
+        "left; each queue as its documentation shows, with its own defaults. litequeue has "
+        "`synchronous=NORMAL`, as the drain has; the other three leave it at FULL, which waits "
+        "for the disk at each commit. They do another job, too: most of them commit each item by "
+        "itself, for many consumers, where a drain commits many letters at once."
+    ),
+    PLANS: (
+        "A plan: every row is read, tested and put in order, payloads left aside. Beside it a "
+        "plain Python loop over the same rows."
+    ),
+    KERNELS: (
+        "The compiled functions alone, on what is in memory: nanoseconds a row (or value), the "
+        "best of 15 calls. Goals are reported, and not asserted. Plain Python: a loop that does "
+        "the same, the best of 3."
+    ),
+    IDLE: (
+        "`run()` polls. A poll is set beside a scan: SQLite reads one column of every row, the "
+        "best of five."
+    ),
+    BESIDE: (
+        "Another process inserts a letter each 50 ms while a drain runs, with the timeout of 5 s "
+        "that `sqlite3` gives by default."
+    ),
+    MEMORY: "The largest resident size of a process that drains a file, less that of Python alone.",
+    IMPORT: "In a process that has imported `sqlite3` already; the median of nine processes.",
+}
