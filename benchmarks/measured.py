@@ -45,7 +45,8 @@ class Measured:
     @property
     def made_of(self) -> str:
         return ", ".join(
-            f"{_words(name)} {readable(value)}{_unit(name)}" for name, value in self.details.items()
+            " ".join(filter(None, (words(name), readable(value), unit(name))))
+            for name, value in self.details.items()
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,10 +63,12 @@ def readable(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
-def _words(name: str) -> str:
-    return _UNIT.sub("", name).replace("_", " ")
+def words(detail: str) -> str:
+    """The name of a detail, without its unit."""
+    return _UNIT.sub("", detail).replace("_", " ")
 
 
-def _unit(name: str) -> str:
-    unit = _UNIT.search(name)
-    return f" {unit[1].replace('us', 'µs')}" if unit else ""
+def unit(detail: str) -> str:
+    """ "" where it has none."""
+    found = _UNIT.search(detail)
+    return found[1].replace("us", "µs") if found else ""

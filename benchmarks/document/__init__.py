@@ -1,0 +1,1 @@
+"""Makes docs/performance.md of a run of the benchmarks."""
