@@ -247,6 +247,10 @@ def test_a_missing_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         ),
         (lambda run: run["benchmarks"][0].pop("fullname"), "benchmarks[0] has no `fullname`"),
         (lambda run: run["run"].update(quick=1), "run.quick must be true or false, is 1"),
+        (
+            lambda run: run["run"].update(letters=True),
+            "run.letters must be a finite number, is True",
+        ),
         (lambda run: run.update(datetime="today"), "datetime must be a date, is 'today'"),
         (
             lambda run: [benchmark.update(extra_info={}) for benchmark in run["benchmarks"]],
