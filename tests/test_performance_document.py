@@ -104,7 +104,7 @@ def test_every_figure_is_told_and_the_short_ones_are_marked() -> None:
 def test_what_falls_short_is_said_at_the_beginning() -> None:
     text = page(read(RECORDED))
     in_short = section(text, "In short")
-    assert "9 figures have a goal, and 5 of them fall short of it:" in in_short
+    assert "5 of 9 figures with a goal fall short of it:" in in_short
     assert "- select: fifo, rows in order, ns: 250, should be at most 90\n" in in_short
     assert "1.1 times (batch handler, ids in order) to 4.2 times (a failure, ids in" in in_short
 
@@ -118,7 +118,7 @@ def test_where_none_falls_short_it_says_so(changed: Callable[[Change], Path]) ->
         run["benchmarks"][0]["extra_info"]["figures"][0]["at_most"] = 1e6
 
     text = page(read(changed(without_goals)))
-    assert "1 figures have a goal, and 0 of them fall short of it.\n" in text
+    assert "0 of 1 figures with a goal fall short of it.\n" in text
     assert "| **SHORT** |" not in text
 
 

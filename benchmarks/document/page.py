@@ -52,8 +52,7 @@ def _in_short(results: Results) -> list[str]:
     short = [figure for figure in asked if figure.is_short]
     told = [*_warnings(results), *_beside_the_limit(results)]
     told.append(
-        f"{len(asked)} figures have a goal, and {len(short)} of them fall short of it"
-        f"{':' if short else '.'}"
+        f"{len(short)} of {len(asked)} figures with a goal fall short of it{':' if short else '.'}"
     )
     names = (f"{figure.name}: {figure.found}, should be {figure.asked}" for figure in short)
     return [
