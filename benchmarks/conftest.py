@@ -22,7 +22,17 @@ from benchmarks.outage import make_outage
 
 LIMIT_SOURCE = Path(__file__).parent / "limit" / "limit.c"
 LIMIT_GROUP = 50_000
-BEGAN = pytest.StashKey[tuple[float, float | None]]()
+
+
+class Began(NamedTuple):
+    """What a run began with."""
+
+    at: float
+    load: float | None
+    commit: Mapping[str, object]
+
+
+BEGAN = pytest.StashKey[Began]()
 
 
 class Taken(NamedTuple):
@@ -43,7 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "large: needs --large")
-    config.stash[BEGAN] = time.monotonic(), machine.load()
+    commit = config.hook.pytest_benchmark_generate_commit_info(config=config)
+    config.stash[BEGAN] = Began(time.monotonic(), machine.load(), commit)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,9 +71,16 @@ def pytest_benchmark_update_machine_info(
     machine_info.update(machine.surroundings(Path(files)))
 
 
+def pytest_benchmark_update_commit_info(
+    config: pytest.Config, commit_info: dict[str, object]
+) -> None:
+    """That which was measured, whatever has been committed since."""
+    commit_info.update(config.stash[BEGAN].commit)
+
+
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """How the run was made, and what is missing in it."""
-    began, load = config.stash[BEGAN]
+    began = config.stash[BEGAN]
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     stats = reporter.stats if reporter else {}
     output_json["run"] = {
@@ -70,8 +88,8 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
         "large": config.getoption("--large"),
         "letters": letters_of(config),
         "rounds": rounds_of(config),
-        "seconds": time.monotonic() - began,
-        "load": [load, machine.load()],
+        "seconds": time.monotonic() - began.at,
+        "load": [began.load, machine.load()],
         "failed": [report.nodeid for what in ("failed", "error") for report in stats.get(what, ())],
         "skipped": {report.nodeid: report.longrepr[2] for report in stats.get("skipped", ())},
         "deselected": len(stats.get("deselected", ())),

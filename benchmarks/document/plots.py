@@ -27,6 +27,8 @@ STYLE = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "azoth-dlq",
     "font.size": 9,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -65,13 +67,20 @@ def phases(benchmarks: Sequence[Benchmark]) -> str:
             for contender in tables.CONTENDERS
         ]
         places = [-(n // 2 * 2.6 + n % 2) for n in range(len(bars))]
-        ends = [0.0] * len(bars)
+        ends = dict.fromkeys(places, 0.0)
         for phase in tables.PHASES:
-            lengths = [taken.get(phase, 0.0) for _, taken in bars]
-            if any(lengths):
+            lengths = {
+                place: taken[phase]
+                for place, (_, taken) in zip(places, bars, strict=True)
+                if taken.get(phase)
+            }
+            if lengths:
+                left = [ends[place] for place in lengths]
                 name = IN_LEGEND.get(phase, phase)
-                axes.barh(places, lengths, 0.9, left=ends, color=COLORS[phase], label=name)
-                ends = [end + length for end, length in zip(ends, lengths, strict=True)]
+                axes.barh(
+                    [*lengths], [*lengths.values()], 0.9, left=left, color=COLORS[phase], label=name
+                )
+                ends |= {place: ends[place] + length for place, length in lengths.items()}
         axes.set_yticks(places, [name for name, _ in bars])
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("µs a letter")
