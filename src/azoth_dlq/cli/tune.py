@@ -65,8 +65,9 @@ def _seconds(context: click.Context, option: click.Parameter, text: str) -> floa
     The file itself is only read. Handlers are called many times for the same letters, on copies:
     what they write through their connection is thrown away, whatever else they do is done. Those
     registered with transactional=False are therefore not called, and their letters left out, but
-    with --call-external. A process that is killed leaves its copies. Settings are compared in turn, in several rounds, with those given; one
-    is better only where it is by more than two trials of the same differ.
+    with --call-external. A process that is killed leaves its copies. Settings are compared in turn,
+    in several rounds, with those given; one is better only where it is by more than two trials of
+    the same differ.
     """,
 )
 @database_argument
