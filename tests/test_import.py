@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 import azoth_dlq
 from azoth_dlq import DlqReplayConfig
+from tests.programs import run_program
 
 ADD = """
 from azoth_dlq import DeadLetterQueue
@@ -30,22 +30,10 @@ NOT_ON_POSIX = set() if sys.platform == "win32" else {"platform"}
 NOT_TO_ADD = {"azoth_dlq.config", "azoth_dlq.engine.drain", "dataclasses", "inspect", "logging"}
 
 
-def _run(program: str, folder: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout
-
-
 def _brought(program: str, folder: Path) -> set[str]:
     """The modules that it imports beyond those of Python's start and `sqlite3`."""
     around = "import sqlite3, sys\nbefore = set(sys.modules)\n{}\nprint(*{{*sys.modules}} - before)"
-    return set(_run(around.format(program), folder).split())
+    return set(run_program(around.format(program), folder).split())
 
 
 def test_the_package_alone_brings_none_of_its_modules(tmp_path: Path) -> None:
@@ -69,7 +57,7 @@ def test_a_program_brings_no_module_that_it_does_not_need(
 
 
 def test_a_command_brings_no_other_one(tmp_path: Path) -> None:
-    _run(ADD, tmp_path)
+    run_program(ADD, tmp_path)
     program = "from azoth_dlq.cli import main\nmain(['status', 'letters.db', '--json'])"
     brought = _brought(program, tmp_path)
     assert "azoth_dlq.cli.status" in brought
@@ -77,7 +65,7 @@ def test_a_command_brings_no_other_one(tmp_path: Path) -> None:
 
 
 def test_the_names_are_listed_before_they_are_used(tmp_path: Path) -> None:
-    listed = _run("import azoth_dlq; print(*dir(azoth_dlq))", tmp_path).split()
+    listed = run_program("import azoth_dlq; print(*dir(azoth_dlq))", tmp_path).split()
     assert listed == sorted(set(listed))
     assert {*vars(azoth_dlq)["__all__"], "__doc__", "__all__"} <= set(listed)
 
@@ -87,7 +75,9 @@ def test_a_name_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(AttributeError, match="module 'azoth_dlq' has no attribute 'DeadLetters'"):
         getattr(azoth_dlq, "DeadLetters")  # noqa: B009 -- type checkers know that there is none
     program = "try: from azoth_dlq import Letters\nexcept ImportError as error: print(error)"
-    assert _run(program, tmp_path).startswith("cannot import name 'Letters' from 'azoth_dlq'")
+    assert run_program(program, tmp_path).startswith(
+        "cannot import name 'Letters' from 'azoth_dlq'"
+    )
 
 
 @pytest.mark.parametrize("name", ["backoff", "errors", "filters", "metrics", "queue", "types"])
@@ -97,13 +87,13 @@ def test_a_name_that_is_not_there_is_told(tmp_path: Path) -> None:
 )
 def test_a_module_that_holds_names_is_there(name: str, statement: str, tmp_path: Path) -> None:
     program = f"{statement.format(name)}; print(azoth_dlq.{name}.__name__)"
-    assert _run(program, tmp_path) == f"azoth_dlq.{name}\n"
+    assert run_program(program, tmp_path) == f"azoth_dlq.{name}\n"
 
 
 def test_a_pickle_is_read_where_nothing_is_imported(tmp_path: Path) -> None:
     config = DlqReplayConfig(max_retries=7)
     program = f"import pickle; print(pickle.loads({pickle.dumps(config)!r}).max_retries)"
-    assert _run(program, tmp_path) == "7\n"
+    assert run_program(program, tmp_path) == "7\n"
 
 
 def test_threads_that_ask_at_once_get_the_same(tmp_path: Path) -> None:
@@ -122,4 +112,4 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(len(found), all(one == found[0] for one in found))
 """
-    assert _run(program, tmp_path) == "8 True\n"
+    assert run_program(program, tmp_path) == "8 True\n"

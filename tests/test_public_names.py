@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import pickle
-import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +32,7 @@ from azoth_dlq import (
     Snooze,
     StorageError,
 )
+from tests.programs import run_program
 
 NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
@@ -65,22 +64,9 @@ EARLIER = (
 )
 
 
-def _run(program: str, folder: Path) -> str:
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert run.stderr == ""
-    return run.stdout
-
-
 def test_the_program_of_the_documentation_runs_as_it_stands(tmp_path: Path) -> None:
     """Its letter failed a moment ago, so it is not due yet."""
-    assert _run(PROGRAM, tmp_path) == "0 0 0 1\n"
+    assert run_program(PROGRAM, tmp_path) == "0 0 0 1\n"
 
 
 def test_the_program_of_the_documentation_replays_its_letter_when_it_is_due(
@@ -90,7 +76,7 @@ def test_the_program_of_the_documentation_replays_its_letter_when_it_is_due(
         queue.connection.execute("CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER)")
         queue.connection.execute("INSERT INTO accounts VALUES (1, 7)")
     later = PROGRAM.replace("    report =", f"    {EARLIER}\n    report =")
-    assert _run(later, tmp_path) == "1 0 0 0\n"
+    assert run_program(later, tmp_path) == "1 0 0 0\n"
     with DeadLetterQueue.open(tmp_path / "projection.db") as queue:
         assert queue.connection.execute("SELECT balance FROM accounts").fetchall() == [(107,)]
 
@@ -123,7 +109,7 @@ def test_type_checkers_see_the_names_that_are_there() -> None:
 
 @pytest.mark.parametrize("module", ["backoff", "eligibility", "order"])
 def test_the_kernels_are_public(module: str, tmp_path: Path) -> None:
-    _run(f"import azoth_dlq.kernels; azoth_dlq.kernels.{module}", tmp_path)
+    run_program(f"import azoth_dlq.kernels; azoth_dlq.kernels.{module}", tmp_path)
 
 
 def test_an_sqlite_that_is_too_old_is_told_at_import(tmp_path: Path) -> None:
@@ -133,7 +119,7 @@ def test_an_sqlite_that_is_too_old_is_told_at_import(tmp_path: Path) -> None:
         "try:\n    from azoth_dlq import DeadLetterQueue\n"
         "except ImportError as error:\n    print(error)"
     )
-    told = _run(program, tmp_path)
+    told = run_program(program, tmp_path)
     assert "3.35" in told
     assert "3.34.1" in told
 
