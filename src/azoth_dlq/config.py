@@ -76,8 +76,9 @@ class DlqReplayConfig:
       letter.
     - memory_limit = 67108864 (1 MiB or more): bytes of payloads held at once, where one letter
       does not need more.
-    - cache_size = None (1 MiB to 1 TiB; None: as the connection has it): bytes that SQLite may keep
-      of the file while a drain works, instead of reading them again.
+    - cache_size = 33554432 (1 MiB to 1 TiB; None: as the connection has it): bytes that SQLite may
+      keep of the file while a drain works, instead of reading them again; more, where the
+      connection's own cache is larger.
     - mmap_size = None (0 or more; None: as the connection has it): bytes of the file that SQLite
       maps into memory while a drain works. An error of the disk below a map ends the process.
     """
@@ -96,7 +97,7 @@ class DlqReplayConfig:
     busy_timeout: timedelta = timedelta(seconds=30)
     history_limit: int = 20
     memory_limit: int = 64 * _MEBIBYTE
-    cache_size: int | None = None
+    cache_size: int | None = 32 * _MEBIBYTE
     mmap_size: int | None = None
 
     if TYPE_CHECKING:

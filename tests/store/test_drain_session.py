@@ -170,14 +170,29 @@ def test_the_file_is_cached_and_mapped_as_configured_in_the_drain_alone(watched:
     before = pragma(watched.conn, "cache_size"), pragma(watched.conn, "mmap_size")
     every: list[dict[str, Any]] = [
         {"cache_size": 3 * 2**20, "mmap_size": 2**20},
-        {"mmap_size": 0},
+        {"mmap_size": 0, "cache_size": None},
         {},
     ]
     for given in every:
         watched.letter("asks")
         watched.drain(**given)
         assert (pragma(watched.conn, "cache_size"), pragma(watched.conn, "mmap_size")) == before
-    assert sizes == [(-3 * 1024, 2**20), (77, 0), (77, 4096)]
+    assert sizes == [(-3 * 1024, 2**20), (77, 0), (-32 * 1024, 4096)]
+
+
+@pytest.mark.parametrize("own", [-2048, 512])
+def test_a_larger_cache_of_the_connection_stays(watched: Scene, own: int) -> None:
+    sizes = []
+
+    def asks(conn: sqlite3.Connection, _event_id: int, _payload: bytes) -> None:
+        sizes.append(pragma(conn, "cache_size"))
+
+    watched.registry.register("asks", asks)
+    watched.conn.execute(f"PRAGMA cache_size = {own}")
+    for size in (2**20, 2**21, 2**21 + 1024):
+        watched.letter("asks")
+        watched.drain(cache_size=size)
+    assert sizes == [own, own, -2049]
 
 
 def test_a_database_without_a_file_takes_the_sizes_too() -> None:

@@ -69,7 +69,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "busy_timeout": 30,
         "history_limit": 20,
         "memory_limit": 64 * 2**20,
-        "cache_size": None,
+        "cache_size": 33554432,
         "mmap_size": None,
     }
 

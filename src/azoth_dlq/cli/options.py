@@ -33,7 +33,7 @@ _HELP: Final = {
     "busy_timeout": "How long a locked file is waited for.",
     "history_limit": "Failed and snoozed attempts that are kept for each letter.",
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
-    "cache_size": "Bytes that SQLite may keep of the file; at least 1048576.",
+    "cache_size": "Bytes of the file that SQLite may keep, at least; from 1048576.",
     "mmap_size": "Bytes of the file that SQLite maps into memory; 0: none.",
 }
 _METAVARS: Final = {"timedelta": "DURATION", "int": "N", "float": "X", "int | None": "N"}

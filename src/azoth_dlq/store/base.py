@@ -158,7 +158,7 @@ class DrainSettings(NamedTuple):
     """What a store needs to know of a drain: how long handlers' own statements wait for a lock (in
     seconds), the text that `figures` shows as the settings of the last drain, when it began
     (microseconds), how many attempts a letter's history keeps, and how many bytes of the store may
-    be cached and mapped into memory meanwhile (None: as they are)."""
+    be cached (at least) and mapped into memory meanwhile (None: as they are)."""
 
     busy_timeout: float
     settings: str

@@ -11,10 +11,9 @@ from azoth_dlq.tuning.copies import Facts
 
 _MEBIBYTE: Final = 2**20
 _TIMES: Final = (0.05, 0.25, 1.0)  # seconds
-_CACHES: Final = (64 * _MEBIBYTE, 256 * _MEBIBYTE)
+_CACHES: Final = (32 * _MEBIBYTE, 64 * _MEBIBYTE, 256 * _MEBIBYTE)
 _MAP: Final = 1024 * _MEBIBYTE
 _BATCHES: Final = (1000, 10_000)
-_SQLITES_CACHE: Final = 2 * _MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,12 @@ def of_drains(config: DlqReplayConfig, facts: Facts) -> list[Candidate]:
     """Those beside `config` for a file, first what may be chosen."""
     given = config.max_transaction_time.total_seconds()
     times = [seconds for seconds in _TIMES if seconds != given]
+    cached = config.cache_size or 0
     # Memory beyond what the file fills is not used.
-    caches = [size for size in _CACHES if _room_below(size) < facts.size]
+    caches = [size for size in _CACHES if size > cached and _room_below(size) < facts.size]
     return [
         *(with_settings(max_transaction_time=seconds) for seconds in times),
-        *(with_settings(cache_size=size) for size in caches if size != config.cache_size),
+        *(with_settings(cache_size=size) for size in caches),
         *(with_settings(mmap_size=size) for size in [_MAP] if size != config.mmap_size),
         *_RISKY,
         *([] if facts.is_wal else [_WAL]),
@@ -85,4 +85,4 @@ def of_cycles(config: DlqReplayConfig, *, most: int) -> list[Candidate]:
 
 def _room_below(size: int) -> int:
     """The next smaller one."""
-    return max((other for other in _CACHES if other < size), default=_SQLITES_CACHE)
+    return max((other for other in _CACHES if other < size), default=0)

@@ -9,6 +9,7 @@ the record, too: a file that is left from another database charges nobody.
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import stat
@@ -31,6 +32,7 @@ NO_IDENTITY = bytes(16)
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
+@functools.cache
 def _boot_id() -> bytes:
     """Which start of the machine this is, where the system says so; power loss charges nobody."""
     try:

@@ -89,8 +89,9 @@ def set_up(
     execute(pragmas.set_busy_timeout(SHORT_WAIT_MS))
     later(execute, pragmas.set_wal_autocheckpoint(autocheckpoint))
     execute(pragmas.set_wal_autocheckpoint(0))
-    if settings.cache_size is not None:
-        later(execute, pragmas.set_cache_size(int(_pragma(connection, pragmas.CACHE_SIZE))))
+    cache_size = int(_pragma(connection, pragmas.CACHE_SIZE))
+    if settings.cache_size is not None and settings.cache_size > _in_bytes(cache_size, connection):
+        later(execute, pragmas.set_cache_size(cache_size))
         execute(pragmas.set_cache_size(-(settings.cache_size // 1024)))
     # A database without a file maps nothing, and tells no size.
     mapped = read(connection, pragmas.MMAP_SIZE) if settings.mmap_size is not None else []
@@ -106,6 +107,12 @@ def set_up(
         connection.guard = guard
     later(guard.rest)
     return guard, autocheckpoint
+
+
+def _in_bytes(cache_size: int, connection: sqlite3.Connection) -> int:
+    if cache_size < 0:
+        return -cache_size * 1024
+    return cache_size * int(_pragma(connection, pragmas.PAGE_SIZE))
 
 
 def unless_forked(guard: Guard, action: Callable[..., object], *arguments: object) -> None:
