@@ -1,6 +1,7 @@
 #include "order.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 enum { INSERTION_LIMIT = 24, MOVES_PER_KEY = 4 };
 
@@ -175,4 +176,16 @@ void azdlq_sort(azdlq_key *keys, size_t count, int descending)
     if (descending) {
         flip_instants(keys, count);
     }
+}
+
+int64_t *azdlq_keep_ids(azdlq_key *keys, size_t count, uint32_t *stamps)
+{
+    unsigned char *ids = (unsigned char *)keys;
+    for (size_t i = 0; i < count; i++) {
+        azdlq_key key;
+        memcpy(&key, (unsigned char *)keys + i * sizeof key, sizeof key);
+        stamps[i] = key.stamp;
+        memcpy(ids + i * sizeof key.id, &key.id, sizeof key.id);
+    }
+    return (int64_t *)(void *)keys;
 }

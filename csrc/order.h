@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a due letter is sorted by, and what is kept of it: 24 bytes. */
+/* What a due letter is sorted by, and what is kept of it then: 24 bytes. */
 typedef struct azdlq_key {
     int64_t instant_us;
     int64_t id;
@@ -16,5 +16,9 @@ typedef struct azdlq_key {
  * instant always ascending. O(n log n) at worst, O(n) where nearly all are in order already;
  * no allocation, recursion no deeper than log2(n). */
 void azdlq_sort(azdlq_key *keys, size_t count, int descending);
+
+/* Leaves nothing of the keys but their ids, one behind the other at the front of the same memory
+ * (which is returned), and their stamps. */
+int64_t *azdlq_keep_ids(azdlq_key *keys, size_t count, uint32_t *stamps);
 
 #endif

@@ -3,6 +3,8 @@
 #include "check.h"
 #include "hash.h"
 
+#include <string.h>
+
 enum { MOST = 20000 };
 
 static azdlq_key keys[MOST];
@@ -133,8 +135,27 @@ static void lopsided_splits_are_sorted(void)
     }
 }
 
+static void ids_and_stamps_are_kept(void)
+{
+    enum { COUNT = 5 };
+    azdlq_key sorted[COUNT];
+    uint32_t stamps[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        sorted[i] = (azdlq_key){-i, INT64_MAX - i, i, UINT32_MAX - (uint32_t)i};
+    }
+    int64_t *ids = azdlq_keep_ids(sorted, COUNT, stamps);
+    CHECK((void *)ids == (void *)sorted);
+    for (int i = 0; i < COUNT; i++) {
+        int64_t id;
+        memcpy(&id, &ids[i], sizeof id);
+        CHECK(id == INT64_MAX - i);
+        CHECK(stamps[i] == UINT32_MAX - (uint32_t)i);
+    }
+}
+
 int main(void)
 {
+    ids_and_stamps_are_kept();
     every_pattern_is_sorted();
     lopsided_splits_are_sorted();
     FINISH();

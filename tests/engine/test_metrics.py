@@ -73,7 +73,7 @@ def test_what_others_make_a_drain_wait_for_is_told_apart(scene: Scene) -> None:
         replayer.drain(on_progress=lambda _report: time.sleep(0.1))
     spent = replayer.metrics.snapshot().phase_seconds
     assert spent["open"] >= 0.2
-    assert spent["yield"] >= 0.2
+    assert 0.05 < spent["yield"] <= 0.2  # of which the report took the half
     assert spent["other"] >= 0.2
     assert spent["plan"] < 0.2
 

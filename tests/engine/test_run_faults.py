@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -147,18 +148,15 @@ def test_a_look_that_failed_is_taken_again_at_all_letters(
 def test_what_the_store_notes_in_pieces_is_noted_in_turns_with_others(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each piece is reckoned as a second of held lock."""
-    now = [0.0]
-
-    def step() -> float:
-        now[0] += 1.0
-        return now[0]
-
-    monkeypatch.setattr("azoth_dlq.engine.run.monotonic", step)
     pieces = [False, False, True]
-    monkeypatch.setattr(scene.queue.store, "catch_up", lambda: pieces.pop(0))
+
+    def catch_up() -> bool:
+        time.sleep(1.0)
+        return pieces.pop(0)
+
+    monkeypatch.setattr(scene.queue.store, "catch_up", catch_up)
     _, slept = run(scene, 3, yield_time=0.11)
-    assert slept == [0.11, 0.11, 60.0]
+    assert slept == [pytest.approx(0.11, abs=0.1), pytest.approx(0.11, abs=0.1), 60.0]
 
 
 def test_a_shutdown_ends_what_the_store_notes(

@@ -178,9 +178,9 @@ def test_what_the_rows_raise_goes_on_up() -> None:
     assert caught.value is error
 
 
-def test_a_selection_holds_24_bytes_a_due_letter_and_16_an_unfit_one() -> None:
+def test_a_selection_holds_12_bytes_a_due_letter_and_16_an_unfit_one() -> None:
     rows = [row(letter_id) for letter_id in range(1000)] + [row(5000, 3), row(5001, 3)]
-    assert selected(rows).nbytes == 24 * 1000 + 16 * 2
+    assert selected(rows).nbytes == 12 * 1000 + 16 * 2
 
 
 def test_unchanged_rows_are_those_as_planned() -> None:

@@ -159,7 +159,7 @@ class Drain:
     def _attempt(self, until: float | None) -> None:
         is_over = False
         while self._groups.is_amid_call or not (self._groups.is_done or self._stopped or is_over):
-            self._groups.turns.give()
+            self._rest()
             if not self._groups.is_amid_call and self._is_shut_down():
                 return
             before = self._attempted
@@ -167,6 +167,13 @@ class Drain:
             # What a lost group or a failed batch has taught is not known to the next drain.
             has_moved = self._attempted > before and not self._groups.is_amid_batch
             is_over = has_moved and until is not None and monotonic() >= until
+
+    def _rest(self) -> None:
+        """Between groups: do what keeps nobody out, and leave the file to others in their turn."""
+        self._groups.phases.begin("checkpoint")
+        self._store.checkpoint()
+        self._groups.phases.begin()
+        self._groups.turns.give()
 
     def _is_shut_down(self) -> bool:
         if self._stop.requested:
@@ -183,7 +190,7 @@ class Drain:
     def _park_unfit(self, letters: Selection) -> None:
         place, most_seconds = 0, self._config.max_transaction_time.total_seconds()
         while place < letters.unfit_count:
-            self._groups.turns.give()
+            self._rest()
             if self._is_shut_down():
                 return
             with self._groups.without_calls() as (_, group):

@@ -121,7 +121,7 @@ class Groups:
         except BaseException as error:  # noqa: BLE001 -- what cannot be mended is raised again
             self._recover(error, group)
         finally:
-            self.turns.held(monotonic() - began)
+            self.turns.freed()
         if group.interrupt is not None:
             raise group.interrupt
         if self._next_call is not None:
@@ -131,13 +131,12 @@ class Groups:
     def without_calls(self) -> Iterator[tuple[Opened, Group]]:
         """A group that attempts nothing, and is committed in the end."""
         opened = self._open()
-        began = monotonic()
         group = self._new_group()
         try:
             yield opened, group
             self._commit(group)
         finally:
-            self.turns.held(monotonic() - began)
+            self.turns.freed()
 
     def end_amid(self) -> None:
         """An error ends the drain: count the group that is committed all the same; letters whose
@@ -259,6 +258,7 @@ class Groups:
         except Exception:
             self._committing = None
             raise
+        self.turns.freed()
         self.phases.begin()
         if len(group) > _TELLING:
             self._ack_seconds = (monotonic() - began) / len(group)
@@ -295,10 +295,9 @@ class Groups:
     def _open(self) -> Opened:
         """A group that is ours; deaths of others in a handler are charged first."""
         while True:
-            self.phases.begin("checkpoint")
-            self._store.checkpoint()
             self.phases.begin("open")
             opened = self.turns.patiently(self._store.begin, heed_shutdown=self._called is None)
+            self.turns.took()
             dead = self._died(opened)
             if dead is None:
                 self.claimed = self._store.claimed()

@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 def make_plan(
     store: Store, config: DlqReplayConfig, rules: Rules, look: Look = LOOK_AT_ALL
 ) -> Plan:
-    """One pass over the letters: filtered and ordered by the kernels, 24 bytes a due letter."""
+    """One pass over the letters: filtered and ordered by the kernels, 12 bytes a due letter."""
     priority = config.priority
     suspects = Suspects(rules.now, config.least_wait) if look.suspects else None
     with store.candidates(

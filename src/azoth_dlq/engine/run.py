@@ -123,9 +123,9 @@ class Run:
         done, until = False, monotonic() + max(self._interval, _LEAST_REST_SECONDS)
         while not done and not self._around.stop.requested and monotonic() < until:
             self._turns.give()
-            began = monotonic()
+            self._turns.took()
             done = self._turns.patiently(self._store.catch_up)
-            self._turns.held(monotonic() - began)
+            self._turns.freed()
 
     def _survive(self, error: Busy | StorageFault | StorageError) -> None:
         """Where waiting may mend it. Errors: StorageError otherwise."""

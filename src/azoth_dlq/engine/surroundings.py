@@ -19,10 +19,11 @@ class FailuresInRow:
 
 
 class LockHeld:
-    """For how long the file was locked since others had their turn."""
+    """For how long the file was locked since others had their turn, and until when (monotonic)."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.until = 0.0
 
 
 class Surroundings:

@@ -31,17 +31,29 @@ class Turns:
         self._sleep = surroundings.sleep
         self._stop = surroundings.stop
         self._lock_held = surroundings.lock_held
+        self._since: float | None = None  # it is locked
 
-    def held(self, seconds: float) -> None:
-        """The lock was held for so long."""
-        self._lock_held.seconds += seconds
+    def took(self) -> None:
+        """The file is locked from now on."""
+        self._since = monotonic()
+
+    def freed(self) -> None:
+        """It is not, since now, or since this was told before."""
+        if self._since is not None:
+            self._lock_held.until = monotonic()
+            self._lock_held.seconds += self._lock_held.until - self._since
+            self._since = None
 
     def give(self) -> None:
-        """Leave the file to others, if it is their turn."""
-        if self._lock_held.seconds >= _HELD_SECONDS:
-            self._lock_held.seconds = 0.0
+        """Leave the file to others, if it is their turn, and they had none by themselves."""
+        held = self._lock_held
+        left = held.until + self._yield_seconds - monotonic()
+        if left > 0 and held.seconds < _HELD_SECONDS:
+            return
+        held.seconds = 0.0
+        if left > 0:
             self._phases.begin("yield")
-            self._sleep(self._yield_seconds)
+            self._sleep(left)
             self._phases.begin()
 
     def patiently(self, action: Callable[[], T], *, heed_shutdown: bool = True) -> T:

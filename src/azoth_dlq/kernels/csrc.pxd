@@ -86,6 +86,7 @@ cdef extern from "order.h" nogil:
         uint32_t stamp
 
     void azdlq_sort(azdlq_key *keys, size_t count, int descending)
+    int64_t *azdlq_keep_ids(azdlq_key *keys, size_t count, uint32_t *stamps)
 
 cdef extern from "match.h" nogil:
     ctypedef struct azdlq_needle:

@@ -6,9 +6,9 @@ Instants are integer microseconds since 1970 UTC, durations integer microseconds
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from cpython.mem cimport PyMem_RawFree
 from cpython.object cimport PyObject
-from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t, uint32_t
 
 from azoth_dlq.kernels.arguments cimport backoff_arguments, int_argument, jitter_argument
 from azoth_dlq.kernels.buffers cimport Buffers, column, open_buffer, release_buffers
@@ -23,6 +23,7 @@ from azoth_dlq.kernels.csrc cimport (
     azdlq_due,
     azdlq_due_summary,
     azdlq_judge,
+    azdlq_keep_ids,
     azdlq_key,
     azdlq_letter,
     azdlq_rules,
@@ -31,6 +32,7 @@ from azoth_dlq.kernels.csrc cimport (
     azdlq_timestamp_format,
     azdlq_verdict,
 )
+from azoth_dlq.kernels.growing cimport room_for, shrunk, with_room
 from azoth_dlq.kernels.order cimport ErrorTypes
 from azoth_dlq.kernels.rows cimport (
     ERROR_MESSAGE,
@@ -49,10 +51,6 @@ UNREADABLE = AZDLQ_UNREADABLE
 _VERDICTS = tuple(Verdict)
 
 cdef enum:
-    # A plan is to fit 32 bytes a due letter while it grows too: 24 * 5 / 4 = 30.
-    GROWTH_NUMERATOR = 5
-    GROWTH_DENOMINATOR = 4
-    FIRST_ROOM = 64
     ROWS_BETWEEN_SIGNALS = 65536
 
 
@@ -213,35 +211,18 @@ cdef struct Unfit:
     uint8_t verdict
 
 
-cdef void *with_room(void *items, Py_ssize_t count, Py_ssize_t *room, size_t size) except NULL:
-    """The items, moved where needed, with room for one more than `count`."""
-    cdef Py_ssize_t grown
-    cdef void *moved
-    if count < room[0]:
-        return items
-    grown = max(<Py_ssize_t> FIRST_ROOM, count // GROWTH_DENOMINATOR * GROWTH_NUMERATOR)
-    moved = PyMem_RawRealloc(items, <size_t> grown * size)
-    if moved == NULL:
-        raise MemoryError(f"no memory for {grown} letters of {size} bytes")
-    room[0] = grown
-    return moved
-
-
-cdef void *shrunk(void *items, Py_ssize_t count, size_t size) noexcept:
-    cdef void *moved = PyMem_RawRealloc(items, <size_t> count * size)
-    return items if moved == NULL else moved
-
-
 @cython.final
 cdef class Selection:
-    """The due letters of a table in the order of a replay, 24 bytes each; made by `select`.
+    """The due letters of a table in the order of a replay, 12 bytes each; made by `select`.
 
     `waiting` is the number of letters not due yet, `next_due` the earliest instant at which one
     becomes due, `examined` the number of rows seen, `oldest_due` the earliest failed_at of a due
     letter, `unfit_count` the number of letters exhausted or unreadable, `nbytes` the bytes held.
     """
 
-    cdef azdlq_key *_keys
+    cdef azdlq_key *_keys  # until they are sorted
+    cdef int64_t *_ids
+    cdef uint32_t *_stamps
     cdef Unfit *_unfit
     cdef Py_ssize_t _due, _due_room, _unfit_room
     cdef int64_t _next_due, _oldest_due
@@ -252,6 +233,8 @@ cdef class Selection:
 
     def __dealloc__(self):
         PyMem_RawFree(self._keys)
+        PyMem_RawFree(self._ids)
+        PyMem_RawFree(self._stamps)
         PyMem_RawFree(self._unfit)
 
     def __len__(self):
@@ -267,13 +250,13 @@ cdef class Selection:
 
     @property
     def nbytes(self):
-        return self._due * sizeof(azdlq_key) + self.unfit_count * sizeof(Unfit)
+        return self._due * (sizeof(int64_t) + sizeof(uint32_t)) + self.unfit_count * sizeof(Unfit)
 
     def ids(self, start=0, stop=None):
         """The ids at the places from `start` up to `stop` (default: the end), in plan order."""
         cdef Py_ssize_t first, end, place
         first, end = span(start, stop, self._due)
-        return [self._keys[place].id for place in range(first, end)]
+        return [self._ids[place] for place in range(first, end)]
 
     def unfit(self, start=0, stop=None):
         """Exhausted and unreadable letters with their verdicts, in the order of the rows."""
@@ -296,14 +279,14 @@ cdef class Selection:
         place, end = span(start, stop, self._due)
         for row in rows:
             read_letter(row, position, &letter)
-            while place < end and self._keys[place].id != letter.id:
+            while place < end and self._ids[place] != letter.id:
                 place += 1
             if place == end:
                 raise ValueError(
                     f"row {position}: letter {letter.id} is not at the places {start} to {stop}, "
                     "or not in plan order"
                 )
-            if self._keys[place].stamp == azdlq_stamp(&letter):
+            if self._stamps[place] == azdlq_stamp(&letter):
                 kept.append(row)
             place += 1
             position += 1
@@ -359,6 +342,10 @@ cdef class Selection:
         with nogil:
             azdlq_sort(self._keys, <size_t> self._due, descending)
         self._keys = <azdlq_key *> shrunk(self._keys, self._due, sizeof(azdlq_key))
+        self._stamps = <uint32_t *> room_for(self._due, sizeof(uint32_t))
+        self._ids = azdlq_keep_ids(self._keys, <size_t> self._due, self._stamps)
+        self._keys = NULL
+        self._ids = <int64_t *> shrunk(self._ids, self._due, sizeof(int64_t))
         self._unfit = <Unfit *> shrunk(self._unfit, self.unfit_count, sizeof(Unfit))
         return 0
 

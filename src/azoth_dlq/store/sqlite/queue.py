@@ -218,6 +218,13 @@ class SqliteQueue:
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._cursor.execute(statement, parameters)
 
+    def _state(self, key: str) -> Any:
+        row = self._execute(sql.GET_STATE, (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def _pragma(self, statement: str) -> int:
+        return int(self._execute(statement).fetchone()[0])
+
     def _query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with explained(self.where), raw_text(self._connection):
             return self._execute(statement, parameters).fetchall()

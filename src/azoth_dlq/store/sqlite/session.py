@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
 from azoth_dlq.store.base import DrainSettings
@@ -59,10 +59,20 @@ def check_journal(connection: sqlite3.Connection, where: str) -> bool:
     return mode == "wal"
 
 
+class Session(NamedTuple):
+    """What a drain has of its connection: the guard, what `wal_autocheckpoint` was, and the
+    statement that makes the cache as large as is set, None where it is. That is for later: the plan
+    needs no cache, and much memory."""
+
+    guard: Guard
+    autocheckpoint: int
+    enlarge_cache: str | None
+
+
 def set_up(
     connection: sqlite3.Connection, where: str, settings: DrainSettings, put_back: PutBack
-) -> tuple[Guard, int]:
-    """Set up the connection for a drain; the guard, and what `wal_autocheckpoint` was.
+) -> Session:
+    """Set up the connection for a drain.
 
     `put_back` gets everything but an authorizer of the user's own, which cannot be read back.
     """
@@ -90,9 +100,10 @@ def set_up(
     later(execute, pragmas.set_wal_autocheckpoint(autocheckpoint))
     execute(pragmas.set_wal_autocheckpoint(0))
     cache_size = int(_pragma(connection, pragmas.CACHE_SIZE))
+    enlarge_cache = None
     if settings.cache_size is not None and settings.cache_size > _in_bytes(cache_size, connection):
         later(execute, pragmas.set_cache_size(cache_size))
-        execute(pragmas.set_cache_size(-(settings.cache_size // 1024)))
+        enlarge_cache = pragmas.set_cache_size(-(settings.cache_size // 1024))
     # A database without a file maps nothing, and tells no size.
     mapped = read(connection, pragmas.MMAP_SIZE) if settings.mmap_size is not None else []
     for (size,) in mapped:
@@ -106,11 +117,11 @@ def set_up(
         put_back.later(unless_forked, guard, setattr, connection, "guard", None)
         connection.guard = guard
     later(guard.rest)
-    return guard, autocheckpoint
+    return Session(guard, autocheckpoint, enlarge_cache)
 
 
 def _in_bytes(cache_size: int, connection: sqlite3.Connection) -> int:
-    if cache_size < 0:
+    if cache_size < 0:  # KiB
         return -cache_size * 1024
     return cache_size * int(_pragma(connection, pragmas.PAGE_SIZE))
 

@@ -68,6 +68,7 @@ class SqliteStore(SqliteOutside):
         self._is_prepared = False
         self._isolation_level: str | None = None  # between groups: its owner's
         self._checkpoints = False
+        self._enlarge_cache: str | None = None
 
     def draining(self, settings: DrainSettings) -> PutBack:
         self._check_process()
@@ -83,7 +84,8 @@ class SqliteStore(SqliteOutside):
         connection = self._connection
         put_back.later(setattr, connection, "text_factory", connection.text_factory)
         self._file = self._database_file()
-        guard, autocheckpoint = set_up(connection, self.where, settings, put_back)
+        session = set_up(connection, self.where, settings, put_back)
+        guard, self._enlarge_cache = session.guard, session.enlarge_cache
         is_wal = bool(self._file) and check_journal(connection, self.where)
         self._suspects_open_statement = False
         self._use(guard, Marker(""))
@@ -94,7 +96,7 @@ class SqliteStore(SqliteOutside):
         self._history_limit = settings.history_limit
         self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
         # Who switched automatic checkpoints off wants to make them alone.
-        self._checkpoints = is_wal and autocheckpoint > 0
+        self._checkpoints = is_wal and session.autocheckpoint > 0
         put_back.later(unless_forked, guard, self._presence.leave)
         put_back.later(unless_forked, guard, self._reader.close)
         put_back.later(unless_forked, guard, self._leave_marker)
@@ -208,6 +210,8 @@ class SqliteStore(SqliteOutside):
                 with raw_text(self._connection):
                     identity = self._state(_IDENTITY)
                 self._use(self._guard, Marker(self._file, identity))
+            if self._enlarge_cache is not None:
+                self._execute(self._enlarge_cache)
             self._presence.take()
         except BaseException:
             if self._connection.in_transaction:
@@ -350,13 +354,6 @@ class SqliteStore(SqliteOutside):
         return complaint
 
     # What a group is made of
-
-    def _state(self, key: str) -> Any:
-        row = self._execute(sql.GET_STATE, (key,)).fetchone()
-        return None if row is None else row[0]
-
-    def _pragma(self, statement: str) -> int:
-        return int(self._execute(statement).fetchone()[0])
 
     def _refused(self, error: BaseException) -> Exception:
         if primary_code(error) == sqlite3.SQLITE_INTERRUPT:
