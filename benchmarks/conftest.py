@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from azoth_dlq import DlqReplayConfig
 from benchmarks import machine
 from benchmarks.measured import Measured
 from benchmarks.outage import make_outage
@@ -225,9 +226,16 @@ def limit(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Contender]:
         pytest.skip(f"the C limit needs cc, sqlite3.h and libsqlite3: {error}")
     ((ours,),) = sqlite3.connect(":memory:").execute("SELECT sqlite_source_id()").fetchall()
 
-    def of(mode: str = "call", *arguments: str, letters: int) -> Contender:
+    def of(
+        mode: str = "call", *arguments: str, letters: int, config: DlqReplayConfig | None = None
+    ) -> Contender:
+        """`config`: with groups as long as those of a drain, and as much of the file cached."""
+        seconds = config.max_transaction_time.total_seconds() if config else 0.0
+        cache_size = config.cache_size or 0 if config else 0
+        bounds = [str(LIMIT_GROUP), str(seconds), str(cache_size // 1024)]
+
         def loop(path: Path) -> Taken:
-            command = [str(program), str(path), str(LIMIT_GROUP), mode, *arguments]
+            command = [str(program), str(path), *bounds, mode, *arguments]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             told = json.loads(done.stdout)
             if told["source_id"] != ours:

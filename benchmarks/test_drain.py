@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from azoth_dlq import ReplayPriority
+from azoth_dlq import DlqReplayConfig, ReplayPriority
 from benchmarks import drains, subjects
 from benchmarks.conftest import Figure, ratios, us_a_letter
 
 Race = Callable[..., dict[str, list[float]]]
+BOUND = "C loop bound as a drain is"
 BY_HAND = pytest.mark.benchmark(group=subjects.BY_HAND)
 IN_ORDER = pytest.mark.parametrize("order", ["in order", "at random"])
 pytestmark = pytest.mark.benchmark(group=subjects.LIMIT)
@@ -30,15 +31,20 @@ def against_the_limit(race: Race, figure: Figure, limit: Any, letters: int) -> C
     """Measures a drain, and the C loop in one of its modes."""
 
     def measure(name: str, ours: Any, mode: tuple[str, ...], order: str, **bars: float) -> None:
-        c_loop = limit(*mode, letters=letters)
-        seconds = race({"drain": ours, "C loop": c_loop}, in_order=order == "in order")
-        figure(
-            f"{name}, ids {order}: C loop / drain",
-            ratios(seconds["C loop"], seconds["drain"]),
-            drain_us=us_a_letter(seconds["drain"], letters),
-            C_loop_us=us_a_letter(seconds["C loop"], letters),
-            **bars,
-        )
+        contenders = {
+            "drain": ours,
+            "C loop": limit(*mode, letters=letters),
+            BOUND: limit(*mode, letters=letters, config=DlqReplayConfig()),
+        }
+        seconds = race(contenders, in_order=order == "in order")
+        for c_loop, asked in (("C loop", bars), (BOUND, {})):
+            figure(
+                f"{name}, ids {order}: {c_loop} / drain",
+                ratios(seconds[c_loop], seconds["drain"]),
+                drain_us=us_a_letter(seconds["drain"], letters),
+                C_loop_us=us_a_letter(seconds[c_loop], letters),
+                **asked,
+            )
 
     return measure
 

@@ -1,9 +1,12 @@
 /* The limit: what SQLite itself needs to drain a file, without Python.
  *
- *     limit DB GROUP call|write|fail [TRACEBACK]
+ *     limit DB LETTERS SECONDS CACHE call|write|fail [TRACEBACK]
  *
- * Plans once (ids of due letters by retry count, then age), then for each GROUP of letters: BEGIN
+ * Plans once (ids of due letters by retry count, then age), then for each group of LETTERS: BEGIN
  * IMMEDIATE, reads each payload by id and calls a C function, deletes in the order of ids, COMMIT.
+ * With SECONDS above 0 it is bound as a drain is: a group is ended after so long, with what is still
+ * to be written, and the log is emptied at 256 MB and in the end. CACHE is how much of the file
+ * SQLite may keep, in KiB (0: as much as it does by itself).
  * With `write` the function does one UPDATE of `accounts`, each under a savepoint of its own. With
  * `fail` no letter is deleted: the failure is written to it, and to the history with TRACEBACK.
  * Prints the version of SQLite, the letters, the seconds and those of each phase as JSON. Changes no
@@ -49,6 +52,23 @@ static void must(int code, int line)
 static void run(const char *sql)
 {
     MUST(sqlite3_exec(db, sql, NULL, NULL, NULL));
+}
+
+static void set_cache(long kibibytes)
+{
+    char sql[64];
+    if (kibibytes > 0) {
+        snprintf(sql, sizeof sql, "PRAGMA cache_size = -%ld", kibibytes);
+        run(sql);
+    }
+}
+
+/* Once it is set, SQLite makes no checkpoints by itself. */
+static int note_log(void *pages, sqlite3 *in, const char *schema, int count)
+{
+    (void)in, (void)schema;
+    *(int *)pages = count;
+    return SQLITE_OK;
 }
 
 static sqlite3_stmt *prepare(const char *sql)
@@ -141,14 +161,19 @@ static void fail(const sqlite3_int64 *ids, size_t count, const char *traceback)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4) {
-        fprintf(stderr, "usage: limit DB GROUP call|write|fail [TRACEBACK]\n");
+    if (argc < 6) {
+        fprintf(stderr, "usage: limit DB LETTERS SECONDS CACHE call|write|fail [TRACEBACK]\n");
         return 2;
     }
     size_t group = strtoul(argv[2], NULL, 10), count;
-    int writes = strcmp(argv[3], "write") == 0, fails = strcmp(argv[3], "fail") == 0;
+    double most_seconds = strtod(argv[3], NULL), write_seconds = 2e-6;
+    int writes = strcmp(argv[5], "write") == 0, fails = strcmp(argv[5], "fail") == 0;
     MUST(sqlite3_open(argv[1], &db));
     run("PRAGMA synchronous = NORMAL");
+    set_cache(strtol(argv[4], NULL, 10));
+    int log_pages = 0, most_log_pages = (256 << 20) / 4096;
+    if (most_seconds > 0)
+        sqlite3_wal_hook(db, note_log, &log_pages);
 
     double start = now(), in_plan, in_calls = 0, in_writes = 0, in_commits = 0;
     sqlite3_int64 *ids = plan(&count);
@@ -157,11 +182,14 @@ int main(int argc, char **argv)
     sqlite3_stmt *update = prepare("UPDATE accounts SET balance = balance + 1 WHERE id = ?");
     sqlite3_stmt *savepoint = prepare("SAVEPOINT letter");
     sqlite3_stmt *release = prepare("RELEASE letter");
-    for (size_t first = 0; first < count; first += group) {
-        size_t size = count - first < group ? count - first : group;
-        double began = now(), called, written;
+    for (size_t first = 0, size; first < count; first += size) {
+        size_t most = count - first < group ? count - first : group;
+        double began = now(), called, written, ended;
         run("BEGIN IMMEDIATE");
-        for (size_t i = first; i < first + size; i++) {
+        for (size = 0; size < most; size++) {
+            size_t i = first + size;
+            if (most_seconds > 0 && now() - began + (double)size * write_seconds >= most_seconds)
+                break;
             MUST(sqlite3_bind_int64(read, 1, ids[i]));
             if (sqlite3_step(read) == SQLITE_ROW) {
                 sqlite3_int64 event_id = sqlite3_column_int64(read, 0);
@@ -179,15 +207,24 @@ int main(int argc, char **argv)
         called = now();
         qsort(ids + first, size, sizeof *ids, by_id);
         if (fails)
-            fail(ids + first, size, argc > 4 ? argv[4] : "");
+            fail(ids + first, size, argc > 6 ? argv[6] : "");
         else
             acknowledge(ids + first, size);
         written = now();
         run("COMMIT");
+        if (log_pages >= most_log_pages)
+            run("PRAGMA wal_checkpoint");
+        ended = now();
+        if (size > 0)
+            write_seconds = (ended - called) / (double)size;
         in_calls += called - began;
         in_writes += written - called;
-        in_commits += now() - written;
+        in_commits += ended - written;
     }
+    double before_last = now();
+    if (most_seconds > 0)
+        run("PRAGMA wal_checkpoint");
+    in_commits += now() - before_last;
     printf("{\"source_id\": \"%s\", \"letters\": %zu, \"seconds\": %.6f, \"phases\": "
            "{\"plan\": %.6f, \"calls\": %.6f, \"writes\": %.6f, \"commits\": %.6f}}\n",
            sqlite3_sourceid(), count, now() - start, in_plan, in_calls, in_writes, in_commits);

@@ -135,6 +135,22 @@ def test_a_group_of_a_cycle_holds_no_more_than_its_batch(scene: Scene) -> None:
     assert counted["COMMIT"] == 1
 
 
+def test_outcomes_are_written_once_the_letters_savepoint_is_released(scene: Scene) -> None:
+    """While it is open, SQLite copies each page before it writes to it."""
+    scene.letter()
+    scene.letter("fails")
+    statements: list[str] = []
+    scene.conn.set_trace_callback(statements.append)
+    scene.drain()
+    scene.conn.set_trace_callback(None)
+    within = statements[statements.index(sql.SAVEPOINT_LETTER) :]
+    assert within.count(sql.SAVEPOINT_LETTER) == within.count(sql.RELEASE_LETTER)
+    behind = within[len(within) - within[::-1].index(sql.RELEASE_LETTER) :]
+    written = [s for s in within if s.startswith(("DELETE", "UPDATE main", "INSERT INTO main"))]
+    assert len(written) >= 3
+    assert [s for s in behind if s in written] == written
+
+
 def test_others_get_a_turn_after_each_second_of_held_lock(scene: Scene) -> None:
     _register_slow(scene, 0.15)
     for _ in range(16):

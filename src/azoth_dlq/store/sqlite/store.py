@@ -280,6 +280,10 @@ class SqliteStore(SqliteOutside):
         self._marker.unmark()
         try:
             left_open.execute_uninterrupted(self._cursor, pragmas.set_busy_timeout(SHORT_WAIT_MS))
+            if self._has_savepoint:
+                # While it is open, SQLite keeps each page that is written as it was.
+                self._isolation.release()
+                self._has_savepoint = False
             settling.write(self._cursor, settlement, self._history_limit)
             self._claims.settle(settlement)
             is_first = self._announcement is not None
@@ -301,9 +305,6 @@ class SqliteStore(SqliteOutside):
             self._claims.group_over(committed=False)
             self._rest()
             return
-        if self._has_savepoint:
-            self._isolation.release()
-            self._has_savepoint = False
         self._marker.unmark()
         try:
             self._execute(sql.COMMIT)
