@@ -106,7 +106,7 @@ def test_what_falls_short_is_said_at_the_beginning() -> None:
     in_short = section(text, "In short")
     assert "5 of 9 figures with a goal fall short of it:" in in_short
     assert "- select: fifo, rows in order, ns: 250, should be at most 90\n" in in_short
-    assert "1.1 times (batch handler, ids in order) to 4.2 times (a failure, ids in" in in_short
+    assert "1.08 times (batch handler, ids in order) to 4.23 times (a failure, ids in" in in_short
 
 
 def test_where_none_falls_short_it_says_so(changed: Callable[[Change], Path]) -> None:

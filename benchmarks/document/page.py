@@ -75,12 +75,12 @@ def _beside_the_limit(results: Results) -> list[str]:
         (figure.value, figure.name.partition(": ")[0])
         for benchmark in results.about(subjects.LIMIT)
         for figure in benchmark.figures
-        if figure.value > 0
+        if figure.value > 0 and figure.name.endswith(": C loop / drain")
     ]
     if not ratios:
         return []
     (least, worst), (most, best) = min(ratios), max(ratios)
-    fastest, slowest = f"{1 / most:.2g} times ({best})", f"{1 / least:.2g} times ({worst})"
+    fastest, slowest = f"{1 / most:.2f} times ({best})", f"{1 / least:.2f} times ({worst})"
     return [
         f"A drain takes {fastest} to {slowest} what a C loop over the same SQLite library takes."
     ]

@@ -49,11 +49,13 @@ while a drain rests 0.11 s after each second of held lock.
 
 In other things it does more: `datetime()` costs more than our parser of timestamps, and its commits
 empty the log once it has 1000 pages, as SQLite does by default, where a drain does so at 256 MB and
-at its end. A ratio above 1 is therefore possible, and no wonder.
+at its end, and keeps 32 MiB of the file where SQLite keeps 2 MB. A ratio above 1 is therefore
+possible, and no wonder.
 
 The groups of a drain are bounded by time (`max_transaction_time`, 0.25 s), so that other writers
-wait for a bounded time; those of the C loop are of 50,000 letters, whatever they take. A slower
-machine makes smaller groups, and a worse ratio.
+wait for a bounded time; those of the C loop are of 50,000 letters, whatever they take, unless it is
+bound as a drain is. A slower machine makes smaller groups, each of which writes the same pages
+again, and a worse ratio.
 
 The page cache is warm: each copy was written just before it is read. From a cold disk all would be
 slower; how much is not measured.
