@@ -28,16 +28,25 @@ pytestmark = pytest.mark.benchmark(group=subjects.LIMIT)
 
 @pytest.fixture
 def against_the_limit(race: Race, figure: Figure, limit: Any, letters: int) -> Callable[..., None]:
-    """Measures a drain, and the C loop in one of its modes."""
+    """Measures a drain, and the C loop in one of its modes. How fast a machine is counts less
+    beside the loop that is bound as a drain is: the floor is for that one."""
 
-    def measure(name: str, ours: Any, mode: tuple[str, ...], order: str, **bars: float) -> None:
+    def measure(  # noqa: PLR0913 -- by name
+        name: str,
+        ours: Any,
+        mode: tuple[str, ...],
+        order: str,
+        *,
+        at_least: float,
+        floor: float,
+    ) -> None:
         contenders = {
             "drain": ours,
             "C loop": limit(*mode, letters=letters),
             BOUND: limit(*mode, letters=letters, config=DlqReplayConfig()),
         }
         seconds = race(contenders, in_order=order == "in order")
-        for c_loop, asked in (("C loop", bars), (BOUND, {})):
+        for c_loop, asked in (("C loop", {"at_least": at_least}), (BOUND, {"floor": floor})):
             figure(
                 f"{name}, ids {order}: {c_loop} / drain",
                 ratios(seconds[c_loop], seconds["drain"]),
@@ -52,18 +61,18 @@ def against_the_limit(race: Race, figure: Figure, limit: Any, letters: int) -> C
 @IN_ORDER
 def test_no_op(against_the_limit: Callable[..., None], order: str) -> None:
     ours = drains.ours(drains.do_nothing)
-    against_the_limit("no-op handler", ours, ("call",), order, at_least=0.9, floor=0.35)
+    against_the_limit("no-op handler", ours, ("call",), order, at_least=0.9, floor=0.45)
 
 
 def test_batch(against_the_limit: Callable[..., None]) -> None:
     ours = drains.ours(drains.NoOpBatches())
-    against_the_limit("batch handler", ours, ("call",), "in order", at_least=0.95, floor=0.35)
+    against_the_limit("batch handler", ours, ("call",), "in order", at_least=0.95, floor=0.45)
 
 
 @IN_ORDER
 def test_update(against_the_limit: Callable[..., None], order: str) -> None:
     ours, at_least = drains.ours(drains.update), 0.7 if sys.version_info < (3, 12) else 0.6
-    against_the_limit("an UPDATE", ours, ("write",), order, at_least=at_least, floor=0.2)
+    against_the_limit("an UPDATE", ours, ("write",), order, at_least=at_least, floor=0.3)
 
 
 def test_every_letter_fails(
@@ -71,7 +80,7 @@ def test_every_letter_fails(
 ) -> None:
     mode = "fail", traceback_of(outages[True], tmp_path)
     ours = drains.ours_failing()
-    against_the_limit("a failure", ours, mode, "in order", at_least=0.35, floor=0.08)
+    against_the_limit("a failure", ours, mode, "in order", at_least=0.35, floor=0.2)
 
 
 def traceback_of(outage: Path, folder: Path) -> str:

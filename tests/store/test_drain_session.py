@@ -107,9 +107,13 @@ def test_autocommit_is_put_back(path: Path, drain: Callable[[Scene], None]) -> N
 
 
 @pytest.mark.parametrize(
-    "text_factory", [bytes, bytearray, lambda text: text[::-1], lambda _text: 7], ids=repr
+    "text_factory",
+    [bytes, bytearray, lambda text: text[::-1], lambda _text: 7],
+    ids=["bytes", "bytearray", "backwards", "a number"],
 )
-@pytest.mark.parametrize("row_factory", [sqlite3.Row, lambda _cursor, _row: 7], ids=repr)
+@pytest.mark.parametrize(
+    "row_factory", [sqlite3.Row, lambda _cursor, _row: 7], ids=["Row", "a number"]
+)
 def test_factories_of_the_user_change_no_result(
     watched: Scene, text_factory: Any, row_factory: Any
 ) -> None:
