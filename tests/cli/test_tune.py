@@ -113,7 +113,7 @@ def test_a_bad_setting_is_found_out(workplace: Workplace) -> None:
     found = tomllib.loads((workplace.folder / "found.toml").read_text(encoding="utf-8"))
     config = DlqReplayConfig.from_mapping(found)
     assert config.max_transaction_time.total_seconds() == told["chosen"]["max_transaction_time"]
-    assert config.batch_size == told["chosen"].get("batch_size", 5)
+    assert config.batch_size == told["chosen_for_cycles"].get("batch_size", 5)
     assert workplace.drain("--config", "found.toml").returncode == 0
     assert workplace.count("effects") == 300
 
@@ -123,7 +123,7 @@ def test_what_is_not_better_is_not_written(workplace: Workplace) -> None:
     workplace.make(*["waits"] * 5)
     done = tune(workplace, "--budget", "30", "--write", "found.toml", "--batch-size", "1000")
     assert done.returncode == 0
-    assert "No setting is better than those given, within the noise." in done.stdout
+    assert "No setting without a risk is better than those given, within the noise." in done.stdout
     assert "found.toml was not written" in done.stderr
     assert not (workplace.folder / "found.toml").exists()
 
@@ -155,6 +155,17 @@ def test_copies_lie_where_they_are_wanted(workplace: Workplace) -> None:
     assert done.returncode == 0
     assert f"lie in elsewhere{os.sep}projection.db-tune-" in done.stderr
     assert list((workplace.folder / "elsewhere").iterdir()) == []
+
+
+def test_copies_are_removed_though_a_handler_changes_the_directory(workplace: Workplace) -> None:
+    workplace.add_handler(
+        "import os\n@registry.handler('moves')\ndef moves(*_):\n    os.chdir('/')\n"
+    )
+    workplace.make(*["moves"] * 5)
+    (workplace.folder / "elsewhere").mkdir()
+    done = tune(workplace, "--budget", ENOUGH, "--copies-in", "elsewhere")
+    assert list((workplace.folder / "elsewhere").iterdir()) == []
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
@@ -227,6 +238,14 @@ def test_a_budget_is_too_small(workplace: Workplace) -> None:
     line = trouble(workplace, 2, "--budget", "1")
     assert "1 s are too few: 3 rounds of " in line
     assert "--budget" in line
+
+
+def test_a_budget_is_too_small_for_a_single_slow_letter(workplace: Workplace) -> None:
+    """One call may take longer than a group: each trial waits for it."""
+    workplace.add_handler("import time\nregistry.register('waits', lambda *_: time.sleep(2))\n")
+    workplace.make(*["waits"] * 20)
+    line = trouble(workplace, 2, "--budget", "18")
+    assert "18 s are too few: 3 rounds of " in line
 
 
 @pytest.mark.parametrize("budget", ["0", "0.5", "-1", "nan", "soon"])
@@ -303,3 +322,18 @@ def test_a_bar_is_shown_on_a_terminal(workplace: Workplace) -> None:
     os.close(ours)
     assert "trying" in shown
     until(lambda: process.returncode == 0, process)
+
+
+def test_the_bar_tells_of_all_trials(workplace: Workplace) -> None:
+    """The first alone is planned at first: its end is not that of all."""
+    pty = pytest.importorskip("pty")
+    workplace.make(*["ok"] * 5)
+    ours, theirs = pty.openpty()
+    given = ("tune", "projection.db", "--handlers", "handlers:registry", "--budget", ENOUGH)
+    with workplace.start(*given, stderr=theirs) as process:
+        os.close(theirs)
+        process.communicate(timeout=60)
+    shown = os.read(ours, 1_000_000).decode()
+    os.close(ours)
+    second = next(frame for frame in shown.split("\r") if " 2/" in frame)
+    assert "-]" in second, second

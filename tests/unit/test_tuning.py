@@ -131,7 +131,8 @@ def test_cycles_are_compared_with_cycles() -> None:
         )
 
     findings = found(MadeUp(cost))
-    assert findings.chosen == {"batch_size": 1000}
+    assert (findings.chosen, findings.chosen_for_cycles) == ({}, {"batch_size": 1000})
+    assert (findings.given, findings.cycle_given) == (1e-5, 9e-5)
     (cycle,) = [one for one in findings.compared if one.candidate.is_cycle]
     assert cycle.gain == pytest.approx(2.0)
     assert not [

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from azoth_dlq.cli.output import counted, print_json, print_lines, say
 from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.engine.failure import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from azoth_dlq.tuning.search import Compared, Findings
 
@@ -23,6 +24,8 @@ _PHASES: Final = {
     "plan": "looking at letters and ordering them",
 }
 _OTHER: Final = "other"
+_AS_GIVEN: Final = "as given"
+_WIDTH: Final = len("max_transaction_time = 0.05")
 
 
 def print_findings(findings: Findings, database: str, *, as_json: bool) -> None:
@@ -47,30 +50,33 @@ def print_findings(findings: Findings, database: str, *, as_json: bool) -> None:
         print_lines(f"{share:.0%} of the letters failed")
     print_lines(
         "",
-        f"Beside the settings given ({_us(base.cost)} µs a letter; two trials of the same differ "
-        f"by {findings.noise:.0%}):",
+        f"Beside the settings given (two trials of the same differ by {findings.noise:.0%}):",
     )
     drains = [one for one in findings.compared if not one.candidate.is_cycle]
-    _print_compared("setting", [one for one in drains if not one.candidate.risk])
-    _print_compared("with a risk, to be chosen by you alone", _risky(drains))
+    _print_compared("setting", [one for one in drains if not one.candidate.risk], findings.given)
+    _print_compared("with a risk: yours to choose", _risky(drains), findings.given)
     cycles = [one for one in findings.compared if one.candidate.is_cycle]
-    _print_compared("for run_replay_cycle() alone", cycles)
+    _print_compared("for run_replay_cycle()", cycles, findings.cycle_given)
     print_lines("", *_verdict(findings))
 
 
-def write_settings(path: str, findings: Findings, config: DlqReplayConfig, database: str) -> None:
-    """Write the settings given with those chosen, as `--config` reads them; a file that exists is
-    left alone. Errors: OSError."""
-    if not findings.chosen:
+def write_settings(
+    path: str, target: Path, findings: Findings, config: DlqReplayConfig, database: str
+) -> None:
+    """Write the settings given with those chosen, as `--config` reads them, to `target`, which was
+    given as `path`; a file that exists is left alone. Errors: OSError."""
+    found = findings.chosen | findings.chosen_for_cycles
+    if not found:
         say(f"{path} was not written: the settings given are the best")
         return
-    settings, defaults = config.to_mapping() | findings.chosen, DlqReplayConfig().to_mapping()
-    lines = [f"# Found by `azoth-dlq tune {database}`"]
+    settings, defaults = config.to_mapping() | found, DlqReplayConfig().to_mapping()
+    # Within a comment of one line, whatever the name holds.
+    lines = [f"# Found by `azoth-dlq tune {one_line(database)}`"]
     for name, value in settings.items():
         if value != defaults[name]:
             text = "never" if value is None else value
             lines.append(f"{name} = {json.dumps(text, ensure_ascii=False)}")
-    with Path(path).open("x", encoding="utf-8") as file:
+    with target.open("x", encoding="utf-8", errors="backslashreplace") as file:
         file.write("\n".join([*lines, ""]))
     say(f"settings written to {path}; use them by --config {path}")
 
@@ -86,32 +92,44 @@ def _risky(compared: Sequence[Compared]) -> list[Compared]:
     return [one for one in compared if one.candidate.risk]
 
 
-def _print_compared(heading: str, compared: Sequence[Compared]) -> None:
-    if not compared:
+def _print_compared(heading: str, compared: Sequence[Compared], given: float | None) -> None:
+    if not compared or given is None:
         return
-    width = max(len(heading), *(len(one.candidate.name) for one in compared))
-    print_lines(f"  {heading:<{width}}  {'µs a letter':>11}  {'gain':>6}  half of the rounds")
+    print_lines(
+        f"  {heading:<{_WIDTH}}  {'µs a letter':>11}  {'gain':>6}  middle half of the rounds"
+    )
+    print_lines(f"  {_AS_GIVEN:<{_WIDTH}}  {_us(given):>11}")
     for one in compared:
         low, high = one.spread
         remark = f"   {one.candidate.risk}" if one.candidate.risk else ""
         mark = "   better" if one.is_better and not remark else ""
         print_lines(
-            f"  {one.candidate.name:<{width}}  {_us(one.cost):>11}  {one.gain:>+6.0%}  "
+            f"  {one.candidate.name:<{_WIDTH}}  {_us(one.cost):>11}  {one.gain:>+6.0%}  "
             f"{low:+.0%} to {high:+.0%}{mark}{remark}"
         )
 
 
 def _verdict(findings: Findings) -> list[str]:
+    lines = [f"Best: {_text(findings.chosen)}"]
     if not findings.chosen:
-        return ["No setting is better than those given, within the noise."]
-    lines = [f"Best: {', '.join(f'{name} = {value}' for name, value in findings.chosen.items())}"]
+        harmless = "" if not _risky(findings.compared) else " without a risk"
+        lines = [f"No setting{harmless} is better than those given, within the noise."]
+    if findings.verified is not None and not findings.verified.is_better:
+        lines.append(f"{findings.verified.candidate.name} was not better when it was tried again.")
+    if findings.chosen_for_cycles:
+        cycles = _text(findings.chosen_for_cycles)
+        lines.append(f"For programs that call run_replay_cycle(): {cycles}; drains do not ask.")
     if findings.verified is not None and findings.verified.is_better:
         low, high = findings.verified.spread
         lines.append(
-            f"Tried again together: {findings.verified.gain:+.0%}, half of "
+            f"Tried again together: {findings.verified.gain:+.0%}, the middle half of "
             f"{counted(len(findings.verified.ratios), 'rounds')} from {low:+.0%} to {high:+.0%}"
         )
     return lines
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
 def _us(seconds: float) -> str:
@@ -124,13 +142,14 @@ def _as_dict(findings: Findings) -> dict[str, Any]:
         "due": base.due,
         "attempted": base.report.attempted,
         "failed": base.report.failed,
-        "us_a_letter": base.cost * 1e6,
+        "us_a_letter": findings.given * 1e6,
         "us_a_letter_by_phase": {k: v * 1e6 for k, v in _by_phase(findings).items()},
         "noise": findings.noise,
         "rounds": findings.rounds,
         "trials": findings.trials,
         "compared": [_compared_as_dict(one) for one in findings.compared],
         "chosen": findings.chosen,
+        "chosen_for_cycles": findings.chosen_for_cycles,
         "verified": None if findings.verified is None else _compared_as_dict(findings.verified),
     }
 

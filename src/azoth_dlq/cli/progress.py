@@ -56,6 +56,7 @@ def trials_bar() -> Iterator[Callable[[int, int], None]]:
     def on_trial(done: int, planned: int) -> None:
         if bar is not None:
             bar.length = planned
+            bar.finished = False  # it was at the end of what was planned then
             bar.update(done - bar.pos)
 
     try:

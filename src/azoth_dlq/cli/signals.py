@@ -33,6 +33,12 @@ class Received:
         """The exit code of a process that was interrupted, as shells count: 130 for SIGINT."""
         return 128 + (self.numbers[-1] if self.numbers else signal.SIGINT)
 
+    def check(self) -> None:
+        """Raise what an earlier signal raised in vain: Python drops an error that comes up while
+        an object is removed."""
+        if self.numbers:
+            raise KeyboardInterrupt
+
 
 def ending_in_order(shutdown: Callable[[], None]) -> AbstractContextManager[Received]:
     """Call `shutdown` at the first signal; raise KeyboardInterrupt at any other.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,8 +37,6 @@ from azoth_dlq.tuning.search import BudgetTooSmall, Search
 from azoth_dlq.tuning.trials import Trials
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from azoth_dlq.config import DlqReplayConfig
     from azoth_dlq.tuning.copies import Copies, Facts
 
@@ -114,6 +113,8 @@ def command(  # noqa: PLR0913 -- one keyword an option
     until = monotonic() + budget
     chosen = load_config(config, settings)
     _check_output(output)
+    # Handlers may change the directory.
+    target = None if output is None else Path(output).absolute()
     registry = load_registry(handlers)
     keep_log_quiet()
     left_out: list[str] = []
@@ -130,7 +131,12 @@ def command(  # noqa: PLR0913 -- one keyword an option
         try:
             copies = _copies(database, folder, facts, left_out, chosen)
             trials = Trials(copies, registry, chosen, now=now)
-            with trials_bar() as on_trial:
+            with trials_bar() as show:
+
+                def on_trial(done: int, planned: int) -> None:
+                    received.check()
+                    show(done, planned)
+
                 search = Search(
                     trials, chosen, facts, until=until, only_drains=now, on_trial=on_trial
                 )
@@ -148,9 +154,11 @@ def command(  # noqa: PLR0913 -- one keyword an option
             return 1
         finally:
             received.is_over = True
-    print_findings(findings, database, as_json=as_json)
-    if output is not None:
-        write_settings(output, findings, chosen, database)
+    try:
+        print_findings(findings, database, as_json=as_json)
+    finally:  # also where the reader of the table has left
+        if output is not None and target is not None:
+            write_settings(output, target, findings, chosen, database)
     return 0
 
 
@@ -158,13 +166,17 @@ def _check_output(path: str | None) -> None:
     """See now, not when all is done, that it can be written. Errors: click.BadParameter."""
     if path is None:
         return
-    folder = os.path.dirname(path) or "."  # noqa: PTH120 -- of the path as it was given
-    if os.path.lexists(path):
-        trouble = f"{path} exists already; remove it, or give another name"
-    elif not os.access(folder, os.W_OK | os.X_OK):
-        trouble = f"{path} cannot be made; check its folder"
-    else:
-        return
+    folder, name = os.path.split(path)
+    try:
+        os.lstat(path)
+        trouble = f"{path} exists already, and is never overwritten; give another name"
+    except OSError as error:
+        if not name or not isinstance(error, FileNotFoundError):
+            trouble = f"{path!r} cannot be the name of a file; give another"
+        elif not os.access(folder or ".", os.W_OK | os.X_OK):
+            trouble = f"{path} cannot be made; check its folder"
+        else:
+            return
     raise click.BadParameter(trouble, param_hint="--write")
 
 

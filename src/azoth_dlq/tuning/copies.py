@@ -74,16 +74,17 @@ def room_for_copies(file: str, folder: str | None, size: int) -> Iterator[Path]:
         made = tempfile.mkdtemp(prefix=f"{Path(file).name}-tune-", dir=parent)
     except OSError as error:
         raise StorageError(f"{parent} takes no copies ({error.strerror}); {way_out}") from error
+    there = Path(made).absolute()  # handlers may change the directory
     try:
         yield Path(made)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(there, ignore_errors=True)
 
 
 def copy_of(file: str, folder: Path, *, wait: float) -> Copies:
     """Copy the file as it is now, which is only read; a lock is waited for `wait` seconds.
     Errors: StorageError."""
-    kept = folder / "kept.db"
+    kept = folder.absolute() / "kept.db"
     until = monotonic() + wait
 
     def heed_locks(status: int, _remaining: int, _total: int) -> None:

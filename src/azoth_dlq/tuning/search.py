@@ -62,15 +62,20 @@ class Compared:
 @dataclass(slots=True)
 class Findings:
     """What was found. `base`: the first trial, of the settings given. `noise`: by what share two
-    trials of one candidate differ in a quarter of the rounds or more. `chosen`: settings that are
-    better; `verified`: those of them that drains ask for, tried again together."""
+    trials of one candidate differ in a quarter of the rounds or more. `given`: seconds a letter
+    with the settings given, the median; `cycle_given`: the same of cycles, None where none was
+    tried. `chosen`: settings that are better, of drains and of cycles; `verified`: those of drains,
+    tried again together."""
 
     base: Trial
     noise: float
     rounds: int
     compared: list[Compared]
+    given: float
+    cycle_given: float | None = None
     trials: int = 0
     chosen: dict[str, Any] = field(default_factory=dict)
+    chosen_for_cycles: dict[str, Any] = field(default_factory=dict)
     verified: Compared | None = None
 
 
@@ -117,7 +122,15 @@ class Search:
             _compare(one, costs, CYCLE_AS_GIVEN if one.is_cycle else AS_GIVEN, noise)
             for one in (*drains, *cycles)
         ]
-        findings = Findings(base, noise, len(costs[AS_GIVEN.name]), compared)
+        given = {name: statistics.median(of_rounds) for name, of_rounds in costs.items()}
+        findings = Findings(
+            base,
+            noise,
+            len(costs[AS_GIVEN.name]),
+            compared,
+            given=given[AS_GIVEN.name],
+            cycle_given=given.get(CYCLE_AS_GIVEN.name),
+        )
         self._choose(findings)
         findings.trials = self._done
         return findings
@@ -134,14 +147,18 @@ class Search:
     def _plan(self, contenders: Sequence[Candidate], base: Trial, copying: float) -> None:
         """How long a trial may last, for as many rounds as a gain is told from.
 
-        A drain that is ended early goes on until its group is over. Errors: BudgetTooSmall.
+        A drain that is ended early goes on until its group is over, or its letter. Errors:
+        BudgetTooSmall.
         """
         whole = math.inf if base.report.remaining else base.seconds
         groups = [
             one.settings.get("max_transaction_time", self._config.max_transaction_time)
             for one in contenders
         ]
-        least = sum(copying + min(_LEAST_SECONDS + _seconds(group), whole) for group in groups)
+        letter = base.seconds / base.report.attempted  # may be longer than a group
+        least = sum(
+            copying + min(_LEAST_SECONDS + _seconds(group) + letter, whole) for group in groups
+        )
         left = (self._until - monotonic()) * (1 - _CHECK_SHARE)
         share = left / FEWEST_ROUNDS
         if share < least:
@@ -186,7 +203,8 @@ class Search:
                     best[name] = one
         drains: dict[str, Any] = {}
         for one in best.values():
-            (findings.chosen if one.candidate.is_cycle else drains).update(one.candidate.settings)
+            of = findings.chosen_for_cycles if one.candidate.is_cycle else drains
+            of.update(one.candidate.settings)
         if drains:
             together = candidates.with_settings(**drains)
             costs = self._rounds([AS_GIVEN, together], self._until)
