@@ -285,15 +285,19 @@ def test_a_file_and_its_folder_may_be_read_alone(open_workplace: Workplace) -> N
         open_workplace.folder.chmod(0o755)
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_settings_cannot_be_written(workplace: Workplace, there: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("projection.db", "projection.db exists already, and is never overwritten"),
+        ("nowhere/found.toml", "nowhere/found.toml cannot be made"),
+        ("", "'' cannot be the name of a file"),
+        ("x" * 300, "cannot be the name of a file"),
+    ],
+    ids=["there", "nowhere", "none", "too long"],
+)
+def test_settings_cannot_be_written(workplace: Workplace, name: str, told: str) -> None:
     workplace.make("ok")
-    name = "found.toml" if there else "nowhere/found.toml"
-    if there:
-        (workplace.folder / name).touch()
-    line = error_line(tune(workplace, "--write", name), 2)
-    assert name in line
-    assert ("exists already" if there else "cannot be made") in line
+    assert told in error_line(tune(workplace, "--write", name), 2)
 
 
 def test_a_handler_ends_the_process(workplace: Workplace) -> None:

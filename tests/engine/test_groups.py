@@ -177,26 +177,19 @@ def test_what_a_drain_does_without_the_lock_is_a_turn_of_others(scene: Scene) ->
     assert 0 < turn <= 0.06
 
 
-def test_others_get_their_turn_between_short_drains_too(scene: Scene) -> None:
+@pytest.mark.parametrize(("rest", "turns"), [(0.0, 1), (0.12, 0)], ids=["at once", "rested"])
+def test_others_get_their_turn_between_short_drains_unless_these_rest(
+    scene: Scene, rest: float, turns: int
+) -> None:
     _register_slow(scene, 0.15)
     for _ in range(10):
         scene.letter("slow")
     replayer = scene.replay(batch_size=2)
-    # 0.3 s each.
-    assert [replayer.run_replay_cycle().succeeded for _ in range(5)] == [2] * 5
-    (turn,) = scene.slept
-    assert 0 < turn <= 0.11
-
-
-def test_a_rest_between_short_drains_is_a_turn_of_others(scene: Scene) -> None:
-    _register_slow(scene, 0.15)
-    for _ in range(10):
-        scene.letter("slow")
-    replayer = scene.replay(batch_size=2)
-    for _ in range(5):
+    for _ in range(5):  # 0.3 s each
         assert replayer.run_replay_cycle().succeeded == 2
-        time.sleep(0.12)
-    assert scene.slept == []
+        time.sleep(rest)
+    assert len(scene.slept) == turns
+    assert all(0 < turn <= 0.11 for turn in scene.slept)
 
 
 def test_no_turn_is_given_within_a_second(scene: Scene) -> None:
