@@ -57,12 +57,26 @@ else:
 
     def __getattr__(name):
         if name in _NAMES:
-            return import_module(f"{__name__}.{name}")
+            return _imported(name)
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        value = getattr(_imported(_HOMES[name]), name)
         globals()[name] = value
         return value
+
+    def _imported(module):
+        try:
+            return import_module(f"{__name__}.{module}")
+        except ImportError as error:
+            if not (error.name or "").startswith(f"{__name__}."):
+                raise
+            raise ImportError(
+                f"the compiled modules of azoth_dlq cannot be imported ({error}); "
+                "build them with a C compiler by `pip install .` in a checkout, "
+                "or install a wheel by `pip install azoth-dlq`",
+                name=error.name,
+                path=error.path,
+            ) from error
 
     def __dir__():
         return globals().keys() | _HOMES.keys()

@@ -1,7 +1,7 @@
-import subprocess
-import sys
+from pathlib import Path
 
 from azoth_dlq import kernels
+from tests.programs import run_program
 
 
 def test_the_three_modules_are_compiled() -> None:
@@ -10,14 +10,16 @@ def test_the_three_modules_are_compiled() -> None:
         assert module.__file__.endswith((".so", ".pyd"))
 
 
-def test_a_missing_module_says_how_to_build_it() -> None:
+def test_a_missing_module_says_how_to_build_it(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['azoth_dlq.kernels.order'] = None\n"
-        "try:\n    import azoth_dlq.kernels\n"
+        "try:\n    from azoth_dlq import ReplayPriority\n"
         "except ImportError as error:\n    print(error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert "the compiled modules of azoth_dlq cannot be imported" in done.stdout
-    assert "pip install ." in done.stdout
+    told = run_program(program, tmp_path)
+    assert "the compiled modules of azoth_dlq cannot be imported" in told
+    assert "pip install ." in told
+
+
+def test_a_name_that_is_not_there_is_told() -> None:
+    assert not hasattr(kernels, "verdicts")

@@ -3,15 +3,18 @@
 Instants are integer microseconds since 1970 UTC, durations integer microseconds.
 """
 
-try:
-    from azoth_dlq.kernels import backoff, eligibility, order
-except ImportError as _error:
-    raise ImportError(
-        f"the compiled modules of azoth_dlq cannot be imported ({_error}); "
-        "build them with a C compiler by `pip install .` in a checkout, "
-        "or install a wheel by `pip install azoth-dlq`",
-        name=_error.name,
-        path=_error.path,
-    ) from _error
+TYPE_CHECKING = False  # as of `typing`
 
 __all__ = ["backoff", "eligibility", "order"]
+
+if TYPE_CHECKING:
+    from azoth_dlq.kernels import backoff, eligibility, order
+else:
+    # A module comes when it is asked for first. Were it imported here, a thread that imports this
+    # package and one that imports a module of it could each hold the lock the other waits for.
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 -- few programs ask for a module here
+
+        return import_module(f"{__name__}.{name}")
