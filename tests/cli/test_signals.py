@@ -114,6 +114,21 @@ def test_a_signal_while_the_handlers_are_imported_ends_the_command(workplace: Wo
     assert workplace.count("dead_letter_queue") == 1
 
 
+def test_signals_at_any_instant_of_an_interrupt_bring_no_traceback(workplace: Workplace) -> None:
+    workplace.make("ok")
+    workplace.module("slow", "import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(60)")
+    process = workplace.start("drain", "projection.db", "--handlers", "slow:registry")
+    with process:
+        until((workplace.folder / "began").exists, process)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.001)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert workplace.count("dead_letter_queue") == 1
+
+
 def test_what_a_handlers_thread_still_does_keeps_no_process_from_its_end(
     workplace: Workplace,
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq import DlqReplayConfig
-from tests.cli.conftest import Workplace, error_line
+from tests.cli.conftest import Workplace, error_line, until
 
 EXTERNAL = """
 import pathlib
@@ -24,6 +24,18 @@ import pathlib
 def mail(conn, event_id, payload):
     with pathlib.Path("sent").open("a") as sent:
         sent.write("x")
+"""
+MOVING = "import os\nregistry.register('moves', lambda *_: os.chdir('/'))\n"
+# An error that comes up in its last moment is dropped by Python.
+LINGERING = """
+import pathlib, time
+class Lingering:
+    def __del__(self):
+        pathlib.Path("began").touch()
+        time.sleep(60)
+@registry.handler("lingers")
+def lingers(conn, event_id, payload):
+    Lingering()
 """
 ROUTED = """
 from azoth_dlq import EventHandlerRegistry
@@ -49,7 +61,7 @@ def trouble(workplace: Workplace, code: int, *arguments: str) -> str:
 
 
 def leftovers(workplace: Workplace) -> list[Path]:
-    return list(workplace.folder.glob("*-tune-*"))
+    return list(workplace.folder.glob("azoth-dlq-tune-*"))
 
 
 def findings(workplace: Workplace, *arguments: str) -> dict[str, Any]:
@@ -84,7 +96,7 @@ def test_it_tells_people_where_the_copies_lie_and_where_the_time_goes(workplace:
     assert done.returncode == 0
     told, _, rest = done.stderr.partition("\n")
     assert told.startswith("azoth-dlq: 2 copies of projection.db, 0.")
-    assert f"lie in {workplace.database}-tune-" in told
+    assert f"lie in {workplace.folder / 'azoth-dlq-tune-'}" in told
     assert rest == ""
     assert "50 letters due" in done.stdout
     assert "handlers" in done.stdout
@@ -128,6 +140,22 @@ def test_what_is_not_better_is_not_written(workplace: Workplace) -> None:
     assert not (workplace.folder / "found.toml").exists()
 
 
+def test_settings_are_written_wherever_handlers_go_and_whoever_reads_the_table(
+    workplace: Workplace,
+) -> None:
+    workplace.add_handler(MOVING)
+    workplace.make(*["moves"] * 300)
+    ours, theirs = os.pipe()
+    os.close(ours)
+    given = ("--max-transaction-time", "0.000001", "--budget", "40", "--write", "found.toml")
+    done = tune(workplace, *given, stdout=theirs)
+    os.close(theirs)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("azoth-dlq: settings written to found.toml")
+    found = tomllib.loads((workplace.folder / "found.toml").read_text(encoding="utf-8"))
+    assert found["max_transaction_time"] > 0.01
+
+
 # What it leaves alone
 
 
@@ -153,14 +181,12 @@ def test_copies_lie_where_they_are_wanted(workplace: Workplace) -> None:
     (workplace.folder / "elsewhere").mkdir()
     done = tune(workplace, "--budget", ENOUGH, "--copies-in", "elsewhere")
     assert done.returncode == 0
-    assert f"lie in elsewhere{os.sep}projection.db-tune-" in done.stderr
+    assert f"lie in elsewhere{os.sep}azoth-dlq-tune-" in done.stderr
     assert list((workplace.folder / "elsewhere").iterdir()) == []
 
 
 def test_copies_are_removed_though_a_handler_changes_the_directory(workplace: Workplace) -> None:
-    workplace.add_handler(
-        "import os\n@registry.handler('moves')\ndef moves(*_):\n    os.chdir('/')\n"
-    )
+    workplace.add_handler(MOVING)
     workplace.make(*["moves"] * 5)
     (workplace.folder / "elsewhere").mkdir()
     done = tune(workplace, "--budget", ENOUGH, "--copies-in", "elsewhere")
@@ -183,6 +209,20 @@ def test_a_signal_ends_it_and_the_copies_are_removed(
     assert leftovers(workplace) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
+def test_a_signal_that_python_drops_ends_it_too(workplace: Workplace) -> None:
+    workplace.add_handler(LINGERING)
+    workplace.make("lingers")
+    given = ("tune", "projection.db", "--handlers", "handlers:registry")
+    with workplace.start(*given) as process:
+        until((workplace.folder / "began").exists, process)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == "azoth-dlq: interrupted; the copies are removed"
+    assert leftovers(workplace) == []
+
+
 # Handlers that reach other systems
 
 
@@ -193,6 +233,8 @@ def test_handlers_outside_the_transaction_are_not_called(workplace: Workplace) -
     assert json.loads(done.stdout)["due"] == 5
     assert "3 letters of type 'mail' left out" in done.stderr
     assert not (workplace.folder / "sent").exists()
+    workplace.execute("DELETE FROM dead_letter_queue WHERE CAST(event_bytes AS TEXT) LIKE 'mail%'")
+    assert "left out" not in tune(workplace, "--budget", ENOUGH).stderr
 
 
 def test_handlers_outside_the_transaction_are_called_on_demand(workplace: Workplace) -> None:
@@ -219,6 +261,13 @@ def test_no_letter_is_due(workplace: Workplace) -> None:
         trouble(workplace, 1) == "azoth-dlq: no letter is due; 1 is not yet (--now takes it, too)"
     )
     assert findings(workplace, "--now", "--budget", ENOUGH)["due"] == 1
+
+
+def test_letters_are_used_up(workplace: Workplace) -> None:
+    workplace.make("ok", "ok", retry_count=7)
+    line = trouble(workplace, 1, "--max-retries", "7")
+    told = "no letter is due; 2 would be parked, their retries used up (max_retries)"
+    assert line == f"azoth-dlq: {told}"
 
 
 def test_a_queue_is_empty(workplace: Workplace) -> None:
@@ -270,6 +319,15 @@ def test_a_file_is_locked(workplace: Workplace) -> None:
         other.execute("BEGIN EXCLUSIVE")
         line = trouble(workplace, 1, "--busy-timeout", "0.2")
     assert "is locked by another program" in line
+
+
+def test_a_damaged_file_is_named_not_its_copy(workplace: Workplace) -> None:
+    workplace.make(*["ok"] * 500)
+    workplace.execute("PRAGMA journal_mode = DELETE")
+    content = workplace.database.read_bytes()
+    # The pages behind the first ones hold letters and their indexes.
+    workplace.database.write_bytes(content[: 4096 * 20].ljust(len(content), b"x"))
+    assert "a copy of projection.db is damaged" in trouble(workplace, 1)
 
 
 def test_a_file_and_its_folder_may_be_read_alone(open_workplace: Workplace) -> None:

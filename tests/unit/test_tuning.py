@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 
@@ -155,6 +159,10 @@ def test_a_trial_shares_the_plan_among_all_that_are_due() -> None:
         ({"succeeded": 0}, "no letter is due"),
         ({"succeeded": 0, "waiting": 3}, r"no letter is due; 3 are not yet \(--now takes them"),
         (
+            {"succeeded": 0, "waiting": 1, "parked": 3, "exhausted": 2, "unreadable": 1},
+            r"due; 1 is not yet \(--now .*; 2 would be parked, .*; 1 would be parked as unread",
+        ),
+        (
             {"succeeded": 0, "failed": 2, "errors": (("boom", 2),)},
             "none of 2 .* error: boom",
         ),
@@ -212,6 +220,43 @@ def test_a_disk_without_room_is_told_before_anything_is_copied(
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_copies_lie_beside_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.db").symlink_to(tmp_path / "there" / "letters.db")
+    with room_for_copies(str(tmp_path / "link.db"), None, 1) as folder:
+        assert folder.parent == tmp_path / "there"
+
+
+def test_a_disk_that_is_full_is_told_with_a_way_out(tmp_path: Path) -> None:
+    file = tmp_path / "letters.db"
+    with DeadLetterQueue.open(file) as queue:
+        queue.add(1, b"ok:", "boom")
+    copies = copy_of(str(file), tmp_path, wait=1.0)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    told = r"letters\.db can be made \(No space left .*\); choose another folder by --copies-in"
+    with (
+        mock.patch("shutil.copyfile", side_effect=full),
+        pytest.raises(StorageError, match=told),
+        copies.fresh(),
+    ):
+        pass
+
+
+def test_a_disk_that_is_full_of_the_first_copy_is_told_with_a_way_out(tmp_path: Path) -> None:
+    file = tmp_path / "letters.db"
+    DeadLetterQueue.open(file).close()
+    source, full = sqlite3.connect(file), sqlite3.connect(tmp_path / "kept.db")
+    full.execute("PRAGMA max_page_count = 1")
+    told = r"letters\.db can be made \(.* full\); choose another folder by --copies-in"
+    with (
+        mock.patch("azoth_dlq.tuning.copies.sqlite3.connect", return_value=full),
+        mock.patch("azoth_dlq.tuning.copies.open_for_looking", return_value=source),
+        pytest.raises(StorageError, match=told),
+    ):
+        copy_of(str(file), tmp_path, wait=1.0)
 
 
 def test_each_copy_is_as_the_file_was(tmp_path: Path) -> None:

@@ -81,8 +81,11 @@ def azoth_dlq(context: click.Context) -> None:
 def run_process() -> NoReturn:
     """Be the process of a command."""
     atexit.register(ignore)  # what is registered first is called last
-    code = _run(None)
-    end_by_signal(code)
+    try:
+        code = _run(None)
+        end_by_signal(code)
+    except KeyboardInterrupt:  # another one, while the first was told
+        os._exit(INTERRUPTED)
     sys.exit(code)
 
 

@@ -34,10 +34,11 @@ def queue_of(path: str) -> Iterator[DeadLetterQueue]:
 
 
 @contextmanager
-def readable_store_of(path: str) -> Iterator[SqliteStore]:
-    """The letters in a file, which is only read. Errors: StorageError."""
+def readable_store_of(path: str, **options: Any) -> Iterator[SqliteStore]:
+    """The letters in a file, which is only read; options as of `open_for_looking`.
+    Errors: StorageError."""
     _check_file(path)
-    with closing(open_for_looking(path)) as connection:
+    with closing(open_for_looking(path, **options)) as connection:
         _check_tables(connection, path)
         yield SqliteStore(connection)
 

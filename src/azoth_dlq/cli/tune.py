@@ -37,7 +37,6 @@ from azoth_dlq.tuning.search import BudgetTooSmall, Search
 from azoth_dlq.tuning.trials import Trials
 
 if TYPE_CHECKING:
-    from azoth_dlq.config import DlqReplayConfig
     from azoth_dlq.tuning.copies import Copies, Facts
 
 _MICROSECONDS: Final = 1_000_000
@@ -64,7 +63,10 @@ def _seconds(context: click.Context, option: click.Parameter, text: str) -> floa
     The file itself is only read. Handlers are called many times for the same letters, on copies:
     what they write through their connection is thrown away, whatever else they do is done. Those
     registered with transactional=False are therefore not called, and their letters left out, but
-    with --call-external. A process that is killed leaves its copies. Settings are compared in turn,
+    with --call-external. A process that is killed leaves its copies.
+
+    Tried are other values of max_transaction_time, cache_size, mmap_size and batch_size, and,
+    shown but never written, of SQLite's journal_mode and synchronous. They are compared in turn,
     in several rounds, with those given; one is better only where it is by more than two trials of
     the same differ.
     """,
@@ -120,16 +122,17 @@ def command(  # noqa: PLR0913 -- one keyword an option
     left_out: list[str] = []
     if not call_external:
         registry, left_out = _without_external(registry, handlers)
-    with readable_store_of(database):
+    wait = chosen.busy_timeout.total_seconds()
+    with readable_store_of(database, wait=wait):
         pass  # it is there, and holds letters
-    facts = facts_of(database)
+    facts = facts_of(database, wait=wait)
     with (
         interrupting() as received,
         stdout_reserved(),
         room_for_copies(database, copies_in, facts.size) as folder,
     ):
         try:
-            copies = _copies(database, folder, facts, left_out, chosen)
+            copies = _copies(database, folder, facts, left_out, wait=wait)
             trials = Trials(copies, registry, chosen, now=now)
             with trials_bar() as show:
 
@@ -208,12 +211,14 @@ def _without_external(
 
 
 def _copies(
-    database: str, folder: Path, facts: Facts, left_out: list[str], config: DlqReplayConfig
+    database: str, folder: Path, facts: Facts, left_out: list[str], *, wait: float
 ) -> Copies:
     size = f"{AT_ONCE} copies of {database}, {megabytes(facts.size)} each"
     say(f"{size}, lie in {folder} and are removed in the end")
-    copies = copy_of(database, folder, wait=config.busy_timeout.total_seconds())
+    copies = copy_of(database, folder, wait=wait)
     for event_type in left_out:
-        letters = counted(copies.leave_out(event_type), "letters")
-        say(f"{letters} of type {event_type!r} left out: their handler reaches other systems")
+        letters = copies.leave_out(event_type)
+        if letters:
+            told = f"{counted(letters, 'letters')} of type {event_type!r} left out"
+            say(f"{told}: their handler reaches other systems")
     return copies

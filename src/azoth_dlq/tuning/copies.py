@@ -15,12 +15,13 @@ from azoth_dlq.errors import StorageError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.store.sqlite import open_for_looking
-from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.faults import explained, primary_code
 
 AT_ONCE = 2  # the one that is kept and the one that is tried
 # Beside the copies, the log of the one that is tried.
 _MOST_OF_A_COPY = AT_ONCE + 1
 _PAGES = 4096  # copied at once
+_WAY_OUT = "choose another folder by --copies-in"
 _PAUSE = 0.01  # seconds between two tries to read a locked file
 
 
@@ -34,7 +35,8 @@ class Facts(NamedTuple):
 class Copies:
     """A copy that is kept, from which others are made."""
 
-    def __init__(self, kept: Path) -> None:
+    def __init__(self, file: str, kept: Path) -> None:
+        self._file = file
         self._kept = kept
 
     def leave_out(self, event_type: str) -> int:
@@ -44,14 +46,23 @@ class Copies:
 
     @contextmanager
     def fresh(self) -> Iterator[Path]:
-        """A copy as the file was, gone afterwards."""
+        """A copy as the file was, gone afterwards. Errors: StorageError."""
         with tempfile.TemporaryDirectory(dir=self._kept.parent) as folder:
-            yield Path(shutil.copyfile(self._kept, Path(folder) / "copy.db"))
+            path = Path(folder) / "copy.db"
+            try:
+                shutil.copyfile(self._kept, path)
+            except OSError as error:
+                raise _no_copy(self._file, error.strerror) from error
+            try:
+                yield path
+            except StorageError as error:  # when it is read, its path is gone
+                message = str(error).replace(str(path), f"a copy of {self._file}")
+                raise StorageError(message, transient=error.transient) from error
 
 
-def facts_of(file: str) -> Facts:
-    """Errors: StorageError."""
-    with explained(file), closing(open_for_looking(file)) as connection:
+def facts_of(file: str, *, wait: float) -> Facts:
+    """A lock is waited for `wait` seconds. Errors: StorageError."""
+    with explained(file), closing(open_for_looking(file, wait=wait)) as connection:
         ((pages,),) = connection.execute("PRAGMA main.page_count")
         ((page,),) = connection.execute("PRAGMA main.page_size")
         ((mode,),) = connection.execute("PRAGMA main.journal_mode")
@@ -62,18 +73,17 @@ def facts_of(file: str) -> Facts:
 def room_for_copies(file: str, folder: str | None, size: int) -> Iterator[Path]:
     """A new folder in `folder` (None: that of the file, whose disk is then the one that is
     measured), gone with all that is in it afterwards. Errors: StorageError."""
-    parent = Path(folder) if folder is not None else Path(file).absolute().parent
-    way_out = "choose another folder by --copies-in"
+    parent = Path(folder) if folder is not None else Path(file).resolve().parent
     try:
         free = shutil.disk_usage(parent).free
         if free < _MOST_OF_A_COPY * size:
             raise StorageError(
                 f"{parent} has {megabytes(free)} free, and copies of {file} need "
-                f"{megabytes(_MOST_OF_A_COPY * size)}; {way_out}"
+                f"{megabytes(_MOST_OF_A_COPY * size)}; {_WAY_OUT}"
             )
-        made = tempfile.mkdtemp(prefix=f"{Path(file).name}-tune-", dir=parent)
+        made = tempfile.mkdtemp(prefix="azoth-dlq-tune-", dir=parent)
     except OSError as error:
-        raise StorageError(f"{parent} takes no copies ({error.strerror}); {way_out}") from error
+        raise StorageError(f"{parent} takes no copies ({error.strerror}); {_WAY_OUT}") from error
     there = Path(made).absolute()  # handlers may change the directory
     try:
         yield Path(made)
@@ -95,14 +105,22 @@ def copy_of(file: str, folder: Path, *, wait: float) -> Copies:
                 transient=True,
             )
 
-    with explained(file), closing(open_for_looking(file)) as source:
-        source.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+    with explained(file), closing(open_for_looking(file, wait=wait)) as source:
         # One state of the file: what others write meanwhile would have the copy begin anew.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM main.sqlite_master").fetchall()
         with closing(sqlite3.connect(kept)) as target:
-            source.backup(target, pages=_PAGES, progress=heed_locks, sleep=_PAUSE)
-    return Copies(kept)
+            try:
+                source.backup(target, pages=_PAGES, progress=heed_locks, sleep=_PAUSE)
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_FULL:
+                    raise
+                raise _no_copy(file, str(error)) from error
+    return Copies(file, kept)
+
+
+def _no_copy(file: str, trouble: str | None) -> StorageError:
+    return StorageError(f"no copy of {file} can be made ({trouble}); {_WAY_OUT}", transient=True)
 
 
 def megabytes(size: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.errors import AzothError
+from azoth_dlq.report import ReplayReport
 from azoth_dlq.tuning import candidates
 from azoth_dlq.tuning.candidates import AGAIN, AS_GIVEN, CYCLE_AS_GIVEN, Candidate
 from azoth_dlq.tuning.copies import Facts
@@ -226,14 +227,22 @@ def _seconds(duration: float | timedelta) -> float:
 def _check(base: Trial) -> None:
     report = base.report
     if not report.attempted:
-        waiting = report.waiting or 0
-        others = "1 is not yet (--now takes it, too)"
-        if waiting > 1:
-            others = f"{waiting:,} are not yet (--now takes them, too)"
-        raise NothingToTune("no letter is due" + (f"; {others}" if waiting else ""))
+        raise NothingToTune("; ".join(["no letter is due", *_others(report)]))
     if not report.succeeded:
         commonest = f"; the commonest error: {report.errors[0][0]}" if report.errors else ""
         raise NothingToTune(f"none of {report.attempted:,} letters succeeded{commonest}")
+
+
+def _others(report: ReplayReport) -> Iterator[str]:
+    """The letters that are not due, in words."""
+    if report.waiting == 1:
+        yield "1 is not yet (--now takes it, too)"
+    elif report.waiting:
+        yield f"{report.waiting:,} are not yet (--now takes them, too)"
+    if report.exhausted:
+        yield f"{report.exhausted:,} would be parked, their retries used up (max_retries)"
+    if report.unreadable:
+        yield f"{report.unreadable:,} would be parked as unreadable"
 
 
 def _noise(once: Sequence[float], again: Sequence[float]) -> float:

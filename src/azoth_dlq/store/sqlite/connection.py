@@ -83,15 +83,17 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
     return connection
 
 
-def open_for_looking(path: str | os.PathLike[str]) -> QueueConnection:
-    """Open an existing file read-only. Errors: StorageError."""
+def open_for_looking(
+    path: str | os.PathLike[str], *, wait: float = _BUSY_SECONDS
+) -> QueueConnection:
+    """Open an existing file read-only; `wait` seconds for locks. Errors: StorageError."""
     file = os.fspath(path)
     _check_path(file)
     if not os.path.exists(file):
         raise StorageError(f"there is no file {file}; check the path")
     close_inherited(file)
     try:
-        return _readable(connect(file, "mode=ro", factory=QueueConnection))
+        return _readable(connect(file, "mode=ro", factory=QueueConnection, wait=wait))
     except sqlite3.OperationalError as error:
         if (
             error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN
