@@ -10,7 +10,7 @@ import pytest
 
 from azoth_dlq import ReplayReport, StorageError
 from azoth_dlq.store.base import Settlement
-from azoth_dlq.store.sqlite import store
+from azoth_dlq.store.sqlite import checkpoint
 from tests.conftest import Scene
 from tests.engine.deaths import die_in_the_handler_of
 from tests.engine.lost_groups import fault
@@ -27,7 +27,7 @@ def test_a_log_that_cannot_be_emptied_takes_no_figure_back(
 
     def fills(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
         conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-        monkeypatch.setattr(store, "checkpoint", fails)
+        monkeypatch.setattr(checkpoint.Log, "copy", fails)
 
     scene.registry.register("fills", fills)
     letters = [scene.letter(), scene.letter(), scene.letter("fills")]

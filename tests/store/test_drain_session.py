@@ -19,6 +19,7 @@ from azoth_dlq import (
     InvalidStateError,
     StorageError,
 )
+from azoth_dlq.store.sqlite import checkpoint, pragmas
 from azoth_dlq.store.sqlite import statements as sql
 from tests.conftest import Scene
 from tests.store.conftest import execute
@@ -231,6 +232,45 @@ def test_the_log_is_emptied_at_the_end_unless_its_owner_does_that(
     before = watched.path.read_bytes()
     watched.drain()
     assert (watched.path.read_bytes() != before) is checkpointed
+
+
+def test_a_large_log_is_emptied_between_groups(
+    watched: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where others write meanwhile; what was only copied would stay as large as it was."""
+    monkeypatch.setattr(checkpoint, "LARGE_BYTES", 1)
+    for _ in range(5):
+        watched.letter()
+    sizes = []
+    watched.replay(max_transaction_time=1e-6).drain(
+        on_progress=lambda _: sizes.append(checkpoint.log_size(str(watched.path)))
+    )
+    assert len(sizes) == 5
+    assert max(sizes) < 2 * min(sizes)
+    assert checkpoint.log_size(str(watched.path)) == 0
+
+
+def test_a_log_that_a_reader_needs_grows_by_a_piece_before_it_is_tried_again(
+    watched: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert watched.path is not None
+    for _ in range(40):
+        watched.letter()
+    piece = 100_000
+    monkeypatch.setattr(checkpoint, "LARGE_BYTES", piece)
+    statements: list[str] = []
+    with closing(sqlite3.connect(watched.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM dead_letter_queue").fetchall()
+        watched.conn.set_trace_callback(statements.append)
+        assert watched.drain(max_transaction_time=1e-6).succeeded == 40
+        size = checkpoint.log_size(str(watched.path))
+        assert size > 3 * piece
+        assert 2 < statements.count(pragmas.EMPTY_LOG) <= size / piece + 1
+        reader.execute("COMMIT")
+        watched.letter()
+        watched.drain()
+    assert checkpoint.log_size(str(watched.path)) < piece
 
 
 # What cannot be drained

@@ -13,7 +13,7 @@ import pytest
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.kernels.eligibility import select
 from azoth_dlq.store.base import Busy, DrainSettings, Retry, Settlement, Snoozed, Suspects
-from azoth_dlq.store.sqlite import SqliteStore, waiting
+from azoth_dlq.store.sqlite import checkpoint, waiting
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.checkpoint import log_size
 from tests.store.conftest import execute
@@ -194,8 +194,7 @@ def test_noting_many_letters_leaves_the_lock_free_in_between(polls: Polls) -> No
 def test_the_log_does_not_grow_with_the_letters_noted_in_a_drain(
     polls: Polls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = SqliteStore.checkpoint.__kwdefaults__ or {}
-    monkeypatch.setitem(defaults, "at_least", 1)
+    monkeypatch.setattr(checkpoint, "LARGE_BYTES", 1)
     monkeypatch.setattr(waiting, "NOTED_AT_ONCE", 10)
     polls.insert(500)
     with polls.store.draining(DrainSettings(1, "{}")):

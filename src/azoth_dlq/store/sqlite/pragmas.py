@@ -13,6 +13,7 @@ PAGE_SIZE = "PRAGMA main.page_size"
 CACHE_SIZE = "PRAGMA main.cache_size"
 MMAP_SIZE = "PRAGMA main.mmap_size"
 CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
+EMPTY_LOG = "PRAGMA main.wal_checkpoint(TRUNCATE)"
 JOURNAL_IN_MEMORY = "PRAGMA journal_mode = MEMORY"
 QUERY_ONLY = "PRAGMA query_only = ON"
 

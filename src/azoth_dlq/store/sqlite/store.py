@@ -24,7 +24,7 @@ from azoth_dlq.store.sqlite import history, left_open, pragmas, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite._put_back import PutBack
-from azoth_dlq.store.sqlite.checkpoint import CHECKPOINT_BYTES, checkpoint
+from azoth_dlq.store.sqlite.checkpoint import Log
 from azoth_dlq.store.sqlite.faults import (
     BUSY_CODES,
     as_fault,
@@ -67,7 +67,7 @@ class SqliteStore(SqliteOutside):
         self._has_savepoint = False
         self._is_prepared = False
         self._isolation_level: str | None = None  # between groups: its owner's
-        self._checkpoints = False
+        self._log = Log(self._cursor, "")
         self._enlarge_cache: str | None = None
 
     def draining(self, settings: DrainSettings) -> PutBack:
@@ -96,7 +96,8 @@ class SqliteStore(SqliteOutside):
         self._history_limit = settings.history_limit
         self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
         # Who switched automatic checkpoints off wants to make them alone.
-        self._checkpoints = is_wal and session.autocheckpoint > 0
+        is_ours = is_wal and session.autocheckpoint > 0
+        self._log = Log(self._cursor, self._file if is_ours else "")
         put_back.later(unless_forked, guard, self._presence.leave)
         put_back.later(unless_forked, guard, self._reader.close)
         put_back.later(unless_forked, guard, self._leave_marker)
@@ -391,8 +392,8 @@ class SqliteStore(SqliteOutside):
         left_open.finish_open_statements(self._connection, but=self._cursor)
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
 
-    def checkpoint(self, *, at_least: int = CHECKPOINT_BYTES) -> None:
+    def checkpoint(self, *, at_least: int | None = None) -> None:
         self._check_process()
-        if self._checkpoints and not is_closed(self._connection):
+        if not is_closed(self._connection):
             with explained(self.where):
-                checkpoint(self._cursor, self._file, at_least=at_least)
+                self._log.copy(at_least=at_least)
