@@ -9,6 +9,9 @@ from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite.faults import BUSY_CODES, primary_code
 
 LARGE_BYTES = 256 * 1024 * 1024  # a log is emptied between groups once it has so many
+# After the first copy, which takes long, others have often written; then SQLite does not wait for
+# the disk, and the next copy has to, or what empties the log under the lock.
+_COPIES_AGAIN = 2
 
 
 class Log:
@@ -36,6 +39,8 @@ class Log:
         try:
             self._cursor.execute(pragmas.CHECKPOINT).fetchall()
             if log_size(self._database) >= LARGE_BYTES:
+                for _ in range(_COPIES_AGAIN):
+                    self._cursor.execute(pragmas.CHECKPOINT).fetchall()
                 self._cursor.execute(pragmas.EMPTY_LOG).fetchall()
         except sqlite3.OperationalError as error:
             # A reader or another writer is in the way: the next one, or they, will do it.
