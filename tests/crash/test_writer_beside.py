@@ -10,7 +10,7 @@ LONGEST_WAIT_SECONDS = 2.5
 
 
 @pytest.mark.parametrize(
-    "events", [["takes:1"] * 2500, ["takes:300"] * 10], ids=["short calls", "long calls"]
+    "events", [["takes:1"] * 2500, ["takes:300"] * 16], ids=["short calls", "long calls"]
 )
 def test_a_writer_is_never_refused(dlq_file: DlqFile, events: list[str]) -> None:
     letters = dlq_file.add(*events)
