@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 
 import pytest
@@ -101,12 +102,17 @@ def test_whenever_signals_come_the_report_tells_what_is_in_the_file(workplace: W
         before = left
 
 
-def test_a_signal_while_the_handlers_are_imported_ends_the_command(workplace: Workplace) -> None:
+def start_importing(workplace: Workplace) -> subprocess.Popen[str]:
+    """A drain of one letter that imports its handlers, and will for long."""
     workplace.make("ok")
     workplace.module("slow", "import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(60)")
     process = workplace.start("drain", "projection.db", "--handlers", "slow:registry")
-    with process:
-        until((workplace.folder / "began").exists, process)
+    until((workplace.folder / "began").exists, process)
+    return process
+
+
+def test_a_signal_while_the_handlers_are_imported_ends_the_command(workplace: Workplace) -> None:
+    with start_importing(workplace) as process:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -115,11 +121,7 @@ def test_a_signal_while_the_handlers_are_imported_ends_the_command(workplace: Wo
 
 
 def test_signals_at_any_instant_of_an_interrupt_bring_no_traceback(workplace: Workplace) -> None:
-    workplace.make("ok")
-    workplace.module("slow", "import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(60)")
-    process = workplace.start("drain", "projection.db", "--handlers", "slow:registry")
-    with process:
-        until((workplace.folder / "began").exists, process)
+    with start_importing(workplace) as process:
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             time.sleep(0.001)
