@@ -15,7 +15,7 @@ from azoth_dlq.kernels.eligibility import select
 from azoth_dlq.store.base import Busy, DrainSettings, Retry, Settlement, Snoozed, Suspects
 from azoth_dlq.store.sqlite import checkpoint, waiting
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.checkpoint import log_size
+from azoth_dlq.store.sqlite.checkpoint import length_of_log
 from tests.store.conftest import execute
 from tests.store.polls import ANOTHERS_TABLE, CONFIG, HOUR, NOON, SECOND, Polls, polling
 
@@ -199,9 +199,9 @@ def test_the_log_does_not_grow_with_the_letters_noted_in_a_drain(
     polls.insert(500)
     with polls.store.draining(DrainSettings(1, "{}")):
         polls.ids_read(NOON)
-        before = log_size(polls.store.where)
+        before = length_of_log(polls.store.where)
         assert polls.catch_up() == 51
-        assert log_size(polls.store.where) < 5 * before
+        assert length_of_log(polls.store.where) < 5 * before
 
 
 def test_letters_that_came_after_the_look_are_not_noted(polls: Polls) -> None:

@@ -111,7 +111,7 @@ class SqliteStore(SqliteOutside):
 
     def _checkpoint_at_end(self) -> None:
         if self._announcement is None:  # a group was committed
-            self.checkpoint(at_least=1)
+            self._use_log(self._log.finish)
 
     def _use(self, guard: Guard, marker: Marker) -> None:
         self._guard = guard
@@ -392,8 +392,11 @@ class SqliteStore(SqliteOutside):
         left_open.finish_open_statements(self._connection, but=self._cursor)
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
 
-    def checkpoint(self, *, at_least: int | None = None) -> None:
+    def checkpoint(self) -> None:
+        self._use_log(self._log.copy)
+
+    def _use_log(self, action: Callable[[], None]) -> None:
         self._check_process()
         if not is_closed(self._connection):
             with explained(self.where):
-                self._log.copy(at_least=at_least)
+                action()
