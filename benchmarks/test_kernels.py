@@ -193,7 +193,32 @@ def test_parse_timestamp(beside: Beside) -> None:
         "parse_timestamp: a call from Python for each",
         lambda: [eligibility.parse_timestamp(text) for text in texts],
         lambda: [(plain_instant(text) - EPOCH) // MICROSECOND for text in texts],
-        A_TIMESTAMP,
+    )
+
+
+def test_parse_within_select(benchmark: Any, figure: Figure) -> None:
+    """What a selection takes longer for rows that have one more timestamp."""
+    rows = make_rows(in_order=True)
+    once = [(*row[:3], None, *row[4:]) for row in rows]
+    twice = [(*row[:3], row[2], *row[4:]) for row in rows]
+
+    def seconds(rows: list[Row]) -> float:
+        start = time.perf_counter()
+        eligibility.select(rows, RULES)
+        return time.perf_counter() - start
+
+    def both() -> tuple[float, float]:
+        return seconds(twice), seconds(once)
+
+    assert eligibility.select(twice, RULES).ids() == eligibility.select(once, RULES).ids()
+    measured = [both() for _ in range(15)]
+    benchmark.pedantic(eligibility.select, (twice, RULES), rounds=5)
+    with_parse, without = (min(times) for times in zip(*measured, strict=True))
+    figure(
+        "timestamp parse, within select, ns",
+        (with_parse - without) / LETTERS * 1e9,
+        at_most=A_TIMESTAMP,
+        select_ns=without / LETTERS * 1e9,
     )
 
 

@@ -70,25 +70,64 @@ static azdlq_letter letter_at(const azdlq_columns *columns, size_t i)
     return letter;
 }
 
+/* Of the first attempts; hardly a letter has had more. */
+enum { KNOWN_WAITS = 64 };
+
+/* How many waits are known: none where they differ from letter to letter, or are waived, or where
+ * an instant that lies beyond int64 could count as reached. */
+static int64_t know_waits(const azdlq_rules *rules, int64_t waits[KNOWN_WAITS])
+{
+    if (rules->backoff.jitter != 0 || rules->waive_delay || rules->now_us == INT64_MAX) {
+        return 0;
+    }
+    azdlq_letter letter = {0, 0, 0, AZDLQ_NONE, AZDLQ_NONE};
+    while (letter.retry_count < KNOWN_WAITS && letter.retry_count < rules->max_retries) {
+        waits[letter.retry_count] = wait_of(rules, &letter);
+        letter.retry_count++;
+    }
+    return letter.retry_count;
+}
+
+/* azdlq_judge for a letter that is readable, waits for no instant of its own, and whose wait is
+ * among those that are known if it has attempts left. Without a branch: which letters are due is
+ * as good as random. */
+static azdlq_verdict judge_plain(const azdlq_rules *rules, const int64_t *waits,
+                                 const azdlq_letter *letter, int64_t *due_at_us)
+{
+    unsigned exhausted = letter->retry_count >= rules->max_retries;
+    int64_t wait = waits[letter->retry_count & -(int64_t)!exhausted];
+    int64_t base = has_value(letter->last_retry_at) ? letter->last_retry_at : letter->failed_at;
+    *due_at_us = base > INT64_MAX - wait ? INT64_MAX : base + wait;
+    unsigned is_due = rules->now_us >= *due_at_us;
+    return (azdlq_verdict)(AZDLQ_WAITING - (is_due & !exhausted) + exhausted);
+}
+
 azdlq_result azdlq_due(const azdlq_rules *rules, const azdlq_columns *columns, size_t count,
                        int64_t *indices, uint8_t *verdicts, azdlq_due_summary *summary)
 {
     azdlq_due_summary sum = {0, 0, INT64_MAX};
+    int64_t waits[KNOWN_WAITS];
+    int64_t known = know_waits(rules, waits);
+    const azdlq_columns of = *columns; /* which nothing that is written can change */
 
     if (rules->backoff.jitter != 0 && columns->id == NULL) {
         return AZDLQ_INVALID;
     }
     for (size_t i = 0; i < count; i++) {
-        azdlq_letter letter = letter_at(columns, i);
+        azdlq_letter letter = letter_at(&of, i);
         int64_t due_at = INT64_MAX;
-        azdlq_verdict verdict = azdlq_judge(rules, &letter, &due_at);
-        if (verdict == AZDLQ_DUE) {
-            indices[sum.due++] = (int64_t)i;
-        }
-        else if (verdict == AZDLQ_WAITING) {
-            sum.waiting++;
-            sum.next_due_us = due_at < sum.next_due_us ? due_at : sum.next_due_us;
-        }
+        bool is_known = (letter.retry_count < known) | (letter.retry_count >= rules->max_retries);
+        bool is_plain = (letter.retry_count >= 0) & has_value(letter.failed_at)
+                      & (letter.last_retry_at != AZDLQ_UNREADABLE) & !has_value(letter.not_before);
+        azdlq_verdict verdict = known > 0 && (is_known & is_plain)
+                                    ? judge_plain(rules, waits, &letter, &due_at)
+                                    : azdlq_judge(rules, &letter, &due_at);
+        bool waits_on = verdict == AZDLQ_WAITING;
+        indices[sum.due] = (int64_t)i;
+        sum.due += verdict == AZDLQ_DUE;
+        sum.waiting += waits_on;
+        int64_t awaited = waits_on ? due_at : INT64_MAX;
+        sum.next_due_us = awaited < sum.next_due_us ? awaited : sum.next_due_us;
         if (verdicts != NULL) {
             verdicts[i] = (uint8_t)verdict;
         }

@@ -145,6 +145,56 @@ static void columns_are_judged_like_letters(void)
     CHECK(summary.due == 3 && summary.waiting == 0 && summary.next_due_us == INT64_MAX);
 }
 
+static void a_column_of_any_values_is_judged_like_its_letters(void)
+{
+    static const int64_t COUNTS[] = {AZDLQ_NONE, AZDLQ_UNREADABLE, -1, 0, 1, 2, 3, 62, 63, 64, 65,
+                                     99, 100, 101, INT64_MAX};
+    static const int64_t INSTANTS[] = {AZDLQ_NONE, AZDLQ_UNREADABLE, AZDLQ_UNREADABLE + 1, -1000,
+                                       0, 890, 900, 990, 995, 1000, 2000, INT64_MAX - 10,
+                                       INT64_MAX};
+    static const int64_t LIMITS[] = {0, 1, 3, 63, 64, 65, 100, INT64_MAX};
+    enum { COUNTS_SIZE = sizeof COUNTS / sizeof *COUNTS };
+    enum { INSTANTS_SIZE = sizeof INSTANTS / sizeof *INSTANTS };
+    enum { SIZE = COUNTS_SIZE * INSTANTS_SIZE * INSTANTS_SIZE * INSTANTS_SIZE };
+    static int64_t id[SIZE], count[SIZE], failed[SIZE], last[SIZE], not_before[SIZE];
+    static int64_t indices[SIZE];
+    static uint8_t verdicts[SIZE];
+    azdlq_columns columns = {id, count, failed, last, not_before};
+    azdlq_due_summary summary;
+
+    for (size_t i = 0; i < SIZE; i++) {
+        id[i] = (int64_t)i;
+        count[i] = COUNTS[i % COUNTS_SIZE];
+        failed[i] = INSTANTS[i / COUNTS_SIZE % INSTANTS_SIZE];
+        last[i] = INSTANTS[i / COUNTS_SIZE / INSTANTS_SIZE % INSTANTS_SIZE];
+        not_before[i] = INSTANTS[i / COUNTS_SIZE / INSTANTS_SIZE / INSTANTS_SIZE];
+    }
+    for (size_t n = 0; n < 8 * sizeof LIMITS / sizeof *LIMITS; n++) {
+        azdlq_rules rules = RULES;
+        size_t due = 0, waiting = 0;
+        int64_t next = INT64_MAX;
+        rules.max_retries = LIMITS[n / 8];
+        rules.now_us = n & 1 ? INT64_MAX : 1000;
+        rules.waive_delay = n >> 1 & 1;
+        rules.backoff.jitter = n & 4 ? AZDLQ_JITTER_ONE / 2 : 0;
+        CHECK(azdlq_due(&rules, &columns, SIZE, indices, verdicts, &summary) == AZDLQ_OK);
+        for (size_t i = 0; i < SIZE; i++) {
+            azdlq_letter letter = {id[i], count[i], failed[i], last[i], not_before[i]};
+            int64_t due_at = INT64_MAX;
+            azdlq_verdict verdict = azdlq_judge(&rules, &letter, &due_at);
+            CHECK(verdicts[i] == verdict);
+            if (verdict == AZDLQ_DUE) {
+                CHECK(indices[due++] == (int64_t)i);
+            }
+            else if (verdict == AZDLQ_WAITING) {
+                waiting++;
+                next = due_at < next ? due_at : next;
+            }
+        }
+        CHECK(summary.due == due && summary.waiting == waiting && summary.next_due_us == next);
+    }
+}
+
 static void jitter_needs_ids(void)
 {
     const int64_t column[] = {0};
@@ -189,6 +239,7 @@ int main(void)
     a_waived_delay_leaves_only_the_limit();
     jitter_makes_letters_due_earlier();
     columns_are_judged_like_letters();
+    a_column_of_any_values_is_judged_like_its_letters();
     jitter_needs_ids();
     the_stamp_tells_each_column_but_the_id();
     FINISH();

@@ -13,7 +13,6 @@ from azoth_dlq.store.base import Settlement
 from azoth_dlq.store.sqlite import checkpoint
 from tests.conftest import Scene
 from tests.engine.deaths import die_in_the_handler_of
-from tests.engine.lost_groups import fault
 from tests.engine.outside import OutsideBatches
 
 
@@ -22,12 +21,12 @@ def test_a_log_that_cannot_be_emptied_takes_no_figure_back(
 ) -> None:
     """The disk is full from the last letter's call on."""
 
-    def fails(*_: object, **__: object) -> None:
-        raise fault(sqlite3.SQLITE_FULL)
+    def fails(_: object) -> None:
+        raise StorageError("full")
 
     def fills(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
         conn.execute("INSERT INTO effects VALUES (?)", (event_id,))
-        monkeypatch.setattr(checkpoint.Log, "copy", fails)
+        monkeypatch.setattr(checkpoint.Log, "finish", fails)
 
     scene.registry.register("fills", fills)
     letters = [scene.letter(), scene.letter(), scene.letter("fills")]

@@ -7,7 +7,8 @@ import os
 import sqlite3
 
 from azoth_dlq.store.sqlite import pragmas
-from azoth_dlq.store.sqlite.faults import BUSY_CODES, primary_code
+from azoth_dlq.store.sqlite.faults import BUSY_CODES, explained, primary_code
+from azoth_dlq.store.sqlite.raw import is_closed
 
 LARGE_BYTES = 256 * 1024 * 1024  # with so many, a log is begun anew
 # After the first copy, which takes long, others have often written; then SQLite does not wait for
@@ -41,7 +42,7 @@ class Log:
         self._due = LARGE_BYTES
 
     def copy(self) -> None:
-        """Copy it and begin it anew, where that is due. Errors: sqlite3.Error."""
+        """Copy it and begin it anew, where that is due. Errors: StorageError."""
         if length_of_log(self._database) >= self._due:
             in_use = bytes_of_log_in_use(self._database)
             if in_use >= self._due:
@@ -50,7 +51,7 @@ class Log:
                     self._due = LARGE_BYTES
 
     def finish(self) -> None:
-        """Copy what there is, and leave no large file. Errors: sqlite3.Error."""
+        """Copy what there is, and leave no large file. Errors: StorageError."""
         length = length_of_log(self._database)
         if length >= LARGE_BYTES:
             self._copy_and(pragmas.EMPTY_LOG)
@@ -65,12 +66,15 @@ class Log:
     def _do(self, checkpoint: str) -> bool:
         """Whether nobody was in the way: a reader or another writer, after whom the next one, or
         they, will do it."""
-        try:
-            ((busy, _, _),) = self._cursor.execute(checkpoint).fetchall()
-        except sqlite3.OperationalError as error:
-            if primary_code(error) not in BUSY_CODES:
-                raise
+        if is_closed(self._cursor.connection):
             return False
+        with explained(self._database):
+            try:
+                ((busy, _, _),) = self._cursor.execute(checkpoint).fetchall()
+            except sqlite3.OperationalError as error:
+                if primary_code(error) not in BUSY_CODES:
+                    raise
+                return False
         return not busy
 
 

@@ -30,7 +30,6 @@ from azoth_dlq.store.sqlite.faults import (
     as_fault,
     check_no_fault,
     explain,
-    explained,
     fault_within,
     is_fault,
     primary_code,
@@ -111,7 +110,8 @@ class SqliteStore(SqliteOutside):
 
     def _checkpoint_at_end(self) -> None:
         if self._announcement is None:  # a group was committed
-            self._use_log(self._log.finish)
+            self._check_process()
+            self._log.finish()
 
     def _use(self, guard: Guard, marker: Marker) -> None:
         self._guard = guard
@@ -393,10 +393,5 @@ class SqliteStore(SqliteOutside):
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
 
     def checkpoint(self) -> None:
-        self._use_log(self._log.copy)
-
-    def _use_log(self, action: Callable[[], None]) -> None:
         self._check_process()
-        if not is_closed(self._connection):
-            with explained(self.where):
-                action()
+        self._log.copy()
