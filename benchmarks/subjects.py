@@ -49,10 +49,10 @@ SUBJECTS: Final = {
     KERNELS: (
         "The compiled functions alone, on what is in memory: nanoseconds a row (or value), the "
         "best of 15 calls. *select* tests rows as `sqlite3` gives them and puts them in order; its "
-        "goal is one for the test, but asked of both: what *argsort* takes is in the figure for rows "
-        "that are shuffled. *due* and *delays* go over int64 buffers. *Timestamp parse*: what a "
-        "selection takes longer for rows that have one more. Plain Python: a loop that does the "
-        "same, the best of 3."
+        "goal is one for the test, but asked of both: shuffled rows take what *argsort* takes "
+        "more. *due* and *delays* go over int64 buffers. *Timestamp parse*: what a selection takes "
+        "longer for rows that have one more. Plain Python: a loop that does the same, the best of "
+        "3."
     ),
     IDLE: (
         "`run()` polls. A poll is set beside a scan: SQLite reads one column of every row, the "

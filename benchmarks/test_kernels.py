@@ -199,8 +199,8 @@ def test_parse_timestamp(beside: Beside) -> None:
 def test_parse_within_select(benchmark: Any, figure: Figure) -> None:
     """What a selection takes longer for rows that have one more timestamp."""
     rows = make_rows(in_order=True)
-    once = [(*row[:3], None, *row[4:]) for row in rows]
-    twice = [(*row[:3], row[2], *row[4:]) for row in rows]
+    once: list[Row] = [(*row[:3], None, *row[4:]) for row in rows]
+    twice: list[Row] = [(*row[:3], row[2], *row[4:]) for row in rows]
 
     def seconds(rows: list[Row]) -> float:
         start = time.perf_counter()
