@@ -1,206 +1,30 @@
-"""A file in either journal mode, and processes that drain it."""
+"""A file in either journal mode, and a server of processes whose changes to files fail."""
 
 from __future__ import annotations
 
-import json
-import signal
-import sqlite3
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from azoth_dlq import DeadLetterQueue
-from tests.conftest import heeding_interrupts
-
-ROOT = Path(__file__).parents[2]
-NEEDS_SIGKILL = pytest.mark.skipif(
-    not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here"
-)
-
-
-class Ending(NamedTuple):
-    """How a drain ended: "returned" or the error's name; its message; the report by its fields."""
-
-    ended: str
-    message: str
-    report: dict[str, Any] | None
-    forked: bool
-
-
-class Program:
-    """A process that says what it does in lines; `said` are those read so far."""
-
-    def __init__(self, module: str, *arguments: str) -> None:
-        with heeding_interrupts():
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", f"tests.crash.{module}", *arguments],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        self.said: list[str] = []
-
-    def wait_for(self, text: str) -> None:
-        """Read until it says `text`. Errors: AssertionError with what it said instead."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.said.append(line.rstrip("\n"))
-            if self.said[-1] == text:
-                return
-        raise AssertionError(f"the process ended without saying {text!r}: {self.said}")
-
-    @property
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def interrupt(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self.wait()
-
-    def wait(self) -> int:
-        """Its exit status; negative: the signal that killed it."""
-        stdout = self._process.stdout
-        if stdout is not None and not stdout.closed:
-            self.said += stdout.read().splitlines()
-            stdout.close()
-        return self._process.wait()
-
-    def last_words(self) -> list[Any]:
-        """Wait, and read its lines of JSON. Errors: AssertionError where it failed or said none."""
-        status = self.wait()
-        words = [json.loads(line) for line in self.said if line.startswith("{")]
-        assert words, (status, self.said)
-        return words
-
-    def endings(self) -> list[Ending]:
-        return [Ending(**words) for words in self.last_words()]
-
-    def ending(self) -> Ending:
-        (ending,) = self.endings()
-        return ending
-
-    def report(self) -> dict[str, Any]:
-        """Of a drain that returned."""
-        ending = self.ending()
-        assert ending.ended == "returned", ending
-        assert ending.report is not None
-        return ending.report
-
-
-class DlqFile:
-    """A database with an `effects` table beside the letters, and the processes that use it."""
-
-    def __init__(self, path: Path, journal_mode: str | None = None) -> None:
-        """Make the file; with no journal mode: use the one that is there."""
-        self.path = path
-        self.routed = False  # whether the programs have a route
-        self.programs: list[Program] = []
-        if journal_mode is not None:
-            DeadLetterQueue.open(path).close()
-            self.query(f"PRAGMA journal_mode = {journal_mode}")
-        self.query("CREATE TABLE effects (event_id INTEGER NOT NULL)")
-        self.query("CREATE TABLE bulk (content BLOB)")
-
-    def connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=30, isolation_level=None)
-
-    def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with closing(self.connect()) as connection:
-            return connection.execute(statement, parameters).fetchall()
-
-    def add(self, *events: str) -> list[int]:
-        """Letters whose event ids are their ids, which are returned."""
-        with closing(self.connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            (highest,) = connection.execute(
-                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name='dead_letter_queue'"
-            ).fetchone()
-            ids = [highest + 1 + n for n in range(len(events))]
-            connection.executemany(
-                "INSERT INTO dead_letter_queue (id, event_id, event_bytes, error_message) "
-                "VALUES (?, ?, CAST(? AS BLOB), 'boom')",
-                zip(ids, ids, events, strict=True),
-            )
-            connection.execute("COMMIT")
-        return ids
-
-    def make(self, name: str) -> None:
-        """Make the file that a process waits for."""
-        (self.path.parent / name).touch()
-
-    # Processes
-
-    def run(self, module: str, *arguments: str) -> Program:
-        program = Program(module, str(self.path), *arguments)
-        self.programs.append(program)
-        return program
-
-    def start(
-        self,
-        *pauses: str,
-        rest: float = 0.0,
-        shutdown_after: float | None = None,
-        largest_file: int | None = None,
-        runs: bool = False,
-        **settings: Any,
-    ) -> Program:
-        """A process that drains once, or `runs`: at once, all that is there, without stopping by
-        itself."""
-        defaults = {"min_age": 0, "backoff": "fixed=0", "stop_on_consecutive_failures": "never"}
-        order = {
-            "settings": {**defaults, **settings},
-            "pauses": pauses,
-            "rest": rest,
-            "shutdown_after": shutdown_after,
-            "largest_file": largest_file,
-            "runs": runs,
-            "routed": self.routed,
-        }
-        return self.run("program", json.dumps(order))
-
-    def drain(self, **settings: Any) -> dict[str, Any]:
-        """The report of a process that drains once and must return."""
-        return self.start(**settings).report()
-
-    # What is there
-
-    def effects(self) -> list[int]:
-        return [e for (e,) in self.query("SELECT event_id FROM effects ORDER BY 1")]
-
-    def left(self) -> list[int]:
-        return [i for (i,) in self.query("SELECT id FROM dead_letter_queue ORDER BY 1")]
-
-    def charges(self) -> dict[int, int]:
-        """Attempts spent, of those that spent any."""
-        rows = self.query("SELECT id, retry_count FROM dead_letter_queue WHERE retry_count <> 0")
-        return dict(rows)
-
-    def parked(self) -> dict[int, str]:
-        """Reason by the id that the letter had; a letter parked twice fails the test."""
-        rows = self.query("SELECT azoth_dead_letter_id, azoth_reason FROM permanent_failures")
-        assert len(dict(rows)) == len(rows)
-        return dict(rows)
-
-    def assert_whole(self, letters: Sequence[int]) -> None:
-        """The file is sound, and each letter is done once, or waits, or is parked."""
-        assert self.query("PRAGMA integrity_check") == [("ok",)]
-        places = Counter([*self.effects(), *self.left(), *self.parked()])
-        assert places == Counter(letters)
+from tests.crash.faults import Forker, build_shim
+from tests.crash.processes import DlqFile
 
 
 @pytest.fixture(params=["wal", "delete"])
 def dlq_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DlqFile]:
-    file = DlqFile(tmp_path / "projection.db", request.param)
+    file = DlqFile.make(tmp_path / "projection.db", request.param)
     yield file
     for program in file.programs:
         program.kill()
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_shim(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture
+def forker(shim: Path) -> Iterator[Forker]:
+    with Forker(shim) as started:
+        yield started

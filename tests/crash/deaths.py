@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.crash.conftest import DlqFile
+from tests.crash.processes import DlqFile
 
 MAX_RETRIES = 2
 

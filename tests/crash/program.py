@@ -14,6 +14,7 @@ import sqlite3
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,26 +117,28 @@ def _kind(error: BaseException) -> str:
     return next((k.__name__ for k in known if isinstance(error, k)), type(error).__name__)
 
 
-def main() -> None:
+def words_of(drained: Callable[[], ReplayReport]) -> dict[str, Any]:
+    """How a drain ended, as `Ending` has it."""
     process = os.getpid()
     ended, message = "returned", ""
     report: ReplayReport | None = None
     try:
-        report = drain(Path(sys.argv[1]), Order(**json.loads(sys.argv[2])))
+        report = drained()
     # What a drain lets go up is what the tests look at, interrupts too.
     except BaseException as error:  # noqa: BLE001
         ended, message = _kind(error), str(error)
         report = getattr(error, "report", None)
-    say(
-        json.dumps(
-            {
-                "ended": ended,
-                "message": message,
-                "report": None if report is None else report.as_dict(),
-                "forked": os.getpid() != process,
-            }
-        )
-    )
+    return {
+        "ended": ended,
+        "message": message,
+        "report": None if report is None else report.as_dict(),
+        "forked": os.getpid() != process,
+    }
+
+
+def main() -> None:
+    path, order = Path(sys.argv[1]), Order(**json.loads(sys.argv[2]))
+    say(json.dumps(words_of(lambda: drain(path, order))))
 
 
 if __name__ == "__main__":

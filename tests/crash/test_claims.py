@@ -15,7 +15,7 @@ import pytest
 from azoth_dlq.store.base import Abandoned, DrainSettings
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from tests.crash.claimer import AT_ONCE
-from tests.crash.conftest import NEEDS_SIGKILL, DlqFile, Program
+from tests.crash.processes import NEEDS_SIGKILL, DlqFile, Program
 
 pytestmark = NEEDS_SIGKILL
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -70,7 +70,7 @@ def test_claims_of_a_process_that_ends_its_drain_charge_nobody(
     dlq_file: DlqFile, store: SqliteStore
 ) -> None:
     program = holder(dlq_file)
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     assert program.wait() == 0
     assert seen(store) == (set(CLAIMS), Abandoned([], []))
     store.begin()
@@ -101,7 +101,7 @@ def test_a_child_that_lives_on_keeps_no_claims(dlq_file: DlqFile, store: SqliteS
         os.kill(int(child.read_text()), 0)
         assert seen(store) == FREED
     finally:
-        dlq_file.make("child may end")
+        dlq_file.let_go("child may end")
 
 
 @FORKS
@@ -115,7 +115,7 @@ def test_a_child_that_ends_frees_no_claims(dlq_file: DlqFile, store: SqliteStore
 def test_drains_that_live_never_take_each_others_claims(dlq_file: DlqFile) -> None:
     letters = dlq_file.add(*["ok:"] * 200)
     programs = [claimer(dlq_file, works=True) for _ in range(3)]
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     for program in programs:
         program.wait_for("done")
         assert program.wait() == 0
@@ -134,7 +134,7 @@ def test_claims_of_processes_killed_at_random_are_settled_by_others(dlq_file: Dl
         time.sleep(random.uniform(0, 0.04))
         victim.kill()
         assert victim.said == ["working"]
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     survivor.wait_for("done")
     assert survivor.wait() == 0
     effects = dlq_file.effects()

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.conftest import DlqFile
 from tests.crash.crate import BUSY_SECONDS
+from tests.crash.processes import DlqFile
 
 SECONDS = float(os.environ.get("AZOTH_DLQ_BESIDE_SECONDS", "4"))
 EVENTS = ("takes:1", "ok:", "takes:1", "fails:", "takes:1", "ok:", "takes:1", "takes:2", "parks:")
@@ -37,7 +37,7 @@ def test_each_respects_what_the_other_does(dlq_file: DlqFile, group: float, rest
     ends_at = time.monotonic() + SECONDS / 2
     while time.monotonic() < ends_at or len(reports) < 2:
         reports.append(dlq_file.drain(rest=rest, max_transaction_time=group, **SETTINGS))
-    dlq_file.make("enough")
+    dlq_file.let_go("enough")
     (seen,) = crate.last_words()
     print(f"{len(reports)} drains; done {seen['done']}; longest {seen['longest']}")  # noqa: T201 -- the margin
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.conftest import NEEDS_SIGKILL, DlqFile, Program
 from tests.crash.deaths import MAX_RETRIES, assert_two_die_no_more_often_than_one
+from tests.crash.processes import NEEDS_SIGKILL, DlqFile, Program
 
 KILLED = pytest.param("killed", 4, marks=NEEDS_SIGKILL)
 
@@ -133,7 +133,7 @@ def test_a_batch_killed_from_elsewhere_charges_nobody(dlq_file: DlqFile) -> None
     program = dlq_file.start()
     program.wait_for("in hand")
     program.kill()
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     report = dlq_file.drain()
     assert (report["succeeded"], report["failed"]) == (3, 0)
     assert dlq_file.effects() == letters

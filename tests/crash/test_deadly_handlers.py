@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.conftest import NEEDS_SIGKILL, DlqFile
 from tests.crash.deaths import MAX_RETRIES, assert_two_die_no_more_often_than_one
+from tests.crash.processes import NEEDS_SIGKILL, DlqFile
 
 WAYS = [
     pytest.param("killed", marks=NEEDS_SIGKILL),

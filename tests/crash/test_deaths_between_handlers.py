@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.crash.conftest import DlqFile
+from tests.crash.processes import DlqFile
 from tests.crash.program import LETTERS_A_FETCH
 
 
@@ -33,7 +33,7 @@ def test_a_death_in_a_handler_charges_its_letter_once(dlq_file: DlqFile) -> None
     program.wait_for("in hand")
     program.kill()
     dlq_file.assert_whole(letters)
-    dlq_file.make("released")
+    dlq_file.let_go("released")
     assert dlq_file.drain()["succeeded"] == 2
     assert dlq_file.charges() == {letters[1]: 1}
     assert dlq_file.drain()["succeeded"] == 1
@@ -47,7 +47,7 @@ def test_a_charge_that_cannot_be_committed_is_made_by_the_next_drain(dlq_file: D
     program = dlq_file.start()
     program.wait_for("in hand")
     program.kill()
-    dlq_file.make("released")
+    dlq_file.let_go("released")
     with closing(dlq_file.connect()) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM effects").fetchall()
@@ -66,10 +66,10 @@ def test_a_process_that_lost_its_lock_leaves_the_letter_of_another_alone(
     loser.wait_for("in hand")
     other = dlq_file.start()
     other.wait_for("in hand")
-    dlq_file.make("lost")
+    dlq_file.let_go("lost")
     # Time for it to find out; it says nothing while it waits for the lock that the other holds.
     time.sleep(0.3)
-    dlq_file.make("failed")
+    dlq_file.let_go("failed")
     other.report()
     loser.report()
     assert dlq_file.effects() == []

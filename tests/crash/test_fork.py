@@ -15,7 +15,7 @@ from azoth_dlq import (
     InvalidStateError,
     LetterFilter,
 )
-from tests.crash.conftest import DlqFile, Ending
+from tests.crash.processes import DlqFile, Ending
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 INVALID_STATE = 42

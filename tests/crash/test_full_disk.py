@@ -13,7 +13,7 @@ import pytest
 
 from azoth_dlq import StorageError
 from azoth_dlq.store.sqlite.marker import Marker
-from tests.crash.conftest import DlqFile, Ending
+from tests.crash.processes import DlqFile, Ending
 
 PAYLOAD = 20_000
 LETTERS = 60
@@ -74,7 +74,7 @@ def _assert_the_rest_drains(file: DlqFile, letters: list[int]) -> None:
 def test_a_full_disk_charges_nobody_and_loses_nothing(
     small_disk: SmallDisk, journal_mode: str
 ) -> None:
-    file = DlqFile(small_disk.folder / "projection.db", journal_mode)
+    file = DlqFile.make(small_disk.folder / "projection.db", journal_mode)
     letters = file.add(*[f"grows:{PAYLOAD}"] * LETTERS)
     ending = file.start().ending()
     assert "disk is full" in ending.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from azoth_dlq import DeadLetterQueue
-from tests.crash.conftest import DlqFile
+from tests.crash.processes import DlqFile
 
 
 @pytest.mark.parametrize("way", ["exit", "segfault"])

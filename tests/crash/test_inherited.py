@@ -21,7 +21,7 @@ from azoth_dlq import (
     InvalidStateError,
     ReplayReport,
 )
-from tests.crash.conftest import NEEDS_SIGKILL, DlqFile
+from tests.crash.processes import NEEDS_SIGKILL, DlqFile
 from tests.crash.talk import wait_for
 
 pytestmark = [
@@ -94,7 +94,7 @@ def test_claims_of_the_dead_are_freed_while_a_child_of_theirs_lives(
     wait_for(folder / "called")
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
-    dlq_file.make("dead")
+    dlq_file.let_go("dead")
     try:
         if who == "its child":
             wait_for(folder / "drained")
@@ -107,7 +107,7 @@ def test_claims_of_the_dead_are_freed_while_a_child_of_theirs_lives(
             assert drain(dlq_file.path, lambda *_: None).succeeded == 1
         assert dlq_file.left() == []
     finally:
-        dlq_file.make("child may end")
+        dlq_file.let_go("child may end")
 
 
 def test_what_a_child_commits_outlives_its_parents_connection(dlq_file: DlqFile) -> None:
@@ -128,10 +128,10 @@ def test_what_a_child_commits_outlives_its_parents_connection(dlq_file: DlqFile)
         queue.count()
         child = forked(add)
         wait_for(folder / "opened")
-    dlq_file.make("closed")
+    dlq_file.let_go("closed")
     wait_for(folder / "added")
     seen = dlq_file.left()
-    dlq_file.make("seen")
+    dlq_file.let_go("seen")
     assert status_of(child) == 0
     assert seen == dlq_file.left() == [1]
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.crash.conftest import DlqFile
+from tests.crash.processes import DlqFile
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGINT to one process")
@@ -21,7 +21,7 @@ def test_sigint_in_a_handler_undoes_its_letter_alone(dlq_file: DlqFile) -> None:
     assert dlq_file.left() == letters[2:]
     assert dlq_file.charges() == {}
     # Nor does the next process take it for a death.
-    dlq_file.make("never")
+    dlq_file.let_go("never")
     assert dlq_file.drain()["succeeded"] == 2
     dlq_file.assert_whole(letters)
 

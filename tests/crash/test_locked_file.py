@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from tests.crash.conftest import DlqFile
+from tests.crash.processes import DlqFile
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def test_a_locked_file_is_waited_for_and_then_reported(dlq_file: DlqFile) -> Non
     program = dlq_file.start("opened", busy_timeout=0.5)
     program.wait_for("opened")
     with _locked(dlq_file):
-        dlq_file.make("go")
+        dlq_file.let_go("go")
         program.wait_for("draining")
         began = time.monotonic()
         ending = program.ending()
@@ -41,7 +41,7 @@ def test_a_file_that_is_locked_during_a_drain_keeps_what_was_done(dlq_file: DlqF
     program = dlq_file.start("committed", busy_timeout=0.3, max_transaction_time=0.000001)
     program.wait_for("committed")
     with _locked(dlq_file):
-        dlq_file.make("go")
+        dlq_file.let_go("go")
         ending = program.ending()
     assert ending.ended == "StorageError"
     assert ending.report is not None
@@ -57,7 +57,7 @@ def test_a_drain_goes_on_when_the_file_is_free(dlq_file: DlqFile) -> None:
     program = dlq_file.start("opened", busy_timeout=30)
     program.wait_for("opened")
     with _locked(dlq_file):
-        dlq_file.make("go")
+        dlq_file.let_go("go")
         program.wait_for("draining")
         time.sleep(0.3)
     assert program.report()["succeeded"] == 2
@@ -69,7 +69,7 @@ def test_shutdown_ends_the_waiting_for_a_locked_file(dlq_file: DlqFile) -> None:
     program = dlq_file.start("opened", busy_timeout=30, shutdown_after=0.3)
     program.wait_for("opened")
     with _locked(dlq_file):
-        dlq_file.make("go")
+        dlq_file.let_go("go")
         report = program.report()
     assert report["stopped"] == "shutdown"
     assert 0.25 < report["duration"] < 2

@@ -14,7 +14,7 @@ import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry
 from tests.crash.calls import LOG
-from tests.crash.conftest import NEEDS_SIGKILL, DlqFile, Program
+from tests.crash.processes import NEEDS_SIGKILL, DlqFile, Program
 
 KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25")) // 2
 FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -55,7 +55,7 @@ def test_a_letter_whose_process_is_killed_is_charged_and_called_again(dlq_file: 
     _in_hand(dlq_file).kill()
     assert dlq_file.effects() == letters[:1]
     assert _claims(dlq_file) == [letters[1]]
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     report = dlq_file.drain()
     assert (report["succeeded"], report["failed"], report["skipped"]) == (2, 1, 0)
     assert dlq_file.charges() == {letters[1]: 1}
@@ -145,7 +145,7 @@ def test_a_kill_during_a_handler_behind_a_call_takes_back_no_outcome(dlq_file: D
     called, killed = dlq_file.add("outside:", "waits:go")
     _in_hand(dlq_file).kill()
     assert dlq_file.left() == [killed]
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     assert dlq_file.drain()["failed"] == 1
     assert dlq_file.drain()["succeeded"] == 1
     assert _begun(dlq_file) == {called: 1}
@@ -161,7 +161,7 @@ def test_a_claimed_letter_is_left_to_its_drain(dlq_file: DlqFile) -> None:
     report = dlq_file.drain()
     assert (report["attempted"], report["skipped"], report["parked"]) == (0, 1, 0)
     assert dlq_file.left() == letters[1:2]
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     report = program.report()
     assert (report["succeeded"], report["skipped"]) == (2, 1)
     assert _begun(dlq_file) == {letters[1]: 1}
@@ -176,7 +176,7 @@ def test_drains_at_once_never_call_a_letter_at_the_same_time(dlq_file: DlqFile) 
     programs = [dlq_file.start("opened", **settings) for _ in range(2)]
     for program in programs:
         program.wait_for("opened")
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     reports = [program.report() for program in programs]
     assert dlq_file.left() == []
     outside = [letter for n, letter in enumerate(letters) if n % 4 != 1]
@@ -242,10 +242,10 @@ def test_a_child_that_outlives_its_parent_keeps_no_claim(dlq_file: DlqFile) -> N
         report = dlq_file.drain()
         assert (report["succeeded"], report["skipped"]) == (1, 0)
         assert dlq_file.charges() == {letters[1]: 1}
-        dlq_file.make("go")
+        dlq_file.let_go("go")
         assert dlq_file.drain()["succeeded"] == 1
     finally:
-        dlq_file.make("enough")
+        dlq_file.let_go("enough")
     assert dlq_file.left() == []
 
 
@@ -255,7 +255,7 @@ def test_a_child_that_outlives_a_handler_harms_no_letter(dlq_file: DlqFile) -> N
     try:
         report = dlq_file.drain()
     finally:
-        dlq_file.make("enough")
+        dlq_file.let_go("enough")
     assert (report["succeeded"], report["failed"]) == (4, 1)
     assert dlq_file.effects() == [letters[0], letters[2]]
     assert _begun(dlq_file) == {letters[1]: 1, letters[3]: 1}
@@ -269,7 +269,7 @@ def test_sigint_in_a_call_frees_its_letter(dlq_file: DlqFile) -> None:
     assert program.ending().ended == "KeyboardInterrupt"
     assert dlq_file.effects() == letters[:1]
     assert (dlq_file.charges(), _claims(dlq_file)) == ({}, [])
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     assert dlq_file.drain()["succeeded"] == 2
 
 
@@ -287,9 +287,9 @@ def test_a_writer_beside_long_calls_never_waits(dlq_file: DlqFile) -> None:
     drain.wait_for("opened")
     writer = dlq_file.run("writer")
     writer.wait_for("writing")
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     drain.report()
-    dlq_file.make("enough")
+    dlq_file.let_go("enough")
     assert _begun(dlq_file) == dict.fromkeys(letters, 1)
     (wrote,) = writer.last_words()
     assert wrote["longest"] < 0.25

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.conftest import NEEDS_SIGKILL, DlqFile
+from tests.crash.processes import NEEDS_SIGKILL, DlqFile
 
 KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25"))
 INTERRUPTS = max(10, KILLS // 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.conftest import DlqFile
+from tests.crash.processes import DlqFile
 
 ROGUES = [
     "commits",

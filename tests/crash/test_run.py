@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.conftest import DlqFile, Program
+from tests.crash.processes import DlqFile, Program
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows delivers no SIGTERM to handlers"
@@ -53,7 +53,7 @@ def test_sigterm_lets_the_letter_in_hand_finish(dlq_file: DlqFile) -> None:
     program.interrupt(signal.SIGTERM)
     time.sleep(0.1)
     assert dlq_file.effects() == []
-    dlq_file.make("end")
+    dlq_file.let_go("end")
     report = program.report()
     assert (report["succeeded"], report["stopped"]) == (1, "shutdown")
     assert (dlq_file.effects(), dlq_file.left()) == ([in_hand], [left])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import DATA
-from tests.crash.conftest import DlqFile
+from tests.crash.processes import DlqFile
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -19,7 +19,7 @@ def test_drains_at_once_do_every_letter_once(dlq_file: DlqFile, count: int) -> N
     programs = [dlq_file.start("opened", **settings) for _ in range(count)]
     for program in programs:
         program.wait_for("opened")
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     reports = [program.report() for program in programs]
     assert dlq_file.left() == []
     assert dlq_file.effects() == letters
@@ -41,7 +41,7 @@ def test_letters_that_fail_in_one_drain_are_not_attempted_by_another(dlq_file: D
     programs = [dlq_file.start("opened", **settings) for _ in range(2)]
     for program in programs:
         program.wait_for("opened")
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     reports = [program.report() for program in programs]
     assert sum(report["failed"] for report in reports) == len(letters)
     assert dlq_file.charges() == dict.fromkeys(letters, 1)
@@ -52,11 +52,12 @@ def test_drains_at_once_of_a_file_of_the_crate_migrate_it_once(tmp_path: Path) -
     path = tmp_path / "projection.db"
     shutil.copyfile(DATA / "azoth-0.2.5.db", path)
     file = DlqFile(path)
+    file.make_tables_of_handlers()
     event_ids = [e for (e,) in file.query("SELECT event_id FROM dead_letter_queue ORDER BY 1")]
     programs = [file.start("opened", max_transaction_time=0.02) for _ in range(4)]
     for program in programs:
         program.wait_for("opened")
-    file.make("go")
+    file.let_go("go")
     reports = [program.report() for program in programs]
     assert sum(report["succeeded"] for report in reports) == len(event_ids) == 5000
     assert file.effects() == event_ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.conftest import DlqFile
+from tests.crash.processes import DlqFile
 
 LONGEST_WAIT_SECONDS = 2.5
 
@@ -18,9 +18,9 @@ def test_a_writer_is_never_refused(dlq_file: DlqFile, events: list[str]) -> None
     drain.wait_for("committed")
     writer = dlq_file.run("writer")
     writer.wait_for("writing")
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     report = drain.report()
-    dlq_file.make("enough")
+    dlq_file.let_go("enough")
     (wrote,) = writer.last_words()
     print(f"longest wait: {wrote['longest']:.2f} s")  # noqa: T201 -- the margin
     assert wrote["longest"] < LONGEST_WAIT_SECONDS
@@ -43,7 +43,7 @@ def test_letters_that_another_program_changed_since_the_plan_are_skipped(dlq_fil
         postponed,
     )
     dlq_file.query("DELETE FROM dead_letter_queue WHERE id = ?", gone)
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     report = program.report()
     assert (report["succeeded"], report["failed"], report["skipped"]) == (2, 0, 3)
     assert dlq_file.effects() == [first, last]
@@ -55,7 +55,7 @@ def test_a_change_that_leaves_the_schedule_alone_skips_nothing(dlq_file: DlqFile
     program = dlq_file.start("committed", max_transaction_time=0.000001)
     program.wait_for("committed")
     dlq_file.query("UPDATE dead_letter_queue SET error_message = 'seen'")
-    dlq_file.make("go")
+    dlq_file.let_go("go")
     report = program.report()
     assert (report["succeeded"], report["skipped"]) == (3, 0)
     assert dlq_file.effects() == letters

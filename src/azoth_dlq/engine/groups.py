@@ -18,7 +18,7 @@ from azoth_dlq.engine.recovery import DIED, Recovery, culprit_text
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.turns import Turns
 from azoth_dlq.kernels.eligibility import Selection
-from azoth_dlq.registry import EventHandlerRegistry, Registration
+from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.store.base import (
     Abandoned,
     CommitRefused,
@@ -109,8 +109,7 @@ class Groups:
         began = monotonic()
         if opened.stopped and not self._asked_for:
             # Whoever met the failures: this group, too, is a probe.
-            most = self._config.stop_on_consecutive_failures
-            self._around.failures_in_row.count = most or 0
+            self._around.failures_in_row.count = self._config.stop_on_consecutive_failures or 0
         group = self._new_group()
         try:
             if self._called is not None:
@@ -141,9 +140,16 @@ class Groups:
     def end_amid(self) -> None:
         """An error ends the drain: count the group that is committed all the same; letters whose
         outcome is not remain."""
-        if self._committing is not None and self._store.was_committed():
-            self._count(self._committing)
+        self._count_if_committed()
         self.course.end()
+
+    def _count_if_committed(self) -> bool:
+        """Whether the group whose COMMIT did not return is in the file."""
+        group, self._committing = self._committing, None
+        if group is None or not self._store.was_committed():
+            return False
+        self._count(group)
+        return True
 
     def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
         course, recovery = self.course, self._recovery
@@ -172,25 +178,19 @@ class Groups:
                 rows = course.letters.unchanged(rows, course.place, course.place + len(ids))
             self.phases.begin("handlers")
             taken = attempt(rows, group, self._store, self._registry, self._stop, limits)
-            if group.outside is not None:
-                taken += self._prepare_call(rows[taken:], group.outside, group, limits)
+            taken += self._prepare_call(rows[taken:], group, limits)
             self.phases.begin()
             self._pass(ids, rows, taken, group)
             verify, group.stale = verify or group.stale, False
-            if not rows and monotonic() >= limits.ends_at:
-                group.full = True
+            group.full |= not rows and monotonic() >= limits.ends_at
 
-    def _prepare_call(
-        self,
-        rows: list[Row],
-        first: tuple[Registration, bytes, bytes],
-        group: Group,
-        limits: Limits,
-    ) -> int:
-        """Have the first of `rows` called behind this group, and those that go with it; how many
-        they are."""
+    def _prepare_call(self, rows: list[Row], group: Group, limits: Limits) -> int:
+        """Have the first of `rows` called behind this group, and those that go with it, if its
+        handler runs outside; how many they are."""
+        if group.outside is None:
+            return 0
         try:
-            group.next_call = gather(rows, first, self._registry, self._store, limits)
+            group.next_call = gather(rows, group.outside, self._registry, self._store, limits)
         except Exception:
             raise
         except BaseException as interrupt:  # noqa: BLE001 -- raised once the group is committed
@@ -255,8 +255,9 @@ class Groups:
         self.phases.begin("commit")
         try:
             self.turns.patiently(lambda: self._store.end(commit=True), heed_shutdown=False)
-        except Exception:
-            self._committing = None
+        except Exception as error:
+            if not isinstance(error, StorageFault):  # the file may hold it all the same
+                self._committing = None
             raise
         self.turns.freed()
         self.phases.begin()
@@ -388,6 +389,8 @@ class Groups:
         self.course.go_back()
 
     def _redo_failing(self, group: Group, fault: StorageFault) -> None:
+        if self._count_if_committed():
+            raise fault
         self._metrics.lost_group()
         if self._called is None:
             self._recovery.halve_failing(group, fault, self.course.start)

@@ -179,7 +179,7 @@ class SqliteStore(SqliteOutside):
                 self._connection.isolation_level = ""  # type: ignore[assignment]  # stubs lack it
                 return self._open_group()
             except BaseException:
-                self._execute(sql.ROLLBACK)
+                left_open.roll_back(self._connection)
                 self._rest()
                 raise
 
@@ -215,8 +215,7 @@ class SqliteStore(SqliteOutside):
                 self._execute(self._enlarge_cache)
             self._presence.take()
         except BaseException:
-            if self._connection.in_transaction:
-                self._execute(sql.ROLLBACK)
+            left_open.roll_back(self._connection)
             raise
         self._is_prepared = True
 

@@ -1,0 +1,170 @@
+"""Changes to files that fail, that kill their process, or that are written down.
+
+A `Forker` is a process that has `shim/shim.c` preloaded; it forks a child for each drain that it is
+asked for, so that a drain which is killed at its n-th change costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import pytest
+
+from tests.crash.processes import ROOT, Ending
+
+_SOURCE = Path(__file__).parent / "shim"
+_HEAD = struct.Struct("=iiqq")  # kind, size of the path, offset or new length, size of the data
+
+
+class Kind(IntEnum):
+    """Of a change, as the shim numbers them."""
+
+    WRITE = 1
+    TRUNCATE = 2
+    SYNC = 3
+    UNLINK = 4
+    RENAME = 5
+    NOTE = 6
+
+
+class Change(NamedTuple):
+    """One that was written down. `offset` of a truncation is the new length; `data` of a renaming
+    is the new path, of a note its text."""
+
+    kind: Kind
+    path: str
+    offset: int
+    data: bytes
+
+
+class Fault(NamedTuple):
+    """What becomes of the n-th change, counted from 1: `how` as the shim numbers it."""
+
+    how: int
+    at: int
+    error: int = 0
+
+
+def killed(at: int) -> Fault:
+    return Fault(1, at)
+
+
+def killed_halfway(at: int) -> Fault:
+    """In the middle of a write."""
+    return Fault(2, at)
+
+
+def input_output_error(at: int) -> Fault:
+    """This change alone fails."""
+    return Fault(3, at, errno.EIO)
+
+
+def dead_disk(at: int) -> Fault:
+    """So does every one behind it."""
+    return Fault(4, at, errno.EIO)
+
+
+def full_disk(at: int) -> Fault:
+    """No write succeeds any more."""
+    return Fault(4, at, errno.ENOSPC)
+
+
+def short_write(at: int) -> Fault:
+    """Half of it is written, and then the disk is full."""
+    return Fault(5, at, errno.ENOSPC)
+
+
+class Journal(NamedTuple):
+    """How the connection that drains keeps its journal, and when it waits for the disk."""
+
+    mode: str
+    synchronous: str = "OFF"
+
+
+class Outcome(NamedTuple):
+    """Of a child: its exit status, negative where a signal killed it; how its drain ended, where it
+    lived to say so; how many changes it had made by then."""
+
+    status: int
+    ending: Ending | None
+    changes: int
+
+
+def build_shim(folder: Path) -> Path:
+    """The shared library. Skips the test where it cannot be had."""
+    cmake = shutil.which("cmake")
+    if not sys.platform.startswith("linux") or cmake is None:
+        pytest.skip("the shim needs Linux and CMake")
+    for arguments in (["-S", str(_SOURCE), "-B", str(folder)], ["--build", str(folder)]):
+        done = subprocess.run([cmake, *arguments], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "libshim.so"
+
+
+class Forker:
+    """Drains files in children of one process."""
+
+    def __init__(self, shim: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.forker"],
+            cwd=ROOT,
+            env={**os.environ, "LD_PRELOAD": str(shim)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+    def drain(
+        self,
+        path: Path,
+        journal: Journal,
+        *,
+        fault: Fault | None = None,
+        record: Path | None = None,
+    ) -> Outcome:
+        """Open the file and drain it in a child. `record`: where its changes are written down."""
+        order = {
+            "path": str(path),
+            "journal": journal,
+            "fault": fault,
+            "record": None if record is None else str(record),
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{json.dumps(order)}\n")
+        self._process.stdin.flush()
+        words: dict[str, Any] = {}
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                words |= json.loads(line)
+            if "status" in words:
+                break
+        status, changes = words.pop("status"), words.pop("changes", 0)
+        return Outcome(status, Ending(**words) if words else None, changes)
+
+
+def read_record(path: Path) -> Iterator[Change]:
+    with path.open("rb") as file:
+        while head := file.read(_HEAD.size):
+            kind, path_size, offset, size = _HEAD.unpack(head)
+            yield Change(Kind(kind), os.fsdecode(file.read(path_size)), offset, file.read(size))
