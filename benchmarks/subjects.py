@@ -60,7 +60,7 @@ SUBJECTS: Final = {
     ),
     BESIDE: (
         "Another process inserts a letter each 50 ms while a drain runs, with the timeout of 5 s "
-        "that `sqlite3` gives by default."
+        "that `sqlite3` gives by default. It waits for its turn, and so inserts fewer."
     ),
     MEMORY: "The largest resident size of a process that drains a file, less that of Python alone.",
     IMPORT: "In a process that has imported `sqlite3` already; the median of nine processes.",

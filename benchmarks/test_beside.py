@@ -55,6 +55,7 @@ def test_a_writer_beside_a_drain(
     longest, inserts, refused = map(float, told.split())
     assert report.succeeded == letters
     seconds = report.duration.total_seconds()
-    name = f"{handler.__name__}, {seconds:.0f} s of drain: another writer"
+    called = "no-op handler" if handler is drains.do_nothing else "handler of 5 ms"
+    name = f"{called}, {seconds:.0f} s of drain: another writer"
     figure(f"{name} refused", refused, at_most=0, floor=0, inserts=inserts)
     figure(f"{name} waited at the longest, s", longest, at_most=2, floor=4)

@@ -50,7 +50,7 @@ def growth(points: Mapping[int, Mapping[str, float]]) -> str:
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("letters in the file")
+        axes.set_xlabel("letters in the file (logarithmic)")
         axes.set_ylabel("µs a letter")
         axes.legend(frameon=False)
         return _svg(figure)

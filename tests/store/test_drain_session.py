@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -18,12 +17,9 @@ from azoth_dlq import (
     DlqReplayer,
     EventHandlerRegistry,
     InvalidStateError,
-    ReplayReport,
     StorageError,
 )
-from azoth_dlq.store.sqlite import checkpoint, pragmas
 from azoth_dlq.store.sqlite import statements as sql
-from azoth_dlq.store.sqlite.checkpoint import bytes_of_log_in_use, length_of_log
 from tests.conftest import Scene
 from tests.store.conftest import execute
 from tests.store.ways_out import DRAINS, Watched, WatchedQueueConnection, pragma, settings
@@ -222,85 +218,6 @@ def test_transactions_that_will_write_begin_as_such(watched: Scene) -> None:
     begun = [t for t in statements if t.startswith("BEGIN") and t != sql.BEGIN_READING]
     assert len(begun) == 3
     assert all(text.startswith("BEGIN IMMEDIATE") for text in begun)
-
-
-@pytest.mark.parametrize(("pages", "checkpointed"), [(1000, True), (0, False)])
-def test_the_log_is_emptied_at_the_end_unless_its_owner_does_that(
-    watched: Scene, pages: int, checkpointed: bool
-) -> None:
-    assert watched.path is not None
-    watched.letter()
-    execute(watched.path, "PRAGMA wal_checkpoint(TRUNCATE)")
-    watched.conn.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-    before = watched.path.read_bytes()
-    watched.drain()
-    assert (watched.path.read_bytes() != before) is checkpointed
-
-
-def test_a_large_log_begins_anew_between_groups(
-    watched: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where others write meanwhile; what was only copied would grow. Its file keeps its length
-    until the end: to lengthen it again takes time."""
-    monkeypatch.setattr(checkpoint, "LARGE_BYTES", 40_000)
-    for _ in range(40):
-        watched.letter()
-    path = str(watched.path)
-    in_use, lengths = [], []
-
-    def look(_: ReplayReport) -> None:
-        in_use.append(bytes_of_log_in_use(path))
-        lengths.append(length_of_log(path))
-
-    watched.replay(max_transaction_time=1e-6).drain(on_progress=look)
-    assert len(in_use) == 40
-    begun_anew = [before > after for before, after in itertools.pairwise(in_use)]
-    assert sum(begun_anew) > 5
-    assert max(in_use) < 80_000
-    assert lengths == sorted(lengths)
-    assert length_of_log(path) == 0
-
-
-def test_the_part_of_a_log_in_use_is_told_from_what_is_left_behind_it(path: Path) -> None:
-    assert bytes_of_log_in_use(str(path)) == 0
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("CREATE TABLE filled (content)")
-        for letters in (3, 50, 1, 0, 7):
-            for _ in range(letters):
-                connection.execute("INSERT INTO filled VALUES (randomblob(3000))")
-            _, frames, _ = connection.execute(pragmas.CHECKPOINT).fetchone()
-            if letters:
-                assert bytes_of_log_in_use(str(path)) == 32 + frames * (24 + 4096)
-            assert connection.execute(pragmas.BEGIN_LOG_ANEW).fetchone()[0] == 0
-        assert length_of_log(str(path)) > 50 * 4096
-        connection.execute(pragmas.EMPTY_LOG)
-        assert bytes_of_log_in_use(str(path)) == length_of_log(str(path)) == 0
-    path.with_name(f"{path.name}-wal").write_bytes(b"no log")
-    assert bytes_of_log_in_use(str(path)) == 0
-
-
-def test_a_log_that_a_reader_needs_grows_by_a_piece_before_it_is_tried_again(
-    watched: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert watched.path is not None
-    for _ in range(40):
-        watched.letter()
-    piece = 100_000
-    monkeypatch.setattr(checkpoint, "LARGE_BYTES", piece)
-    statements: list[str] = []
-    with closing(sqlite3.connect(watched.path, isolation_level=None)) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM dead_letter_queue").fetchall()
-        watched.conn.set_trace_callback(statements.append)
-        assert watched.drain(max_transaction_time=1e-6).succeeded == 40
-        size = length_of_log(str(watched.path))
-        assert size > 3 * piece
-        assert 2 < statements.count(pragmas.BEGIN_LOG_ANEW) <= size / piece + 1
-        reader.execute("COMMIT")
-        watched.letter()
-        watched.drain()
-    assert length_of_log(str(watched.path)) < piece
 
 
 # What cannot be drained

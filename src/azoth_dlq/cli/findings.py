@@ -25,6 +25,10 @@ _PHASES: Final = {
 }
 _OTHER: Final = "other"
 _AS_GIVEN: Final = "as given"
+_SYNCHRONOUS: Final = (
+    "(each connection has its own synchronous, FULL by default; a program sets it by "
+    'queue.connection.execute("PRAGMA synchronous = …"))'
+)
 _WIDTH: Final = len("max_transaction_time = 0.05")
 
 
@@ -55,6 +59,8 @@ def print_findings(findings: Findings, database: str, *, as_json: bool) -> None:
     drains = [one for one in findings.compared if not one.candidate.is_cycle]
     _print_compared("setting", [one for one in drains if not one.candidate.risk], findings.given)
     _print_compared("with a risk: yours to choose", _risky(drains), findings.given)
+    if any(name == "synchronous" for one in drains for name, _ in one.candidate.pragmas):
+        print_lines(f"  {_SYNCHRONOUS}")
     cycles = [one for one in findings.compared if one.candidate.is_cycle]
     _print_compared("for run_replay_cycle()", cycles, findings.cycle_given)
     print_lines("", *_verdict(findings))
@@ -67,7 +73,7 @@ def write_settings(
     given as `path`; a file that exists is left alone. Errors: OSError."""
     found = findings.chosen | findings.chosen_for_cycles
     if not found:
-        say(f"{path} was not written: the settings given are the best")
+        say(f"{path} was not written: nothing better was found")
         return
     settings, defaults = config.to_mapping() | found, DlqReplayConfig().to_mapping()
     # Within a comment of one line, whatever the name holds.
@@ -83,7 +89,7 @@ def write_settings(
 
 def _by_phase(findings: Findings) -> dict[str, float]:
     """Seconds a letter of the phases that matter, and of all others together."""
-    phases = findings.base.cost_by_phase()
+    phases = dict(findings.phases)
     shares = {phase: phases.pop(phase) for phase in _PHASES}
     return shares | {_OTHER: sum(phases.values())}
 
@@ -121,6 +127,8 @@ def _verdict(findings: Findings) -> list[str]:
         lines.append(f"For programs that call run_replay_cycle(): {cycles}; drains do not ask.")
     if findings.verified is not None and findings.verified.is_better:
         low, high = findings.verified.spread
+        if "max_transaction_time" in findings.chosen:
+            lines.append("Other writers of the file wait for as long as max_transaction_time.")
         lines.append(
             f"Tried again together: {findings.verified.gain:+.0%}, the middle half of "
             f"{counted(len(findings.verified.ratios), 'rounds')} from {low:+.0%} to {high:+.0%}"

@@ -121,16 +121,19 @@ def stdout_reserved() -> Iterator[None]:
     if sys.stdout is None or sys.stderr is None:
         yield
         return
-    stdout = sys.stdout.fileno()
-    sys.stdout.flush()
+    ours, stdout = sys.stdout, sys.stdout.fileno()
+    ours.flush()
     kept = os.dup(stdout)
     os.dup2(sys.stderr.fileno(), stdout)
     try:
         yield
     finally:
-        sys.stdout.flush()
+        if ours.closed:
+            ours = open(stdout, "w", encoding=ours.encoding, errors=ours.errors, closefd=False)  # noqa: SIM115 -- it stays open
+        ours.flush()
         os.dup2(kept, stdout)
         os.close(kept)
+        sys.stdout = ours
 
 
 def _quoted(text: str) -> str:

@@ -84,7 +84,8 @@ def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> 
     if report.stopped == "failures":
         steps.append(
             f"Stopped by {_what_stopped(report, config)}: what the handlers need seems to be down."
-            " When it is back, drain with --now."
+            " When it is back, drain with --now. If the letters themselves are bad, drain with"
+            " --stop-on-consecutive-failures never."
         )
     steps += _after_signal(report)
     retried = to_be_retried(report)

@@ -33,17 +33,10 @@ class Candidate:
 AS_GIVEN: Final = Candidate("as given")
 AGAIN: Final = Candidate("as given, again")  # tells how much trials of the same differ
 CYCLE_AS_GIVEN: Final = Candidate("a cycle as given", is_cycle=True)
-_RISKY: Final = (
-    Candidate(
-        "synchronous = NORMAL",
-        pragmas=(("synchronous", "NORMAL"),),
-        risk="a loss of power may undo the last groups, whole: their letters are replayed again",
-    ),
-    Candidate(
-        "synchronous = OFF",
-        pragmas=(("synchronous", "OFF"),),
-        risk="a loss of power may destroy the file",
-    ),
+_OFF: Final = Candidate(
+    "synchronous = OFF",
+    pragmas=(("synchronous", "OFF"),),
+    risk="a loss of power may destroy the file",
 )
 _WAL: Final = Candidate(
     "journal_mode = WAL",
@@ -69,9 +62,20 @@ def of_drains(config: DlqReplayConfig, facts: Facts) -> list[Candidate]:
         *(with_settings(max_transaction_time=seconds) for seconds in times),
         *(with_settings(cache_size=size) for size in caches),
         *(with_settings(mmap_size=size) for size in [_MAP] if size != config.mmap_size),
-        *_RISKY,
+        _normal(is_wal=facts.is_wal),
+        _OFF,
         *([] if facts.is_wal else [_WAL]),
     ]
+
+
+def _normal(*, is_wal: bool) -> Candidate:
+    lost = "a loss of power may undo the last groups, whole: their letters are replayed again"
+    damaged = "a loss of power at a bad moment may, rarely, destroy the file"
+    return Candidate(
+        "synchronous = NORMAL",
+        pragmas=(("synchronous", "NORMAL"),),
+        risk=lost if is_wal else damaged,
+    )
 
 
 def of_cycles(config: DlqReplayConfig, *, most: int) -> list[Candidate]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -47,8 +48,8 @@ class Copies:
     @contextmanager
     def fresh(self) -> Iterator[Path]:
         """A copy as the file was, gone afterwards. Errors: StorageError."""
-        with tempfile.TemporaryDirectory(dir=self._kept.parent) as folder:
-            path = Path(folder) / "copy.db"
+        with _new_folder(self._kept.parent, "trial-") as folder:
+            path = folder / "copy.db"
             try:
                 shutil.copyfile(self._kept, path)
             except OSError as error:
@@ -73,7 +74,7 @@ def facts_of(file: str, *, wait: float) -> Facts:
 def room_for_copies(file: str, folder: str | None, size: int) -> Iterator[Path]:
     """A new folder in `folder` (None: that of the file, whose disk is then the one that is
     measured), gone with all that is in it afterwards. Errors: StorageError."""
-    parent = Path(folder) if folder is not None else Path(file).resolve().parent
+    parent = Path(folder).absolute() if folder is not None else Path(file).resolve().parent
     try:
         free = shutil.disk_usage(parent).free
         if free < _MOST_OF_A_COPY * size:
@@ -81,14 +82,30 @@ def room_for_copies(file: str, folder: str | None, size: int) -> Iterator[Path]:
                 f"{parent} has {megabytes(free)} free, and copies of {file} need "
                 f"{megabytes(_MOST_OF_A_COPY * size)}; {_WAY_OUT}"
             )
-        made = tempfile.mkdtemp(prefix="azoth-dlq-tune-", dir=parent)
     except OSError as error:
-        raise StorageError(f"{parent} takes no copies ({error.strerror}); {_WAY_OUT}") from error
-    there = Path(made).absolute()  # handlers may change the directory
+        raise _takes_no_copies(parent, error) from error
+    with _new_folder(parent, "azoth-dlq-tune-") as made:
+        yield made
+
+
+@contextmanager
+def _new_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Gone afterwards, but not by a child that a handler forked. Errors: StorageError."""
+    folder = parent / f"{prefix}{secrets.token_hex(8)}"
+    process = os.getpid()
     try:
-        yield Path(made)
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise _takes_no_copies(parent, error) from error
+        yield folder
     finally:
-        shutil.rmtree(there, ignore_errors=True)
+        if os.getpid() == process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _takes_no_copies(parent: Path, error: OSError) -> StorageError:
+    return StorageError(f"{parent} takes no copies ({error.strerror}); {_WAY_OUT}")
 
 
 def copy_of(file: str, folder: Path, *, wait: float) -> Copies:

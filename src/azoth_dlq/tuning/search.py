@@ -40,7 +40,8 @@ class BudgetTooSmall(AzothError):
 class Compared:
     """A candidate beside the settings given: how many times as fast it was, a ratio a round.
 
-    cost: seconds a letter, the median. is_better: by more than the noise.
+    cost: seconds a letter, those of the settings given by the median ratio. is_better: by more than
+    the noise.
     """
 
     candidate: Candidate
@@ -62,13 +63,14 @@ class Compared:
 
 @dataclass(slots=True)
 class Findings:
-    """What was found. `base`: the first trial, of the settings given. `noise`: by what share two
-    trials of one candidate differ in a quarter of the rounds or more. `given`: seconds a letter
-    with the settings given, the median; `cycle_given`: the same of cycles, None where none was
-    tried. `chosen`: settings that are better, of drains and of cycles; `verified`: those of drains,
-    tried again together."""
+    """What was found. `base`: the first trial, of the settings given. `phases`: seconds a letter by
+    phase with the settings given, the medians. `noise`: by what share two trials of one candidate
+    differ in a quarter of the rounds or more. `given`: seconds a letter with the settings given,
+    the median; `cycle_given`: the same of cycles, None where none was tried. `chosen`: settings
+    that are better, of drains and of cycles; `verified`: those of drains, tried again together."""
 
     base: Trial
+    phases: dict[str, float]
     noise: float
     rounds: int
     compared: list[Compared]
@@ -103,6 +105,7 @@ class Search:
         self._until = until
         self._only_drains = only_drains
         self._on_trial = on_trial
+        self._as_given: list[Trial] = []
         self._done = 0
         self._planned = 1
         self._most_seconds = (until - monotonic()) * _FIRST_SHARE
@@ -126,6 +129,7 @@ class Search:
         given = {name: statistics.median(of_rounds) for name, of_rounds in costs.items()}
         findings = Findings(
             base,
+            self._phases(),
             noise,
             len(costs[AS_GIVEN.name]),
             compared,
@@ -135,6 +139,10 @@ class Search:
         self._choose(findings)
         findings.trials = self._done
         return findings
+
+    def _phases(self) -> dict[str, float]:
+        trials = [trial.cost_by_phase() for trial in self._as_given]
+        return {phase: statistics.median(one[phase] for one in trials) for phase in trials[0]}
 
     def _cycles(self, base: Trial) -> list[Candidate]:
         """Those of cycles that do not take the time of all others."""
@@ -196,11 +204,13 @@ class Search:
             self._most_seconds = max(self._most_seconds * share, _LEAST_SECONDS)
 
     def _choose(self, findings: Findings) -> None:
-        """Take the best of each setting; those of drains are tried again, all together."""
+        """Take the best of each setting, of equals the smallest; those of drains are tried again,
+        all together."""
         best: dict[str, Compared] = {}
         for one in findings.compared:
             for name in one.candidate.settings:
-                if one.is_better and (name not in best or one.gain > best[name].gain):
+                least = best[name].gain + max(findings.noise, _LEAST_GAIN) if name in best else 0.0
+                if one.is_better and one.gain > least:
                     best[name] = one
         drains: dict[str, Any] = {}
         for one in best.values():
@@ -216,6 +226,8 @@ class Search:
     def _try(self, candidate: Candidate) -> Trial:
         trial = self._trials.run(candidate, most_seconds=self._most_seconds)
         self._done += 1
+        if candidate is AS_GIVEN:
+            self._as_given.append(trial)
         self._on_trial(self._done, max(self._planned, self._done))
         return trial
 
@@ -255,6 +267,7 @@ def _compare(
 ) -> Compared:
     own = costs[candidate.name]
     ratios = [theirs / ours for theirs, ours in zip(costs[given.name], own, strict=True)]
-    compared = Compared(candidate, statistics.median(own), ratios, is_better=False)
+    cost = statistics.median(costs[given.name]) / statistics.median(ratios)
+    compared = Compared(candidate, cost, ratios, is_better=False)
     is_better = compared.spread[0] > max(noise, _LEAST_GAIN)
     return replace(compared, is_better=is_better)

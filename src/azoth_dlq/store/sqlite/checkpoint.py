@@ -47,7 +47,9 @@ class Log:
             in_use = bytes_of_log_in_use(self._database)
             if in_use >= self._due:
                 self._due = in_use + LARGE_BYTES
-                if self._copy_and(pragmas.BEGIN_LOG_ANEW):
+                # One that a reader made much longer is not kept.
+                is_long = in_use >= 2 * LARGE_BYTES
+                if self._copy_and(pragmas.EMPTY_LOG if is_long else pragmas.BEGIN_LOG_ANEW):
                     self._due = LARGE_BYTES
 
     def finish(self) -> None:

@@ -160,9 +160,7 @@ class SqliteStore(SqliteOutside):
         self._check_process()
         self._check_at_rest()
         with told_to_engine(self.where), raw_text(self._connection):
-            done = self._waiting.catch_up()
-            self.checkpoint()
-            return done
+            return self._waiting.catch_up()
 
     # A group
 
