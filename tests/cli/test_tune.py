@@ -77,6 +77,7 @@ def test_it_tells_people_where_the_copies_lie_and_where_the_time_goes(workplace:
     assert "handlers" in done.stdout
     assert "max_transaction_time = 1.0" in done.stdout
     assert "a loss of power may destroy the file" in done.stdout
+    assert 'a program sets it by queue.connection.execute("PRAGMA synchronous = …")' in done.stdout
 
 
 def test_slow_handlers_are_called_no_longer_than_the_budget(workplace: Workplace) -> None:

@@ -92,6 +92,41 @@ def test_the_best_of_each_setting_is_tried_together() -> None:
     assert trials.tried[-1] == "max_transaction_time = 1.0, cache_size = 268435456"
 
 
+def test_of_values_that_are_equal_within_the_noise_the_smallest_is_chosen() -> None:
+    """A longer transaction lets other writers wait longer."""
+
+    def cost(candidate: Candidate, _round: int) -> float:
+        if candidate.name == "as given, again":
+            return 1.05e-5
+        seconds = candidate.settings.get("max_transaction_time", 0.25)
+        return 1e-5 / {0.05: 1.3, 0.25: 1.0, 1.0: 1.33}[seconds]
+
+    assert found(MadeUp(cost)).chosen == {"max_transaction_time": 0.05}
+
+
+def test_what_a_letter_costs_agrees_with_the_gain() -> None:
+    """Also where the machine gets slower from round to round."""
+
+    def cost(candidate: Candidate, turn: int) -> float:
+        return (1 + turn) * 1e-5 / (1.5 if turn % 2 and candidate.settings else 1.2)
+
+    findings = found(MadeUp(cost))
+    for one in findings.compared:
+        if not one.candidate.is_cycle:
+            assert one.cost == pytest.approx(findings.given / (1 + one.gain))
+
+
+def test_the_phases_are_those_of_all_trials_with_the_settings_given() -> None:
+    class Slower(MadeUp):
+        def run(self, candidate: Candidate, *, most_seconds: float) -> Trial:
+            trial = super().run(candidate, most_seconds=most_seconds)
+            commit = trial.seconds if candidate.name == "as given" else 0.0
+            return trial._replace(phases={**PHASES, "commit": commit})
+
+    findings = found(Slower(lambda _, turn: 9e-5 if turn == 0 else 1e-5))
+    assert findings.phases["commit"] == pytest.approx(1e-5)
+
+
 def test_what_is_no_faster_when_it_is_tried_again_is_not_chosen() -> None:
     def cost(candidate: Candidate, _turn: int) -> float:
         is_search = "as given, again" in trials.tried[-11:]
@@ -200,6 +235,16 @@ def test_a_file_in_another_journal_mode_is_tried_in_wal_mode() -> None:
     assert "journal_mode = WAL" not in names
     facts = FACTS._replace(is_wal=False)
     assert "journal_mode = WAL" in [n.name for n in candidates.of_drains(DlqReplayConfig(), facts)]
+
+
+def test_the_risk_of_a_setting_is_that_of_the_journal_mode() -> None:
+    for facts, told in ((FACTS, "undo the last"), (FACTS._replace(is_wal=False), "destroy")):
+        (normal,) = (
+            one
+            for one in candidates.of_drains(DlqReplayConfig(), facts)
+            if one.name == "synchronous = NORMAL"
+        )
+        assert told in normal.risk
 
 
 # Copies
