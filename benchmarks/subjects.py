@@ -15,6 +15,9 @@ BESIDE: Final = "Another writer beside a drain"
 MEMORY: Final = "Memory"
 IMPORT: Final = "Import"
 
+# What a drain is set beside in the figures of LIMIT.
+C_LOOPS = C_LOOP, BOUND_C_LOOP = "C loop", "C loop bound as a drain is"
+
 # In the order of the document, with what it says of each.
 SUBJECTS: Final = {
     LIMIT: (

@@ -18,9 +18,9 @@ import pytest
 from azoth_dlq import DlqReplayConfig, ReplayPriority
 from benchmarks import drains, subjects
 from benchmarks.conftest import Figure, ratios, us_a_letter
+from benchmarks.subjects import BOUND_C_LOOP, C_LOOP
 
 Race = Callable[..., dict[str, list[float]]]
-BOUND = "C loop bound as a drain is"
 BY_HAND = pytest.mark.benchmark(group=subjects.BY_HAND)
 IN_ORDER = pytest.mark.parametrize("order", ["in order", "at random"])
 pytestmark = pytest.mark.benchmark(group=subjects.LIMIT)
@@ -42,11 +42,11 @@ def against_the_limit(race: Race, figure: Figure, limit: Any, letters: int) -> C
     ) -> None:
         contenders = {
             "drain": ours,
-            "C loop": limit(*mode, letters=letters),
-            BOUND: limit(*mode, letters=letters, config=DlqReplayConfig()),
+            C_LOOP: limit(*mode, letters=letters),
+            BOUND_C_LOOP: limit(*mode, letters=letters, config=DlqReplayConfig()),
         }
         seconds = race(contenders, in_order=order == "in order")
-        for c_loop, asked in (("C loop", {"at_least": at_least}), (BOUND, {"floor": floor})):
+        for c_loop, asked in ((C_LOOP, {"at_least": at_least}), (BOUND_C_LOOP, {"floor": floor})):
             figure(
                 f"{name}, ids {order}: {c_loop} / drain",
                 ratios(seconds[c_loop], seconds["drain"]),

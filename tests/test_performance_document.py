@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import machine
+from benchmarks import machine, subjects
 from benchmarks.document import plots
 from benchmarks.document.__main__ import main
 from benchmarks.document.page import GROWTH_PLOT, PHASES_PLOT, beside_the_limit, growth, page
@@ -108,6 +108,20 @@ def test_what_falls_short_is_said_at_the_beginning() -> None:
     assert "5 of 9 figures with a goal fall short of it:" in in_short
     assert "- select: fifo, rows in order, ns: 250, should be at most 90\n" in in_short
     assert "1.08 times (batch handler, ids in order) to 4.23 times (a failure, ids in" in in_short
+
+
+def test_the_c_loop_that_is_bound_and_what_failed_are_told_at_the_beginning(
+    changed: Callable[[Change], Path],
+) -> None:
+    def bind(run: dict[str, Any]) -> None:
+        """There is another loop in place of the one that the batch handler was set beside."""
+        for figure in (each["extra_info"]["figures"][0] for each in run["benchmarks"]):
+            if figure["name"].startswith("batch handler"):
+                figure |= {"name": f"batch: {subjects.BOUND_C_LOOP} / drain", "value": 0.5}
+
+    told = " ".join(section(page(read(changed(bind))), "In short").split())
+    assert "takes, and 2.00 times (batch) to 2.00 times (batch) what one takes that is" in told
+    assert "**Benchmarks that failed: 1**" in told
 
 
 def test_where_none_falls_short_it_says_so(changed: Callable[[Change], Path]) -> None:

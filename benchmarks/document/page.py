@@ -65,25 +65,32 @@ def _in_short(results: Results) -> list[str]:
 def _warnings(results: Results) -> list[str]:
     run, cpus = results.run, facts.usable_cpus(results.machine)
     told = [words.QUICK] if run.quick else []
+    if run.failed:
+        told.append(words.FAILED.format(count=len(run.failed)))
     if run.load and cpus is not None and run.load[0] > cpus / 2:
         told.append(words.BUSY.format(load=readable(run.load[0]), cpus=cpus))
     return told
 
 
 def _beside_the_limit(results: Results) -> list[str]:
+    free, bound = (_range(results, f": {loop} / drain") for loop in subjects.C_LOOPS)
+    told = f"A drain takes {free} what a C loop over the same SQLite library takes"
+    beside = f", and {bound} what one takes that is bound as a drain is" if bound else ""
+    return [f"{told}{beside}."] if free else []
+
+
+def _range(results: Results, ending: str) -> str:
+    """From the best to the worst of the figures whose names end so; "" where there are none."""
     ratios = [
         (figure.value, figure.name.partition(": ")[0])
         for benchmark in results.about(subjects.LIMIT)
         for figure in benchmark.figures
-        if figure.value > 0 and figure.name.endswith(": C loop / drain")
+        if figure.value > 0 and figure.name.endswith(ending)
     ]
     if not ratios:
-        return []
+        return ""
     (least, worst), (most, best) = min(ratios), max(ratios)
-    fastest, slowest = f"{1 / most:.2f} times ({best})", f"{1 / least:.2f} times ({worst})"
-    return [
-        f"A drain takes {fastest} to {slowest} what a C loop over the same SQLite library takes."
-    ]
+    return f"{1 / most:.2f} times ({best}) to {1 / least:.2f} times ({worst})"
 
 
 def _subjects(results: Results) -> list[str]:

@@ -96,4 +96,6 @@ QUICK = """
 measures little.
 """
 
+FAILED = "**Benchmarks that failed: {count}**; they are named below."
+
 BUSY = "**The machine had other work**: a load of {load} on {cpus} cores as the run began."
