@@ -80,7 +80,8 @@ class DlqMetricsSnapshot:
 
     Gauges of that look: `depth`, dead letters, due or not. `due`, those to be attempted. Between
     looks `depth` goes down by the letters replayed and parked, `due` by those attempted, skipped or
-    charged with a death; what others add or take away is seen at the next look. `oldest_due`
+    charged with a death; what others add or take away is seen at the next look (by a run, which
+    counts the letters a hundredth of the time at most, at one of the next). `oldest_due`
     (unix time in seconds) is when the oldest due letter failed, None where none is due, and `lag`
     how many seconds before the look that was, 0 where none is due. Both stay until the next look.
 

@@ -202,6 +202,9 @@ class MemoryStore(MemoryClaims):
             raise InvalidStateError("a transaction is open")
         return True
 
+    def is_as_seen(self) -> bool:
+        return False
+
     def checkpoint(self) -> None:
         """What is committed is where it belongs."""
 

@@ -144,3 +144,17 @@ def test_letters_are_noted_in_no_transaction_of_others(backend: Backend) -> None
         backend.store.catch_up()
     backend.roll_back()
     assert backend.store.catch_up()
+
+
+def test_what_was_seen_is_no_more_once_anybody_has_written(backend: Backend, store: Store) -> None:
+    """A store that cannot tell says so at once."""
+    letter = backend.insert(failed_at=NOW_TEXT)
+    writes: list[Callable[[], object]] = [
+        lambda: backend.insert(failed_at=NOW_TEXT),
+        lambda: store.delete([letter]),
+    ]
+    for write in writes:
+        all_noted(store)
+        due(store, NOW)
+        write()
+        assert not store.is_as_seen()

@@ -78,6 +78,7 @@ def test_all_letters_are_looked_at_once_an_hour(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("azoth_dlq.engine.run.monotonic", lambda: scene.clock.now / 1e6)
+    monkeypatch.setattr(scene.queue.store, "is_as_seen", lambda: False)
     looks = count_looks(scene, monkeypatch)
     run(scene, 130, check_interval=60)
     full = [place for place, is_full in enumerate(looks) if is_full]

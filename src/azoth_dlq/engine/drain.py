@@ -133,7 +133,7 @@ class Drain:
             self._store.reader()
         self._groups.phases.begin("plan")
         plan = self._groups.turns.patiently(
-            lambda: make_plan(self._store, self._config, self._rules, look)
+            lambda: make_plan(self._store, self._config, self._rules, look, self._around.depth)
         )
         self._groups.phases.begin()
         letters = plan.letters

@@ -50,6 +50,7 @@ class Run:
         self._began = monotonic()
         self._looked_at_all: float | None = None
         self._last: ReplayReport | None = None
+        self._idle: ReplayReport | None = None  # of the last drain, where it found nothing to do
 
     def run(self) -> ReplayReport:
         """Drain and sleep until a shutdown is requested.
@@ -103,11 +104,15 @@ class Run:
         looked = self._looked_at_all
         # The next look may be a whole interval away.
         is_full = looked is None or began + self._interval - looked > _FULL_LOOK_SECONDS
+        if not is_full and self._idle is not None and self._is_as_it_was(self._idle):
+            return self._rest_after(self._idle)
+        self._idle = None
         drain = Drain(self._store, self._registry, self._config, self._around)
         try:
             report = drain.run(Look(suspects=not is_full), lasting=self._interval)
             self._last = report
-            self._catch_up()
+            if self._catch_up() and _is_idle(report):
+                self._idle = report
         except ShutdownRequested:
             return 0
         except (Busy, StorageFault, StorageError) as error:
@@ -117,15 +122,26 @@ class Run:
             self._looked_at_all = began
         return self._rest_after(report)
 
-    def _catch_up(self) -> None:
-        """Have the store note what was seen, in turns with other writers. Not for ever: a trigger
-        may change each letter that is noted."""
+    def _is_as_it_was(self, idle: ReplayReport) -> bool:
+        """Whether the last drain found nothing to do, and another would find nothing, either."""
+        now, due = self._around.clock(), _next_due(idle)
+        if (due is not None and due <= now) or not self._around.depth.is_known:
+            return False
+        if not self._store.is_as_seen():
+            return False
+        self._around.metrics.looked(at=now, depth=None, due=0, oldest_due=None)
+        return True
+
+    def _catch_up(self) -> bool:
+        """Have the store note what was seen, in turns with other writers; whether it is done. Not
+        for ever: a trigger may change each letter that is noted."""
         done, until = False, monotonic() + max(self._interval, _LEAST_REST_SECONDS)
         while not done and not self._around.stop.requested and monotonic() < until:
             self._turns.give()
             self._turns.took()
             done = self._turns.patiently(self._store.catch_up)
             self._turns.freed()
+        return done
 
     def _survive(self, error: Busy | StorageFault | StorageError) -> None:
         """Where waiting may mend it. Errors: StorageError otherwise."""
@@ -142,10 +158,21 @@ class Run:
             return self._interval
         if report.remaining:
             return 0  # it is planned anew
-        if report.attempted or report.parked or report.skipped:
+        if not _is_idle(report):
             # What was attempted may be due again before the others.
             return _LEAST_REST_SECONDS
-        if report.next_due is None:
+        due = _next_due(report)
+        if due is None:
             return self._interval
-        due = (report.next_due - EPOCH) // MICROSECOND
         return max((due - self._around.clock()) / 1_000_000, _LEAST_REST_SECONDS)
+
+
+def _is_idle(report: ReplayReport) -> bool:
+    """Whether the drain found nothing to do."""
+    did = report.attempted or report.parked or report.skipped
+    return not (did or report.remaining or report.stopped)
+
+
+def _next_due(report: ReplayReport) -> int | None:
+    """In microseconds since 1970."""
+    return None if report.next_due is None else (report.next_due - EPOCH) // MICROSECOND

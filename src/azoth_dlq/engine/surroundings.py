@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 
+from azoth_dlq.engine.plan import Depth
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.tally import Tally
 from azoth_dlq.metrics import DlqMetrics
@@ -28,8 +29,9 @@ class LockHeld:
 
 class Surroundings:
     """Of all drains of one replayer: `clock()` in microseconds, `sleep(seconds)`, the request to
-    stop, counters, failures in a row, how long others had to wait. Of one drain or run: who gets
-    the report so far after each commit, and where a run of several drains adds up what they did."""
+    stop, counters, failures in a row, how long others had to wait, how many letters there are. Of
+    one drain or run: who gets the report so far after each commit, and where a run of several
+    drains adds up what they did."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Surroundings:
         self.metrics = metrics
         self.failures_in_row = FailuresInRow()
         self.lock_held = LockHeld()
+        self.depth = Depth()
         self.on_progress = on_progress
         self.total = Tally()
 

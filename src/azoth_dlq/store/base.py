@@ -313,9 +313,11 @@ class Groups(Protocol):
         are still there, so that they need not be read again before they are due; whether that is
         done (else call it again). Errors: Busy, StorageFault."""
 
+    def is_as_seen(self) -> bool:
+        """Whether certainly nobody has written since the last `candidates`, but `catch_up`."""
+
     def checkpoint(self) -> None:
-        """Between groups, while nobody is kept out: bring what was committed to where it belongs,
-        where that is due. Errors: StorageError."""
+        """Between groups: bring what was committed to where it belongs. Errors: StorageError."""
 
     def begin(self) -> Opened:
         """Open a group: from here on nobody else changes the letters that are fetched.
@@ -332,10 +334,8 @@ class Groups(Protocol):
         """
 
     def isolate(self, letter_id: int) -> None:
-        """What is written from here on belongs to this letter, which is now in hand.
-
-        Errors: TransactionLost, by a letter before.
-        """
+        """What is written from here on belongs to this letter, which is now in hand. Errors:
+        TransactionLost, by a letter before."""
 
     def join(self, letter_id: int) -> bool:
         """This letter is in hand, too, in one batch with those since `isolate`; False where there
@@ -367,8 +367,8 @@ class Groups(Protocol):
         """
 
     def was_committed(self) -> bool:
-        """Whether the group that was begun last is committed, where an interrupt kept `end` from
-        telling; False where that cannot be found out."""
+        """Whether the group that was begun last is committed, where an interrupt or the disk kept
+        `end` from telling; False where that cannot be found out."""
 
 
 class Claims(Protocol):

@@ -162,6 +162,10 @@ class SqliteStore(SqliteOutside):
         with told_to_engine(self.where), raw_text(self._connection):
             return self._waiting.catch_up()
 
+    def is_as_seen(self) -> bool:
+        self._check_process()
+        return self._waiting.is_as_seen()
+
     # A group
 
     def begin(self) -> Opened:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, starmap
 from time import monotonic
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from azoth_dlq.kernels.eligibility import parse_timestamp
 from azoth_dlq.store.base import Suspects
+from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import primary_code
 from azoth_dlq.store.sqlite.migrations import LATEST, REQUIRED, Schema, inspect, migrate
@@ -64,6 +65,7 @@ class Waiting:
         self._has_indexes = False  # as far as is known
         self._mark: int | None = None  # rows up to this id are in an index
         self._seen: int | None = None  # the highest id of the last look
+        self._state = (-1, -1)  # what others and this connection had written by then
 
     def look(
         self, schema: Schema, *, with_error: bool, suspects: Suspects | None
@@ -72,6 +74,7 @@ class Waiting:
         Text comes as the connection gives it. Errors: sqlite3.Error."""
         statement = partial(sql.candidates, migrated=schema.migrated, with_error=with_error)
         self._seen = self._value(sql.HIGHEST_ID)
+        self._state = self._state_now()
         if suspects is None or self._mark is None or self._mark > self._last_given_id():
             self._mark = None
             if suspects is not None:
@@ -102,6 +105,15 @@ class Waiting:
             count = self._value(sql.NEXT_COUNT, (count,))
         suspects.next_due = min((due for due in dues if due is not None), default=None)
         return queries
+
+    def is_as_seen(self) -> bool:
+        """Whether certainly nobody has written since the last look, but `catch_up`."""
+        with suppress(sqlite3.Error):
+            return not self._connection.in_transaction and self._state_now() == self._state
+        return False
+
+    def _state_now(self) -> tuple[int, int]:
+        return self._value(pragmas.DATA_VERSION), self._connection.total_changes
 
     def catch_up(self) -> bool:
         """Put some of the rows of the last look into an index, in one transaction; whether all of
@@ -175,6 +187,7 @@ class Waiting:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        was_as_seen = self.is_as_seen()
         self._lock()
         try:
             yield
@@ -183,6 +196,8 @@ class Waiting:
             if self._connection.in_transaction:
                 self._cursor.execute(sql.ROLLBACK)
             raise
+        if was_as_seen:
+            self._state = self._state[0], self._connection.total_changes
 
     def _last_given_id(self) -> int:
         """No row comes to this id or one below it but by another program's choice; lower than all
