@@ -128,7 +128,7 @@ def _verdict(findings: Findings) -> list[str]:
     if findings.verified is not None and findings.verified.is_better:
         low, high = findings.verified.spread
         if "max_transaction_time" in findings.chosen:
-            lines.append("Other writers of the file wait for as long as max_transaction_time.")
+            lines.append("Other writers of the file wait for up to max_transaction_time.")
         lines.append(
             f"Tried again together: {findings.verified.gain:+.0%}, the middle half of "
             f"{counted(len(findings.verified.ratios), 'rounds')} from {low:+.0%} to {high:+.0%}"
