@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("azoth-dlq", "simplebroker", "huey", "persist-queue", "litequeue")
+PACKAGES = ("azoth-dlq", "simplebroker", "huey", "persist-queue", "litequeue", "pulse-queue")
 MOUNTS = Path("/proc/self/mountinfo")
 
 

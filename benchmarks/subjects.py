@@ -40,10 +40,10 @@ SUBJECTS: Final = {
     ),
     PEERS: (
         "Items of 128 bytes, handled once each by a handler that does nothing, until none is "
-        "left; each queue as its documentation shows, with its own defaults. litequeue has "
-        "`synchronous=NORMAL`, as the drain has; the other three leave it at FULL, which waits "
-        "for the disk at each commit. They do another job, too: most of them commit each item by "
-        "itself, for many consumers, where a drain commits many letters at once."
+        "left; each queue as its documentation shows, with its own defaults. litequeue and "
+        "pulse-queue have `synchronous=NORMAL`, as the drain has; the others leave it at FULL, "
+        "which waits for the disk at each commit. They do another job, too: most of them commit "
+        "each item by itself, for many consumers, where a drain commits many letters at once."
     ),
     PLANS: (
         "A plan: every row is read, tested and put in order, payloads left aside. Beside it a "

@@ -104,7 +104,26 @@ def litequeue(folder: Path) -> Callable[[], int]:
     return drain
 
 
-@pytest.mark.parametrize("peer", [simplebroker, huey, persist_queue, litequeue])
+def pulse_queue(folder: Path) -> Callable[[], int]:
+    """Without its worker, which is asyncio's and takes longer."""
+    module = pytest.importorskip("pulse_queue", reason="pulse-queue needs Python 3.12")
+    store = module.Store(folder / "pulse-queue.db")
+    for _ in range(ITEMS):
+        store.enqueue(ITEM.decode())
+
+    def drain() -> int:
+        count = 0
+        while (task := store.lease_next_task("benchmark")) is not None:
+            _handle(task.payload)
+            assert store.complete_task(task.id, "benchmark", task.lease_epoch)
+            count += 1
+        store.close()
+        return count
+
+    return drain
+
+
+@pytest.mark.parametrize("peer", [simplebroker, huey, persist_queue, litequeue, pulse_queue])
 def test_peers(
     benchmark: Any, figure: Figure, tmp_path: Path, peer: Callable[[Path], Callable[[], int]]
 ) -> None:
