@@ -111,7 +111,7 @@ def test_the_table_has_a_row_a_letter(workplace: Workplace) -> None:
         "2", "123456", "deposit", "0", "never", "?", "boom",
     ]  # fmt: skip
     assert re.fullmatch(
-        r" +1 +7  ok +3  2020-01-01 00:00:00 UTC  \d+ d( \d+ h)? +first line …", shown[2]
+        r" +1 +7  ok +3  2020-01-01 00:00:00 UTC  \d+ d( \d+ \w+)? +first line …", shown[2]
     )
     assert shown[0].index("last error") == shown[1].index("boom") == shown[2].index("first line")
 

@@ -16,6 +16,12 @@ SOON = "2026-11-24 11:59:50"  # ten seconds before now
 LONG_AGO = "2026-11-24 10:00:00"
 
 
+@pytest.fixture
+def counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rests are skipped here, so that the time between two counts is not that of a run."""
+    monkeypatch.setattr(plan, "RESTS_OF_COUNTS", 0)
+
+
 def test_a_file_that_nobody_has_written_to_is_not_looked_at_again(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,6 +37,7 @@ def test_a_file_that_nobody_has_written_to_is_not_looked_at_again(
     assert replayer.metrics.snapshot().depth == 1
 
 
+@pytest.mark.usefixtures("counted_at_once")
 @pytest.mark.parametrize("by_another", [True, False])
 def test_it_is_once_anybody_has(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, *, by_another: bool
@@ -54,6 +61,7 @@ def test_it_is_once_anybody_has(
     assert len(looks) <= 5
 
 
+@pytest.mark.usefixtures("counted_at_once")
 def test_it_is_when_a_letter_may_be_due(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = count_looks(scene, monkeypatch)
     letter = scene.letter(failed_at=SOON)
@@ -64,9 +72,9 @@ def test_it_is_when_a_letter_may_be_due(scene: Scene, monkeypatch: pytest.Monkey
     assert len(looks) <= 5
 
 
+@pytest.mark.usefixtures("counted_at_once")
 def test_it_is_after_a_drain_that_failed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has seen the letter that was new, and done nothing about it."""
-    monkeypatch.setattr(plan, "RESTS_OF_COUNTS", 0)
     scene.letter(failed_at=SOON)
     begin, failures = scene.queue.store.begin, 1
 
