@@ -37,20 +37,15 @@ def test_all_letters_fail(workplace: Workplace) -> None:
     assert "none of 2 letters succeeded; the commonest error: ValueError: event 7" in line
 
 
-def test_a_budget_is_too_small(workplace: Workplace) -> None:
-    workplace.add_handler("import time\nregistry.register('waits', lambda *_: time.sleep(0.2))\n")
-    workplace.make(*["waits"] * 20)
-    line = trouble(workplace, 2, "--budget", "1")
-    assert "1 s are too few: 3 rounds of " in line
-    assert "--budget" in line
-
-
-def test_a_budget_is_too_small_for_a_single_slow_letter(workplace: Workplace) -> None:
+@pytest.mark.parametrize(("seconds", "budget"), [(0.2, "1"), (2, "18")])
+def test_a_budget_is_too_small(workplace: Workplace, seconds: float, budget: str) -> None:
     """One call may take longer than a group: each trial waits for it."""
-    workplace.add_handler("import time\nregistry.register('waits', lambda *_: time.sleep(2))\n")
+    handler = f"import time\nregistry.register('waits', lambda *_: time.sleep({seconds}))\n"
+    workplace.add_handler(handler)
     workplace.make(*["waits"] * 20)
-    line = trouble(workplace, 2, "--budget", "18")
-    assert "18 s are too few: 3 rounds of " in line
+    line = trouble(workplace, 2, "--budget", budget)
+    assert f"{budget} s are too few: 3 rounds of " in line
+    assert "--budget" in line
 
 
 @pytest.mark.parametrize("budget", ["0", "0.5", "-1", "nan", "soon"])
