@@ -20,6 +20,7 @@ from azoth_dlq import (
     EventHandlerRegistry,
     ReplayReport,
 )
+from tests import attacks
 
 # Machines are shared: how long an example takes says nothing.
 settings.register_profile("no deadline", deadline=None)
@@ -28,6 +29,10 @@ settings.load_profile("no deadline")
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DATA = Path(__file__).parent / "data"
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.register(attacks)
 
 
 @contextmanager

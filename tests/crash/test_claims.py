@@ -14,12 +14,12 @@ import pytest
 
 from azoth_dlq.store.base import Abandoned, DrainSettings
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
+from tests.attacks import Attack
 from tests.crash.claimer import AT_ONCE
 from tests.crash.processes import NEEDS_SIGKILL, DlqFile, Program
 
 pytestmark = NEEDS_SIGKILL
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "10"))  # in each journal mode
 CLAIMS = [1, 2, 5]
 HELD = (set(CLAIMS), Abandoned([], []))
 FREED = (set(CLAIMS), Abandoned(CLAIMS, []))
@@ -122,22 +122,26 @@ def test_drains_that_live_never_take_each_others_claims(dlq_file: DlqFile) -> No
     assert dlq_file.effects() == letters
 
 
-def test_claims_of_processes_killed_at_random_are_settled_by_others(dlq_file: DlqFile) -> None:
+def test_claims_of_processes_killed_at_random_are_settled_by_others(
+    dlq_file: DlqFile, attack: Attack
+) -> None:
     """One works all the time beside those that are killed."""
+    kills = attack.size(10, long=500)
     survivor = claimer(dlq_file, works=True)
     survivor.wait_for("working")
     letters = []
-    for _ in range(KILLS):
+    for _ in range(kills):
         victim = claimer(dlq_file, works=True)
         victim.wait_for("working")
         letters += dlq_file.add(*["ok:"] * 30)
         time.sleep(random.uniform(0, 0.04))
         victim.kill()
+        attack.struck("SIGKILL at a random instant of a process that holds claims")
         assert victim.said == ["working"]
     dlq_file.let_go("go")
     survivor.wait_for("done")
     assert survivor.wait() == 0
     effects = dlq_file.effects()
     assert [e for e in effects if e > 0] == letters
-    assert len([e for e in effects if e < 0]) <= KILLS * AT_ONCE
+    assert len([e for e in effects if e < 0]) <= kills * AT_ONCE
     assert dlq_file.query("SELECT count(*) FROM azoth_dlq_claims") == [(0,)]

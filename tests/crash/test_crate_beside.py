@@ -1,22 +1,17 @@
-"""Drains beside the Rust crate azoth 0.2.5, which uses the same file all the time.
-
-`AZOTH_DLQ_BESIDE_SECONDS=600 pytest tests/crash/test_crate_beside.py --timeout 3600` drains for so
-long in each journal mode instead of four seconds.
-"""
+"""Drains beside the Rust crate azoth 0.2.5, which uses the same file all the time."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from tests.attacks import Attack
 from tests.crash.crate import BUSY_SECONDS
 from tests.crash.processes import DlqFile
 
-SECONDS = float(os.environ.get("AZOTH_DLQ_BESIDE_SECONDS", "4"))
 EVENTS = ("takes:1", "ok:", "takes:1", "fails:", "takes:1", "ok:", "takes:1", "takes:2", "parks:")
 SETTINGS: dict[str, Any] = {"max_retries": 10**6}
 VERBS = {"add", "retry", "postpone", "delete", "count", "read_batch", "look"}
@@ -29,17 +24,21 @@ def _events(file: DlqFile, table: str) -> list[int]:
 @pytest.mark.parametrize(
     ("group", "rest"), [(0.25, 0.0), (0.01, 0.01)], ids=["long groups", "many turns"]
 )
-def test_each_respects_what_the_other_does(dlq_file: DlqFile, group: float, rest: float) -> None:
-    letters = dlq_file.add(*EVENTS * int(24 * SECONDS / 2))
+def test_each_respects_what_the_other_does(
+    dlq_file: DlqFile, attack: Attack, group: float, rest: float
+) -> None:
+    seconds = attack.size(4, long=120)
+    letters = dlq_file.add(*EVENTS * (24 * seconds // 2))
     crate = dlq_file.run("crate")
     crate.wait_for("writing")
     reports: list[dict[str, Any]] = []
-    ends_at = time.monotonic() + SECONDS / 2
+    ends_at = time.monotonic() + seconds / 2
     while time.monotonic() < ends_at or len(reports) < 2:
         reports.append(dlq_file.drain(rest=rest, max_transaction_time=group, **SETTINGS))
     dlq_file.let_go("enough")
     (seen,) = crate.last_words()
-    print(f"{len(reports)} drains; done {seen['done']}; longest {seen['longest']}")  # noqa: T201 -- the margin
+    attack.struck("statement of the crate beside a drain", sum(seen["done"].values()))
+    attack.measured("longest wait of the crate, s", max(seen["longest"].values()))
 
     # Both made progress, nobody was refused, and what the crate read was so at that instant.
     assert (seen["refused"], seen["wrong"]) == ([], [])

@@ -1,13 +1,11 @@
 """Each change that a drain makes to files is the last of its process, or fails.
 
-`AZOTH_DLQ_EVERY=1 pytest tests/crash/test_every_change.py` takes every change instead of every
-seventh.
+The suite takes every seventh change, with `--long` every one.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import shutil
 import signal
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks import Attack
 from tests.crash import small
 from tests.crash.faults import (
     Fault,
@@ -31,7 +30,16 @@ from tests.crash.faults import (
 )
 from tests.crash.processes import DlqFile
 
-EVERY = int(os.environ.get("AZOTH_DLQ_EVERY", "7"))
+KILL_AT_A_CHANGE = "SIGKILL at a write, sync, truncation or removal"
+CHANGE_THAT_FAILS = "write, sync, truncation or removal that fails"
+WHAT: dict[Callable[[int], Fault], str] = {
+    killed: KILL_AT_A_CHANGE,
+    killed_halfway: KILL_AT_A_CHANGE,
+    input_output_error: f"{CHANGE_THAT_FAILS} (EIO, once)",
+    dead_disk: f"{CHANGE_THAT_FAILS} (EIO from then on)",
+    full_disk: f"{CHANGE_THAT_FAILS} (ENOSPC)",
+    short_write: f"{CHANGE_THAT_FAILS} (short write)",
+}
 WHAT_FAILED = re.compile(
     "cannot be read or written|disk is full|cannot be opened|No space left|Input/output error"
 )
@@ -45,8 +53,9 @@ def journal(request: pytest.FixtureRequest) -> Journal:
 class Faulty:
     """Drains of a small file, each of a copy of its own, with a fault at every change."""
 
-    def __init__(self, forker: Forker, folder: Path, journal: Journal) -> None:
+    def __init__(self, forker: Forker, folder: Path, journal: Journal, attack: Attack) -> None:
         self._forker = forker
+        self._attack = attack
         self._journal = journal
         self._folder = folder / "copy"
         (folder / "original").mkdir()
@@ -55,7 +64,7 @@ class Faulty:
     def drains(self, how: Callable[[int], Fault]) -> Iterator[tuple[DlqFile, Outcome]]:
         """One for each change that a drain makes, or for every so many; what is left of each is
         done afterwards."""
-        for at in itertools.count(1, EVERY):
+        for at in itertools.count(1, self._attack.size(7, long=1)):
             self._folder.mkdir()
             shutil.copy(self._original, self._folder)
             file = DlqFile(self._folder / self._original.name)
@@ -63,6 +72,7 @@ class Faulty:
             if outcome.status == 0 and outcome.changes < at:
                 assert at > 40  # the shim sees what is done
                 break
+            self._attack.struck(WHAT[how])
             yield file, outcome
             self._do_the_rest(file)
             shutil.rmtree(self._folder)
@@ -76,8 +86,8 @@ class Faulty:
 
 
 @pytest.fixture
-def faulty(forker: Forker, tmp_path: Path, journal: Journal) -> Faulty:
-    return Faulty(forker, tmp_path, journal)
+def faulty(forker: Forker, tmp_path: Path, journal: Journal, attack: Attack) -> Faulty:
+    return Faulty(forker, tmp_path, journal, attack)
 
 
 @pytest.mark.parametrize("how", [killed, killed_halfway])

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import os
 import shutil
 import sqlite3
 import sys
@@ -29,6 +28,7 @@ from azoth_dlq import (
     ReplayReport,
 )
 from azoth_dlq._event import Event
+from tests.attacks import Attack
 
 TRACED = (str(Path(azoth_dlq.__file__).parent), contextlib.__file__)
 SETTINGS = DlqReplayConfig(
@@ -49,7 +49,6 @@ CLEANING_UP = (
     "drain.py",
     "contextlib.py",
 )
-EVERY = int(os.environ.get("AZOTH_DLQ_EVERY", "3"))  # of the lines of other modules
 Line = tuple[str, int]
 Fresh = Callable[[], DeadLetterQueue]
 
@@ -222,12 +221,12 @@ def fresh(tmp_path: Path, path: Path) -> Fresh:
     return opened
 
 
-def instants(times: Counter[Line]) -> list[tuple[Line, int]]:
+def instants(times: Counter[Line], every: int) -> list[tuple[Line, int]]:
     """The first and the last time of each line: of those that set up and clean up all, of the
-    others some."""
+    others one in `every`."""
     chosen = []
     for number, line in enumerate(sorted(times)):
-        if Path(line[0]).name in CLEANING_UP or number % EVERY == 0:
+        if Path(line[0]).name in CLEANING_UP or number % every == 0:
             chosen += [(line, time) for time in sorted({1, times[line]})]
     return chosen
 
@@ -236,22 +235,22 @@ def instants(times: Counter[Line]) -> list[tuple[Line, int]]:
 @pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 @pytest.mark.usefixtures("young_garbage")
 def test_an_interrupt_at_any_line_leaves_a_queue_that_drains(
-    path: Path, fresh: Fresh, caplog: pytest.LogCaptureFixture
+    path: Path, fresh: Fresh, attack: Attack, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "azoth_dlq")
     # In a thread of its own: where a trace function raises as an except clause begins, CPython
     # takes the error before for handled still, for as long as the thread lives.
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(interrupt_everywhere, path, fresh).result()
+        thread.submit(interrupt_everywhere, path, fresh, attack).result()
     gc.collect()
 
 
-def interrupt_everywhere(path: Path, fresh: Fresh) -> None:
+def interrupt_everywhere(path: Path, fresh: Fresh, attack: Attack) -> None:
     undisturbed = Interruption()
     with fresh() as queue:
         assert not drain(queue, undisturbed)
     interrupted = 0
-    for instant in instants(undisturbed.times):
+    for instant in instants(undisturbed.times, attack.size(3, long=1)):
         with fresh() as queue:
             before = state(queue.connection)
             interrupted += drain(queue, Interruption(*instant))
@@ -262,4 +261,5 @@ def interrupt_everywhere(path: Path, fresh: Fresh) -> None:
             assert queue.count() == 0, instant
             claims = numbers(queue.connection, "SELECT letter_id FROM azoth_dlq_claims")
             assert claims == [], instant
+    attack.struck("KeyboardInterrupt at a line of a drain", interrupted)
     assert interrupted > 300

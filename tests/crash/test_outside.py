@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry
+from tests.attacks import Attack
 from tests.crash.calls import LOG
 from tests.crash.processes import NEEDS_SIGKILL, DlqFile, Program
 
-KILLS = int(os.environ.get("AZOTH_DLQ_KILLS", "25")) // 2
 FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
@@ -189,18 +189,20 @@ def test_drains_at_once_never_call_a_letter_at_the_same_time(dlq_file: DlqFile) 
 
 @NEEDS_SIGKILL
 def test_drains_killed_at_random_instants_call_every_letter_at_least_once(
-    dlq_file: DlqFile,
+    dlq_file: DlqFile, attack: Attack
 ) -> None:
+    kills = attack.size(12, long=500)
     events = ["outside:3", "ok:", "outside:", "outside_batch:1", "outside_batch:"]
-    letters = dlq_file.add(*(events[n % 5] for n in range(KILLS * 40)))
+    letters = dlq_file.add(*(events[n % 5] for n in range(kills * 40)))
     settings: dict[str, Any] = {"max_retries": 10**6, "max_transaction_time": 0.01}
     within = [letter for n, letter in enumerate(letters) if n % 5 == 1]
     outside = [letter for letter in letters if letter not in within]
-    for kill in range(1, KILLS + 1):
+    for kill in range(1, kills + 1):
         program = dlq_file.start(**settings)
         program.wait_for("draining")
         time.sleep(random.uniform(0, 0.15))
         program.kill()
+        attack.struck("SIGKILL at a random instant of calls outside a transaction")
         assert sum(dlq_file.charges().values()) <= kill
         done = set(outside) - set(dlq_file.left())
         ended = {line.letter for line in _calls(dlq_file) if line.what == "end"}
@@ -210,7 +212,7 @@ def test_drains_killed_at_random_instants_call_every_letter_at_least_once(
     begun = _begun(dlq_file)
     assert sorted(begun) == outside
     # Each death has at most the letters of one call called once more: here of a batch of two.
-    assert sum(begun.values()) <= len(outside) + 2 * KILLS
+    assert sum(begun.values()) <= len(outside) + 2 * kills
     assert dlq_file.effects() == within
     assert dlq_file.query("PRAGMA integrity_check") == [("ok",)]
     assert _claims(dlq_file) == []

@@ -1,13 +1,11 @@
 """A loss of power at each sync of a drain, with any part of what was not synced lost or torn.
 
-`AZOTH_DLQ_LOSSES=200 pytest tests/crash/test_power_loss.py --timeout 3600` rebuilds so many files a
-sync instead of 4.
+Four files a sync are rebuilt, with `--long` 200.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -17,12 +15,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, DlqReplayer
+from tests.attacks import Attack
 from tests.crash import handlers, small
 from tests.crash.faults import Change, Forker, Journal, Kind, read_record
 from tests.crash.power import Disk
 from tests.crash.processes import DlqFile
-
-LOSSES = int(os.environ.get("AZOTH_DLQ_LOSSES", "4"))
 
 
 class Done(NamedTuple):
@@ -85,7 +82,7 @@ def _drain(file: DlqFile) -> None:
     ids=lambda value: "-".join(value) if isinstance(value, Journal) else "",
 )
 def test_a_loss_of_power_leaves_everything_done_once_or_waiting(
-    forker: Forker, tmp_path: Path, journal: Journal, *, is_durable: bool
+    forker: Forker, tmp_path: Path, attack: Attack, journal: Journal, *, is_durable: bool
 ) -> None:
     """Where the setting is durable, it leaves all that a COMMIT was told of; elsewhere the last
     ones may be gone, each as a whole."""
@@ -104,13 +101,14 @@ def test_a_loss_of_power_leaves_everything_done_once_or_waiting(
     for loss in _losses(disk, record):
         # Behind the latest that was told, the next one may be done, too.
         possible = all_told[: len(loss.told) + 1]
-        for _ in range(LOSSES):
+        for _ in range(attack.size(4, long=200)):
             rebuilt = _rebuilt(tmp_path / "rebuilt", loss.disk.after_loss(dice))
             small.assert_whole(rebuilt)
             assert _found(rebuilt) in (possible[len(loss.told) - 1 :] if is_durable else possible)
             _drain(rebuilt)
             _drain(rebuilt)
             small.assert_done(rebuilt)
+            attack.struck(f"loss of power at a sync ({' '.join(journal)})")
 
 
 def _rebuilt(folder: Path, contents: dict[str, bytes]) -> DlqFile:
