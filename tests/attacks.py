@@ -84,6 +84,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("attacks")
         for what, times in struck.items():
             terminalreporter.write_line(f"{times:>9,}  {what}")
+        for test in tests:
+            for what, value in test["measured"].items():
+                terminalreporter.write_line(f"{value:>9.3f}  {what}: {test['name']}")
     file: Path | None = config.getoption("--attacks-json")
     if file is not None:
         seconds = time.monotonic() - config.stash[_BEGAN]

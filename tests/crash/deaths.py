@@ -7,21 +7,22 @@ from tests.crash.processes import DlqFile
 MAX_RETRIES = 2
 
 
-def assert_two_die_no_more_often_than_one(
-    file: DlqFile, good: str, deadly: str, *, beside: int
+def assert_a_crowd_dies_no_more_often_than_one(
+    file: DlqFile, events: list[str], deadly: str, *, processes: int
 ) -> None:
-    """Two processes at a time, and `beside` good letters on each side of the deadly one."""
-    letters = file.add(*[good] * beside, deadly, *[good] * beside)
-    culprit = letters[beside]
+    """So many processes at a time; `deadly` is one of the events."""
+    letters = file.add(*events)
+    culprit = letters[events.index(deadly)]
     deaths = 0
     while file.left():
         programs = [
             file.start(max_retries=MAX_RETRIES, max_transaction_time=0.005, yield_time=0)
-            for _ in range(2)
+            for _ in range(processes)
         ]
         deaths += sum(program.wait() != 0 for program in programs)
         assert deaths <= MAX_RETRIES + 1
         assert set(file.charges()) <= {culprit}
     assert file.effects() == [letter for letter in letters if letter != culprit]
     assert list(file.parked()) == [culprit]
+    assert "process died" in file.parked()[culprit]
     file.assert_whole(letters)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from azoth_dlq import EventHandlerRegistry, NonRetryable
 from tests.crash import calls
-from tests.crash.talk import die, say, wait_for
+from tests.crash.talk import die, limit_memory, say, wait_for
 
 Act = Callable[[sqlite3.Connection, Path, str], None]
 
@@ -79,6 +79,15 @@ def waits(_conn: sqlite3.Connection, folder: Path, file: str) -> None:
 def fails_after(conn: sqlite3.Connection, folder: Path, file: str) -> None:
     waits(conn, folder, file)
     raise ValueError("not today")
+
+
+def hungers(conn: sqlite3.Connection, _folder: Path, for_what: str) -> None:
+    """Needs more memory than the process may have from now on."""
+    limit_memory(32 << 20)
+    if for_what == "sqlite":
+        conn.execute("INSERT INTO bulk VALUES (zeroblob(200000000))")
+    else:
+        bytearray(200_000_000)
 
 
 def exits(_conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
@@ -158,6 +167,7 @@ ACTS: tuple[Act, ...] = (
     grows,
     waits,
     fails_after,
+    hungers,
     exits,
     dies,
     commits,

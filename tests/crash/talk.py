@@ -41,6 +41,15 @@ def die(way: str) -> None:
             os.abort()
 
 
+def limit_memory(more: int) -> None:
+    """This process may have so many bytes more than it has."""
+    import resource  # noqa: PLC0415 -- there is none on Windows
+
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    limit = pages * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
 class Pauses:
     """Says that a point was reached, the first time it is, and waits there for the file `go`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.deaths import MAX_RETRIES, assert_two_die_no_more_often_than_one
+from tests.crash.deaths import MAX_RETRIES, assert_a_crowd_dies_no_more_often_than_one
 from tests.crash.processes import NEEDS_SIGKILL, DlqFile, Program
 
 KILLED = pytest.param("killed", 4, marks=NEEDS_SIGKILL)
@@ -124,7 +124,8 @@ def test_two_deadly_letters_of_one_batch_are_both_found(dlq_file: DlqFile) -> No
 def test_two_processes_that_meet_a_deadly_batch_die_no_more_often_than_one(
     dlq_file: DlqFile,
 ) -> None:
-    assert_two_die_no_more_often_than_one(dlq_file, "batch:1", "batch:exit", beside=40)
+    events = [*["batch:1"] * 40, "batch:exit", *["batch:1"] * 40]
+    assert_a_crowd_dies_no_more_often_than_one(dlq_file, events, "batch:exit", processes=2)
 
 
 @NEEDS_SIGKILL

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from tests.crash.deaths import MAX_RETRIES, assert_two_die_no_more_often_than_one
+from tests.attacks import Attack
+from tests.crash.deaths import MAX_RETRIES, assert_a_crowd_dies_no_more_often_than_one
 from tests.crash.processes import NEEDS_SIGKILL, DlqFile
 
+DEATH = "handler that kills its process"
 WAYS = [
     pytest.param("killed", marks=NEEDS_SIGKILL),
     "exit",
@@ -14,6 +18,8 @@ WAYS = [
     "abort",
 ]
 DIED = "process died"
+FIRST_AMID_LAST = pytest.mark.parametrize("place", [0, 4, 8], ids=["first", "amid", "last"])
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as Linux does")
 
 
 def _with_a_culprit_at(file: DlqFile, place: int, event: str) -> tuple[list[int], int]:
@@ -49,27 +55,46 @@ def _assert_that_only_the_culprit_is_charged(file: DlqFile, event: str, place: i
     file.assert_whole([*good, culprit])
 
 
+@FIRST_AMID_LAST
 @pytest.mark.parametrize("way", WAYS)
 def test_a_deadly_letter_is_parked_and_all_others_are_done_once(
-    dlq_file: DlqFile, way: str
+    dlq_file: DlqFile, attack: Attack, way: str, place: int
 ) -> None:
-    _assert_that_only_the_culprit_is_charged(dlq_file, f"dies:{way}", 4)
+    _assert_that_only_the_culprit_is_charged(dlq_file, f"dies:{way}", place)
+    attack.struck(DEATH, MAX_RETRIES)
 
 
-@pytest.mark.parametrize("place", [0, 8], ids=["first", "last"])
-def test_a_deadly_letter_may_stand_anywhere(dlq_file: DlqFile, place: int) -> None:
-    _assert_that_only_the_culprit_is_charged(dlq_file, "dies:exit", place)
+@FIRST_AMID_LAST
+@pytest.mark.parametrize("way", WAYS)
+def test_four_processes_that_meet_a_deadly_letter_die_no_more_often_than_one(
+    dlq_file: DlqFile, attack: Attack, way: str, place: int
+) -> None:
+    events = ["takes:1"] * attack.size(81, long=801)
+    deadly = events[place * (len(events) - 1) // 8] = f"dies:{way}"
+    assert_a_crowd_dies_no_more_often_than_one(dlq_file, events, deadly, processes=4)
+    attack.struck(DEATH, MAX_RETRIES)
+
+
+@LINUX
+@FIRST_AMID_LAST
+@pytest.mark.parametrize("for_what", ["python", "sqlite"])
+def test_a_letter_that_runs_into_a_memory_limit_fails_alone(
+    dlq_file: DlqFile, attack: Attack, for_what: str, place: int
+) -> None:
+    good, culprit = _with_a_culprit_at(dlq_file, place, f"hungers:{for_what}")
+    for attempt in range(1, MAX_RETRIES + 1):
+        report = dlq_file.drain(max_retries=MAX_RETRIES)
+        assert report["failed"] == 1
+        assert dlq_file.charges() == ({culprit: attempt} if attempt < MAX_RETRIES else {})
+        attack.struck("handler that runs into a memory limit")
+    assert dlq_file.effects() == good
+    assert list(dlq_file.parked()) == [culprit]
+    assert "MemoryError" in dlq_file.parked()[culprit]
 
 
 def test_a_letter_that_kills_the_process_in_the_route_is_charged_itself(dlq_file: DlqFile) -> None:
     dlq_file.routed = True
     _assert_that_only_the_culprit_is_charged(dlq_file, "dies_in_route:exit", 4)
-
-
-def test_two_processes_that_meet_a_deadly_letter_die_no_more_often_than_one(
-    dlq_file: DlqFile,
-) -> None:
-    assert_two_die_no_more_often_than_one(dlq_file, "takes:1", "dies:exit", beside=100)
 
 
 def test_a_letter_that_fails_and_one_that_dies_are_counted_alike(dlq_file: DlqFile) -> None:

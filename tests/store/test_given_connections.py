@@ -306,6 +306,36 @@ def test_a_connection_may_be_used_by_another_thread_where_its_owner_says_so(path
     assert stored(path) == stored(other)
 
 
+def test_a_queue_that_is_drained_refuses_the_verbs_of_another_thread(path: Path) -> None:
+    """Else what they write would be undone together with a letter that fails."""
+    with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        queue, beside = DeadLetterQueue(connection), DeadLetterQueue(connection)
+        refused: list[str] = []
+
+        def add(to: DeadLetterQueue) -> None:
+            try:
+                to.add(99, b"ok:", "boom")
+            except InvalidStateError as error:
+                refused.append(str(error))
+
+        def handle(*_: object) -> None:
+            for to in (queue, beside):
+                thread = threading.Thread(target=add, args=(to,))
+                thread.start()
+                thread.join()
+            raise ValueError("not today")
+
+        handlers = EventHandlerRegistry()
+        handlers.register("ok", handle)
+        report = DlqReplayer(queue, handlers, clock=lambda: NOW).drain()
+        left = queue.count()
+        assert report.failed == left > 0
+        assert len(refused) == 2 * left
+        assert all("another thread drains" in told for told in refused)
+        add(queue)
+        assert queue.count() == left + 1
+
+
 def test_a_queue_may_move_to_another_thread_after_it_was_made(path: Path) -> None:
     reports: list[Any] = []
     with closing(sqlite3.connect(path, check_same_thread=False)) as connection:

@@ -30,6 +30,7 @@ from azoth_dlq.store.sqlite.raw import (
     raw_text,
     text_of,
 )
+from azoth_dlq.store.sqlite.session import check_thread
 
 if TYPE_CHECKING:
     from azoth_dlq.filters import LetterFilter
@@ -72,7 +73,7 @@ class SqliteQueue:
     @property
     def file(self) -> str | None:
         """The path of the database's file; None where it has none."""
-        self._check_process()
+        self._check_caller()
         return self._database_file() or None
 
     # The queue
@@ -208,12 +209,13 @@ class SqliteQueue:
                 f"{self.where} does not take a row into {table}; nothing was written"
             )
 
-    def _check_process(self) -> None:
+    def _check_caller(self) -> None:
         if os.getpid() != self._process:
             raise InvalidStateError(
                 f"this queue was opened by process {self._process} and SQLite connections do not "
                 "survive fork(); open a queue of its own in each process"
             )
+        check_thread(self._connection)
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._cursor.execute(statement, parameters)
@@ -230,7 +232,7 @@ class SqliteQueue:
             return self._execute(statement, parameters).fetchall()
 
     def _known_schema(self) -> Schema:
-        self._check_process()
+        self._check_caller()
         with explained(self.where):
             return self._schema_now()
 

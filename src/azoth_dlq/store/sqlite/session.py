@@ -6,6 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, NamedTuple
 
 from azoth_dlq.errors import ConfigError, InvalidStateError, StorageError
@@ -21,7 +22,28 @@ from azoth_dlq.store.sqlite.raw import is_closed, own_cursor, read, text_of
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
 SHORT_WAIT_MS = 100
 _CRASH_PROOF = frozenset({"delete", "persist", "truncate", "wal"})
-_draining: dict[int, tuple[sqlite3.Connection, Guard]] = {}
+
+
+class _Drain(NamedTuple):
+    """One that is going on; `thread` as `threading.get_ident` tells it."""
+
+    connection: sqlite3.Connection
+    guard: Guard
+    thread: int
+
+
+_draining: dict[int, _Drain] = {}
+
+
+def check_thread(connection: sqlite3.Connection) -> None:
+    """InvalidStateError where another thread drains on the connection: what is written through it
+    now would be undone with a letter that fails."""
+    drain = _draining.get(id(connection))
+    if drain is not None and drain.thread != get_ident():
+        raise InvalidStateError(
+            "another thread drains on this queue's connection; open a queue of its own in each "
+            "thread"
+        )
 
 
 def _pragma(connection: sqlite3.Connection, statement: str) -> Any:
@@ -92,7 +114,7 @@ def set_up(
         put_back.later(_unless_gone, connection, guard, action, *arguments)
 
     put_back.later(unless_forked, guard, _draining.pop, id(connection), None)
-    _draining[id(connection)] = connection, guard
+    _draining[id(connection)] = _Drain(connection, guard, get_ident())
     _let_python_begin(connection, later)
     later(_set_isolation_level, connection, connection.isolation_level)
     later(execute, pragmas.set_busy_timeout(busy_timeout))
@@ -158,8 +180,8 @@ def _let_python_begin(connection: sqlite3.Connection, later: Callable[..., None]
 
 
 def _abandon_in_child() -> None:
-    for connection, guard in tuple(_draining.values()):
-        guard.abandon(connection)
+    for drain in tuple(_draining.values()):
+        drain.guard.abandon(drain.connection)
 
 
 if hasattr(os, "register_at_fork"):

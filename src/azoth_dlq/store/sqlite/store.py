@@ -70,7 +70,7 @@ class SqliteStore(SqliteOutside):
         self._enlarge_cache: str | None = None
 
     def draining(self, settings: DrainSettings) -> PutBack:
-        self._check_process()
+        self._check_caller()
         put_back = PutBack()
         try:
             self._start(settings, put_back)
@@ -110,7 +110,7 @@ class SqliteStore(SqliteOutside):
 
     def _checkpoint_at_end(self) -> None:
         if self._announcement is None:  # a group was committed
-            self._check_process()
+            self._check_caller()
             self._log.finish()
 
     def _use(self, guard: Guard, marker: Marker) -> None:
@@ -157,19 +157,19 @@ class SqliteStore(SqliteOutside):
                     yield look(schema, with_error=with_error, suspects=suspects)
 
     def catch_up(self) -> bool:
-        self._check_process()
+        self._check_caller()
         self._check_at_rest()
         with told_to_engine(self.where), raw_text(self._connection):
             return self._waiting.catch_up()
 
     def is_as_seen(self) -> bool:
-        self._check_process()
+        self._check_caller()
         return self._waiting.is_as_seen()
 
     # A group
 
     def begin(self) -> Opened:
-        self._check_process()
+        self._check_caller()
         self._check_at_rest()
         with told_to_engine(self.where):
             self._lock()
@@ -394,5 +394,5 @@ class SqliteStore(SqliteOutside):
         return self._lost("a handler left a statement half read", by_letter_in_hand=False)
 
     def checkpoint(self) -> None:
-        self._check_process()
+        self._check_caller()
         self._log.copy()
