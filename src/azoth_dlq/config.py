@@ -71,7 +71,8 @@ class DlqReplayConfig:
     - max_transaction_time = 0.25 (more than 0): after how long a group of letters is committed.
     - yield_time = 0.11 (0 or more): how long the file is left to other writers after each second
       of held lock.
-    - busy_timeout = 30 (0 or more): how long a locked file is waited for.
+    - busy_timeout = 30 (0 or more): how long a locked file is waited for; ten times as long to
+      write what became of a call outside a transaction, which is made again otherwise.
     - history_limit = 20 (0 or more; 0: none): failed and snoozed attempts that are kept for each
       letter.
     - memory_limit = 67108864 (1 MiB or more): bytes of payloads held at once, where one letter

@@ -10,13 +10,34 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from azoth_dlq import EventHandlerRegistry
 from tests.crash.talk import die, say, wait_for
 
-LOG = "calls"
+_LOG = "calls"
+
+
+class Call(NamedTuple):
+    """What a handler outside wrote: a call of a letter by a process begins or ends."""
+
+    what: str
+    letter: int
+    pid: int
+
+
+def made(folder: Path) -> list[Call]:
+    """Those of the database in the folder."""
+    log = folder / _LOG
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [Call(what, int(letter), int(pid)) for what, letter, pid in map(str.split, lines)]
+
+
+def begun(folder: Path) -> Counter[int]:
+    """How often each letter was called."""
+    return Counter(call.letter for call in made(folder) if call.what == "begin")
 
 
 def register(registry: EventHandlerRegistry, folder: Path) -> None:
@@ -72,7 +93,7 @@ class Outside:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._log = folder / LOG
+        self._log = folder / _LOG
 
     def handle(self, _conn: None, event_id: int, payload: bytes) -> None:
         self._note("begin", event_id)

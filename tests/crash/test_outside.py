@@ -7,35 +7,16 @@ import random
 import signal
 import sys
 import time
-from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry
 from tests.attacks import Attack
-from tests.crash.calls import LOG
+from tests.crash.calls import Call, begun, made
 from tests.crash.processes import NEEDS_SIGKILL, DlqFile, Program
 
 FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-class Line(NamedTuple):
-    """What a handler wrote: a call of a letter by a process begins or ends."""
-
-    what: str
-    letter: int
-    pid: int
-
-
-def _calls(file: DlqFile) -> list[Line]:
-    log = file.path.parent / LOG
-    lines = log.read_text().splitlines() if log.exists() else []
-    return [Line(what, int(letter), int(pid)) for what, letter, pid in map(str.split, lines)]
-
-
-def _begun(file: DlqFile) -> Counter[int]:
-    return Counter(line.letter for line in _calls(file) if line.what == "begin")
 
 
 def _in_hand(file: DlqFile) -> Program:
@@ -61,7 +42,7 @@ def test_a_letter_whose_process_is_killed_is_charged_and_called_again(dlq_file: 
     assert dlq_file.charges() == {letters[1]: 1}
     assert _claims(dlq_file) == []
     assert dlq_file.drain()["succeeded"] == 1
-    assert _begun(dlq_file) == {letters[1]: 2, letters[3]: 1}
+    assert begun(dlq_file.path.parent) == {letters[1]: 2, letters[3]: 1}
     assert dlq_file.left() == []
 
 
@@ -102,7 +83,7 @@ def test_a_deadly_letter_is_parked_when_its_attempts_are_spent(
     assert deaths == max_retries
     assert list(dlq_file.parked()) == letters[1:2]
     assert "process died" in dlq_file.parked()[letters[1]]
-    assert _begun(dlq_file) == {letters[0]: 1, letters[1]: max_retries, letters[3]: 1}
+    assert begun(dlq_file.path.parent) == {letters[0]: 1, letters[1]: max_retries, letters[3]: 1}
     assert dlq_file.effects() == letters[2:3]
 
 
@@ -121,7 +102,7 @@ def test_a_death_in_a_batch_charges_nobody_and_its_letters_go_singly(dlq_file: D
         assert deaths <= 3
     assert list(dlq_file.parked()) == [letters[3]]
     # Those before it in the batch, and in it, were begun once more.
-    assert _begun(dlq_file) == dict(zip(letters, [2, 2, 2, 3, 1], strict=True))
+    assert begun(dlq_file.path.parent) == dict(zip(letters, [2, 2, 2, 3, 1], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -136,8 +117,8 @@ def test_a_death_behind_a_call_takes_back_no_outcome(dlq_file: DlqFile, culprit:
         assert set(dlq_file.charges()) <= {deadly}
         assert deaths <= 3
     assert list(dlq_file.parked()) == [deadly]
-    begun = _begun(dlq_file)
-    assert (begun[first], begun[last]) == (1, 1)
+    called_each = begun(dlq_file.path.parent)
+    assert (called_each[first], called_each[last]) == (1, 1)
 
 
 @NEEDS_SIGKILL
@@ -148,7 +129,7 @@ def test_a_kill_during_a_handler_behind_a_call_takes_back_no_outcome(dlq_file: D
     dlq_file.let_go("go")
     assert dlq_file.drain()["failed"] == 1
     assert dlq_file.drain()["succeeded"] == 1
-    assert _begun(dlq_file) == {called: 1}
+    assert begun(dlq_file.path.parent) == {called: 1}
 
 
 def test_a_claimed_letter_is_left_to_its_drain(dlq_file: DlqFile) -> None:
@@ -164,7 +145,7 @@ def test_a_claimed_letter_is_left_to_its_drain(dlq_file: DlqFile) -> None:
     dlq_file.let_go("go")
     report = program.report()
     assert (report["succeeded"], report["skipped"]) == (2, 1)
-    assert _begun(dlq_file) == {letters[1]: 1}
+    assert begun(dlq_file.path.parent) == {letters[1]: 1}
     assert dlq_file.effects() == [letters[0], letters[2]]
     assert dlq_file.left() == []
 
@@ -180,11 +161,11 @@ def test_drains_at_once_never_call_a_letter_at_the_same_time(dlq_file: DlqFile) 
     reports = [program.report() for program in programs]
     assert dlq_file.left() == []
     outside = [letter for n, letter in enumerate(letters) if n % 4 != 1]
-    assert _begun(dlq_file) == dict.fromkeys(outside, 1)
+    assert begun(dlq_file.path.parent) == dict.fromkeys(outside, 1)
     assert sum(report["succeeded"] for report in reports) == len(letters)
     assert [report["failed"] for report in reports] == [0, 0]
     # Both had their share.
-    assert len({line.pid for line in _calls(dlq_file)}) == 2
+    assert len({line.pid for line in made(dlq_file.path.parent)}) == 2
 
 
 @NEEDS_SIGKILL
@@ -205,21 +186,21 @@ def test_drains_killed_at_random_instants_call_every_letter_at_least_once(
         attack.struck("SIGKILL at a random instant of calls outside a transaction")
         assert sum(dlq_file.charges().values()) <= kill
         done = set(outside) - set(dlq_file.left())
-        ended = {line.letter for line in _calls(dlq_file) if line.what == "end"}
+        ended = {line.letter for line in made(dlq_file.path.parent) if line.what == "end"}
         assert done <= ended
     while dlq_file.left():
         dlq_file.drain(**settings)
-    begun = _begun(dlq_file)
-    assert sorted(begun) == outside
+    called_each = begun(dlq_file.path.parent)
+    assert sorted(called_each) == outside
     # Each death has at most the letters of one call called once more: here of a batch of two.
-    assert sum(begun.values()) <= len(outside) + 2 * kills
+    assert sum(called_each.values()) <= len(outside) + 2 * kills
     assert dlq_file.effects() == within
     assert dlq_file.query("PRAGMA integrity_check") == [("ok",)]
     assert _claims(dlq_file) == []
-    _assert_no_two_at_once(_calls(dlq_file))
+    _assert_no_two_at_once(made(dlq_file.path.parent))
 
 
-def _assert_no_two_at_once(calls: list[Line]) -> None:
+def _assert_no_two_at_once(calls: list[Call]) -> None:
     """A call begins when the one before it has ended, or its process is dead."""
     open_: dict[int, int] = {}
     seen: list[int] = []
@@ -260,7 +241,7 @@ def test_a_child_that_outlives_a_handler_harms_no_letter(dlq_file: DlqFile) -> N
         dlq_file.let_go("enough")
     assert (report["succeeded"], report["failed"]) == (4, 1)
     assert dlq_file.effects() == [letters[0], letters[2]]
-    assert _begun(dlq_file) == {letters[1]: 1, letters[3]: 1}
+    assert begun(dlq_file.path.parent) == {letters[1]: 1, letters[3]: 1}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGINT to one process")
@@ -292,7 +273,7 @@ def test_a_writer_beside_long_calls_never_waits(dlq_file: DlqFile) -> None:
     dlq_file.let_go("go")
     drain.report()
     dlq_file.let_go("enough")
-    assert _begun(dlq_file) == dict.fromkeys(letters, 1)
+    assert begun(dlq_file.path.parent) == dict.fromkeys(letters, 1)
     (wrote,) = writer.last_words()
-    assert wrote["longest"] < 0.25
+    assert max(wrote["waits"]) < 0.25
     assert len(wrote["ids"]) > 10

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,35 @@ def test_drains_at_once_do_every_letter_once(dlq_file: DlqFile, count: int) -> N
     assert [report["failed"] for report in reports] == [0] * count
     # They did work beside one another: what one had planned another had done.
     assert sum(report["skipped"] for report in reports) > 0
+
+
+def _longest_wait_for_a_free_file(file: DlqFile, seconds: float) -> float:
+    """Of another program that looks every 5 ms, until the file is free for a tenth of a second:
+    as long as SQLite pauses between two tries."""
+    longest, ends_at = 0.0, time.monotonic() + seconds
+    with closing(sqlite3.connect(file.path, timeout=0, isolation_level=None)) as other:
+        since = free_since = time.monotonic()
+        while (now := time.monotonic()) < ends_at:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                free_since = time.monotonic()
+            if now - free_since >= 0.1:
+                since = now
+            longest = max(longest, now - since)
+            time.sleep(0.005)
+    return longest
+
+
+def test_drains_at_once_leave_the_file_to_others_at_one_time(dlq_file: DlqFile) -> None:
+    """Else each takes the turn that another one gives."""
+    dlq_file.add(*["takes:1"] * 20_000)
+    programs = [dlq_file.start(max_transaction_time=0.05) for _ in range(3)]
+    for program in programs:
+        program.wait_for("draining")
+    time.sleep(1.5)  # until they have met
+    assert _longest_wait_for_a_free_file(dlq_file, 4.0) < 2.6  # two of their periods
 
 
 def test_letters_that_fail_in_one_drain_are_not_attempted_by_another(dlq_file: DlqFile) -> None:

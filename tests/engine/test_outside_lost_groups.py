@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import threading
+import time
+from contextlib import closing
 
 import pytest
 
@@ -30,6 +34,37 @@ def test_a_fault_of_the_database_charges_nobody(any_scene: Scene, code: int) -> 
     assert any_scene.effects() == letters[:1]
     assert retry_counts(any_scene) == dict.fromkeys(letters[1:], 0)
     assert claims(any_scene) == []
+
+
+def test_the_outcome_of_a_call_is_written_though_the_file_is_locked_beyond_busy_timeout(
+    any_scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its handler would be called again otherwise."""
+    caplog.set_level(logging.WARNING, "azoth_dlq")
+    letter = any_scene.letter("outside")
+    with closing(sqlite3.connect(str(any_scene.path), check_same_thread=False)) as other:
+
+        def lock(_conn: None, _event_id: int) -> None:
+            other.execute("BEGIN IMMEDIATE")
+            threading.Timer(0.5, other.rollback).start()
+
+        handler = outside(any_scene, lock)
+        report = any_scene.drain(busy_timeout=0.1)
+    assert (report.succeeded, handler.called) == (1, [letter])
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "locked by another program" in warning
+    assert warning.endswith("trying for up to 1 s to write what became of a handler's call")
+
+
+def test_a_file_that_stays_locked_ends_the_wait_for_writing_an_outcome(any_scene: Scene) -> None:
+    letter = any_scene.letter("outside")
+    with closing(sqlite3.connect(str(any_scene.path))) as other:
+        outside(any_scene, lambda *_: other.execute("BEGIN IMMEDIATE"))
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="locked by another program"):
+            any_scene.drain(busy_timeout=0.05)
+        assert time.monotonic() - began > 0.5
+    assert any_scene.left() == [letter]
 
 
 def _keep(scene: Scene, letter: int, event: str = "DELETE") -> None:

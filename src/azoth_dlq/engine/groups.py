@@ -154,7 +154,7 @@ class Groups:
     def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
         course, recovery = self.course, self._recovery
         limits = Limits(
-            ends_at=began + self._config.max_transaction_time.total_seconds(),
+            ends_at=self.turns.end_of_group(began),
             ack_seconds=self._ack_seconds,
             most=1
             if group.is_probe
@@ -225,6 +225,7 @@ class Groups:
         self._next_call, self._called = None, call
         self.phases.begin("handlers")
         call.call(self._store)
+        self.turns.keep_outcome = not call.is_to_be_released
         if call.interrupt is not None:
             self.course.place -= len(call)
         if call.is_failed_batch:
@@ -272,7 +273,7 @@ class Groups:
         self._next_call = group.next_call
         if group.settled_call is not None and group.settled_call is self._called:
             self._called = self._called_rest.pop(0) if self._called_rest else None
-            self._called_alone = self._called is not None
+            self._called_alone = self.turns.keep_outcome = self._called is not None
         self.course.commit_group(len(group), in_hand=sum(map(len, self._calls_in_hand())))
         self._around.failures_in_row.count = group.failures_in_row
         self._committed(group)
@@ -297,8 +298,8 @@ class Groups:
         """A group that is ours; deaths of others in a handler are charged first."""
         while True:
             self.phases.begin("open")
-            opened = self.turns.patiently(self._store.begin, heed_shutdown=self._called is None)
-            self.turns.took()
+            opened = self.turns.take(self._store.begin, heed_shutdown=self._called is None)
+            self.turns.meet(others=opened.others)
             dead = self._died(opened)
             if dead is None:
                 self.claimed = self._store.claimed()
@@ -374,8 +375,7 @@ class Groups:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         self._commit(group)
-        end = self.course.place + self._largest_chunk
-        self._note_settled(set(group.settlement.ids()), end)
+        self._note_settled(set(group.settlement.ids()), self.course.place + self._largest_chunk)
 
     def _redo_halved(self, group: Group, refused: CommitRefused) -> None:
         self._metrics.lost_group()

@@ -138,8 +138,7 @@ class Run:
         done, until = False, monotonic() + max(self._interval, _LEAST_REST_SECONDS)
         while not done and not self._around.stop.requested and monotonic() < until:
             self._turns.give()
-            self._turns.took()
-            done = self._turns.patiently(self._store.catch_up)
+            done = self._turns.take(self._store.catch_up)
             self._turns.freed()
         return done
 

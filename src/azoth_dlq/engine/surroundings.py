@@ -20,11 +20,13 @@ class FailuresInRow:
 
 
 class LockHeld:
-    """For how long the file was locked since others had their turn, and until when (monotonic)."""
+    """For how long the file was locked since others had their turn, until when (monotonic), and
+    whether other drains lock it, too."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.until = 0.0
+        self.beside_others = False
 
 
 class Surroundings:

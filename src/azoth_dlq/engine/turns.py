@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
@@ -14,6 +15,8 @@ from azoth_dlq.store.base import Busy
 T = TypeVar("T")
 _HELD_SECONDS = 1.0  # after so much of held lock, others get their turn
 _POLL_SECONDS = 0.005
+_TIMES_FOR_OUTCOMES = 10  # as long as `busy_timeout`
+logger = logging.getLogger("azoth_dlq")
 
 
 class ShutdownRequested(Exception):
@@ -22,20 +25,56 @@ class ShutdownRequested(Exception):
 
 class Turns:
     """SQLite queues nobody: who waits only polls. So the file is left free for `yield_time` after
-    each second of held lock, whether in one drain or in many short ones."""
+    each second of held lock, whether in one drain or in many short ones.
+
+    Of several drains each would take the turn that another gives. So they give it at one time: once
+    in a period of the monotonic clock, which all processes of a machine share; twice as long, for
+    whoever waits looks every 100 ms. Between two groups they let one another in.
+    """
 
     def __init__(self, config: DlqReplayConfig, surroundings: Surroundings, phases: Phases) -> None:
         self._phases = phases
+        self._group_seconds = config.max_transaction_time.total_seconds()
         self._yield_seconds = config.yield_time.total_seconds()
         self._busy_seconds = config.busy_timeout.total_seconds()
         self._sleep = surroundings.sleep
         self._stop = surroundings.stop
         self._lock_held = surroundings.lock_held
         self._since: float | None = None  # it is locked
+        # That of a call outside is to be written, which would be made again otherwise.
+        self.keep_outcome = False
 
-    def took(self) -> None:
-        """The file is locked from now on."""
+    def take(self, lock: Callable[[], T], *, heed_shutdown: bool = True) -> T:
+        """Have the file locked, when it is free and not the others' turn. Errors: as `patiently`"""
+        return self.patiently(lambda: self._take(lock), heed_shutdown=heed_shutdown)
+
+    def _take(self, lock: Callable[[], T]) -> T:
+        while self._is_turn_of_others() and not self._stop.requested:
+            sleep(_POLL_SECONDS)
         self._since = monotonic()
+        try:
+            return lock()
+        except BaseException:
+            self._since = None
+            raise
+
+    def meet(self, *, others: bool) -> None:
+        """Whether other drains go on."""
+        self._lock_held.beside_others = others and self._yield_seconds > 0
+
+    def end_of_group(self, began: float) -> float:
+        """When a group is to end that began then."""
+        ends_at = began + self._group_seconds
+        if not self._lock_held.beside_others:
+            return ends_at
+        return min(ends_at, self._turn_of_others(began))
+
+    def _turn_of_others(self, now: float) -> float:
+        """When it begins in this period."""
+        return now - now % (_HELD_SECONDS + 2 * self._yield_seconds) + _HELD_SECONDS
+
+    def _is_turn_of_others(self) -> bool:
+        return self._lock_held.beside_others and (now := monotonic()) >= self._turn_of_others(now)
 
     def freed(self) -> None:
         """It is not, since now, or since this was told before."""
@@ -46,6 +85,8 @@ class Turns:
 
     def give(self) -> None:
         """Leave the file to others, if it is their turn, and they had none by themselves."""
+        if self._lock_held.beside_others:
+            sleep(2 * _POLL_SECONDS)
         held = self._lock_held
         left = held.until + self._yield_seconds - monotonic()
         if left > 0 and held.seconds < _HELD_SECONDS:
@@ -57,17 +98,24 @@ class Turns:
             self._phases.begin()
 
     def patiently(self, action: Callable[[], T], *, heed_shutdown: bool = True) -> T:
-        """Do `action` when the file is free, within `busy_timeout`.
+        """Do `action` when the file is free, within `busy_timeout`, or longer to `keep_outcome`.
 
         Errors: Busy after that; ShutdownRequested.
         """
-        began = monotonic()
+        began, seconds = monotonic(), self._busy_seconds
         while True:
             try:
                 return action()
             except Busy as busy:
                 if heed_shutdown and self._stop.requested:
                     raise ShutdownRequested from busy
-                if monotonic() - began >= self._busy_seconds:
-                    raise
+                if monotonic() - began >= seconds:
+                    if not self.keep_outcome or seconds > self._busy_seconds:
+                        raise
+                    seconds *= _TIMES_FOR_OUTCOMES
+                    logger.warning(
+                        "%s; trying for up to %g s to write what became of a handler's call",
+                        busy,
+                        seconds,
+                    )
                 sleep(_POLL_SECONDS)

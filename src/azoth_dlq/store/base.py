@@ -135,7 +135,7 @@ class Opened(NamedTuple):
     """What a store found when it opened a group.
 
     unchanged: nobody but this connection has written since `candidates` was read. stopped: a stop
-    by failures is recorded.
+    by failures is recorded. others: other drains go on.
     died_in: the letters that the last holder of the file had in hand when it died, not settled yet:
     one, or (`in_batch`) those of a batch. The group that returns them counts as their charge:
     settle them in it and commit.
@@ -145,6 +145,7 @@ class Opened(NamedTuple):
     died_in: tuple[int, ...] = ()
     in_batch: bool = False
     stopped: bool = False
+    others: bool = False
 
 
 class Abandoned(NamedTuple):
@@ -232,10 +233,7 @@ class CommitRefused(Exception):
 
 
 class StorageFault(Exception):
-    """The database itself failed (full, I/O, corrupt, read-only, out of memory).
-
-    transient: waiting may mend it.
-    """
+    """The database itself failed (full, I/O, corrupt, …); `transient`: waiting may mend it."""
 
     def __init__(self, message: str = "", *, transient: bool = True) -> None:
         super().__init__(message)

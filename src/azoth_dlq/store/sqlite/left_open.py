@@ -7,9 +7,12 @@ import sqlite3
 from collections.abc import Sequence
 
 from azoth_dlq.errors import StorageError
+from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import handler_of
 from azoth_dlq.store.sqlite.raw import is_closed, own_cursor
+
+_BRIEF_WAIT_MS = 2
 
 
 def check_not_closed(connection: sqlite3.Connection, letter: int | None = None) -> None:
@@ -47,6 +50,21 @@ def execute_uninterrupted(
     except (sqlite3.OperationalError, MemoryError):
         end_interrupts(cursor.connection, but=cursor)
         cursor.execute(statement, parameters)
+
+
+def lock(cursor: sqlite3.Cursor) -> None:
+    """Begin a transaction that writes. Errors: OperationalError, soon where others have the lock:
+    while SQLite waits, it heeds nobody's turn."""
+    (wait,) = cursor.execute(pragmas.BUSY_TIMEOUT).fetchone()
+    try:
+        cursor.execute(pragmas.set_busy_timeout(_BRIEF_WAIT_MS)).fetchall()
+        cursor.execute(sql.BEGIN)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
+            finish_open_statements(cursor.connection, but=cursor)
+        raise
+    finally:
+        execute_uninterrupted(cursor, pragmas.set_busy_timeout(int(wait)))
 
 
 def undo(cursor: sqlite3.Cursor, *, finish: bool) -> None:

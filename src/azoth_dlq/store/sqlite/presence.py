@@ -62,6 +62,11 @@ class Presence:
         cursor.execute(sql.SET_DRAINER, (self.name, _host(), os.getpid(), since))
         self._sweep_files(connection)
 
+    def has_others(self, connection: sqlite3.Connection) -> bool:
+        """Whether other drains of the database go on."""
+        names = (text_of(name) for name, *_ in read(connection, sql.DRAINERS))
+        return any(name != self.name and is_alive(self._database, name) for name in names)
+
     def leave(self) -> None:
         """Be there no more; again where it was interrupted."""
         if self.name not in _held:

@@ -193,12 +193,7 @@ class SqliteStore(SqliteOutside):
             )
 
     def _lock(self) -> None:
-        try:
-            self._execute(sql.BEGIN)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                left_open.finish_open_statements(self._connection, but=self._cursor)
-            raise
+        left_open.lock(self._cursor)
 
     def _prepare_file(self) -> None:
         try:
@@ -243,7 +238,8 @@ class SqliteStore(SqliteOutside):
         self._execute(pragmas.set_busy_timeout(self._handlers_wait_ms))
         self._isolation.open()
         self._has_savepoint = True
-        return Opened(unchanged, stopped=self._state(STOPPED) is not None)
+        others = self._presence.has_others(self._connection)
+        return Opened(unchanged, stopped=self._state(STOPPED) is not None, others=others)
 
     def fetch(
         self, ids: Sequence[int], *, inline: int | None, verify: bool
