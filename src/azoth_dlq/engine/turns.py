@@ -49,8 +49,11 @@ class Turns:
         return self.patiently(lambda: self._take(lock), heed_shutdown=heed_shutdown)
 
     def _take(self, lock: Callable[[], T]) -> T:
-        while self._is_turn_of_others() and not self._stop.requested:
-            sleep(_POLL_SECONDS)
+        if self._is_turn_of_others():
+            self._phases.begin("yield")
+            while self._is_turn_of_others() and not self._stop.requested:
+                sleep(_POLL_SECONDS)
+            self._phases.begin("open")
         self._since = monotonic()
         try:
             return lock()
@@ -85,17 +88,20 @@ class Turns:
 
     def give(self) -> None:
         """Leave the file to others, if it is their turn, and they had none by themselves."""
-        if self._lock_held.beside_others:
-            sleep(2 * _POLL_SECONDS)
         held = self._lock_held
+        if held.beside_others:
+            self._leave(2 * _POLL_SECONDS, sleep)
         left = held.until + self._yield_seconds - monotonic()
         if left > 0 and held.seconds < _HELD_SECONDS:
             return
         held.seconds = 0.0
         if left > 0:
-            self._phases.begin("yield")
-            self._sleep(left)
-            self._phases.begin()
+            self._leave(left, self._sleep)
+
+    def _leave(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        self._phases.begin("yield")
+        sleep(seconds)
+        self._phases.begin()
 
     def patiently(self, action: Callable[[], T], *, heed_shutdown: bool = True) -> T:
         """Do `action` when the file is free, within `busy_timeout`, or longer to `keep_outcome`.
