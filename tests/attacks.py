@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     file: Path | None = config.getoption("--attacks-json")
     if file is not None:
         seconds = time.monotonic() - config.stash[_BEGAN]
-        run = {**_surroundings(), "long": config.getoption("--long"), "seconds": seconds}
+        run = {**_surroundings(), "command": _command(config), "seconds": seconds}
         file.write_text(json.dumps({"run": run, "tests": tests}, indent=1), "utf-8")
 
 
@@ -104,6 +105,15 @@ def _tests(stats: dict[str, list[Any]]) -> list[dict[str, Any]]:
             if "struck" in told:
                 tests.append({"name": report.nodeid, "outcome": outcome, **told})
     return tests
+
+
+def _command(config: pytest.Config) -> str:
+    """How pytest was called, but for where this is kept."""
+    arguments = list(config.invocation_params.args)
+    if "--attacks-json" in arguments:
+        place = arguments.index("--attacks-json")
+        del arguments[place : place + 2]
+    return shlex.join(["pytest", *arguments])
 
 
 def _surroundings() -> dict[str, Any]:

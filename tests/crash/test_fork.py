@@ -15,6 +15,7 @@ from azoth_dlq import (
     InvalidStateError,
     LetterFilter,
 )
+from tests.attacks import Attack
 from tests.crash.processes import DlqFile, Ending
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -27,7 +28,9 @@ def _by_child(endings: list[Ending]) -> dict[bool, Ending]:
 
 
 @pytest.mark.parametrize("way", ["exit", "goes_on", "sys_exit"])
-def test_a_child_forked_by_a_handler_harms_no_letter(dlq_file: DlqFile, way: str) -> None:
+def test_a_child_forked_by_a_handler_harms_no_letter(
+    dlq_file: DlqFile, attack: Attack, way: str
+) -> None:
     letters = dlq_file.add("grows:5000", "ok:", f"forks:{way}", "ok:", "grows:5000")
     endings = _by_child(dlq_file.start().endings())
     parent = endings[False]
@@ -36,6 +39,7 @@ def test_a_child_forked_by_a_handler_harms_no_letter(dlq_file: DlqFile, way: str
     assert parent.report["succeeded"] == len(letters)
     assert dlq_file.effects() == letters
     dlq_file.assert_whole(letters)
+    attack.struck("handler that forks")
     assert (True in endings) == (way != "exit")
     if way != "exit":
         assert endings[True].ended == "InvalidStateError"
