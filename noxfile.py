@@ -1,12 +1,62 @@
-"""The suite on every supported CPython that is installed: `nox`."""
+"""The suite on every supported CPython that is installed: `nox`. Beside it, by `nox -s NAME`, what
+looks for errors of memory: `sanitizers`."""
+
+import subprocess
+from pathlib import Path
 
 import nox
 
 nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["tests"]
+
+SANITIZED = {
+    "build-dir": "build/sanitizers",
+    "cmake.build-type": "Debug",
+    "cmake.define.AZOTH_DLQ_SANITIZE": "ON",
+    "install.strip": "false",
+}
+ASAN_OPTIONS = "detect_leaks=0:allocator_may_return_null=1"  # CPython keeps much to the end
 
 
-@nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.15"])
+@nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.14t", "3.15"])
 def tests(session: nox.Session) -> None:
     """Builds and installs the package in a clean environment and runs the tests."""
     session.install(".[test]")
     session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.15"])
+def sanitizers(session: nox.Session) -> None:
+    """The tests with AddressSanitizer and UndefinedBehaviorSanitizer in all that is compiled;
+    Linux, GCC."""
+    options = [word for name, value in SANITIZED.items() for word in ("-C", f"{name}={value}")]
+    session.install(".[test]", *options)
+    reports = Path(session.create_tmp()) / "reports"
+    reports.mkdir(exist_ok=True)
+    for report in reports.iterdir():
+        report.unlink()
+    try:
+        session.run("pytest", *session.posargs, env=_sanitized(reports))
+    finally:
+        # Also those of processes that were to die: their tests don't see of what.
+        for report in reports.iterdir():
+            session.warn(report.read_text())
+    if any(reports.iterdir()):
+        session.error(f"reports of the sanitizers: {reports}")
+
+
+def _sanitized(reports: Path) -> dict[str, str]:
+    """What a process needs that loads modules with sanitizers but has none itself."""
+    names = ("libasan.so", "libubsan.so")
+    found = [_said_by("gcc", f"-print-file-name={name}") for name in names]
+    return {
+        "LD_PRELOAD": " ".join(found),
+        "ASAN_OPTIONS": f"{ASAN_OPTIONS}:log_path={reports}/address",
+        "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={reports}/undefined",
+        "PYTHONMALLOC": "malloc",
+    }
+
+
+def _said_by(*command: str) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- gcc
+    return done.stdout.strip()

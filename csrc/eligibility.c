@@ -117,8 +117,9 @@ azdlq_result azdlq_due(const azdlq_rules *rules, const azdlq_columns *columns, s
         azdlq_letter letter = letter_at(&of, i);
         int64_t due_at = INT64_MAX;
         bool is_known = (letter.retry_count < known) | (letter.retry_count >= rules->max_retries);
-        bool is_plain = (letter.retry_count >= 0) & has_value(letter.failed_at)
-                      & (letter.last_retry_at != AZDLQ_UNREADABLE) & !has_value(letter.not_before);
+        /* An int: of bools, Clang would have && here, which is a branch. */
+        bool is_plain = (int)has_value(letter.failed_at) & !has_value(letter.not_before)
+                      & (letter.retry_count >= 0) & (letter.last_retry_at != AZDLQ_UNREADABLE);
         azdlq_verdict verdict = known > 0 && (is_known & is_plain)
                                     ? judge_plain(rules, waits, &letter, &due_at)
                                     : azdlq_judge(rules, &letter, &due_at);

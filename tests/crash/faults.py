@@ -111,6 +111,11 @@ def build_shim(folder: Path) -> Path:
     return folder / "libshim.so"
 
 
+def _behind_what_is_preloaded(shim: Path) -> str:
+    """A sanitizer's library has to come first."""
+    return f"{os.environ.get('LD_PRELOAD', '')} {shim}".strip()
+
+
 class Forker:
     """Drains files in children of one process."""
 
@@ -118,7 +123,7 @@ class Forker:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.forker"],
             cwd=ROOT,
-            env={**os.environ, "LD_PRELOAD": str(shim)},
+            env={**os.environ, "LD_PRELOAD": _behind_what_is_preloaded(shim)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
