@@ -1,5 +1,5 @@
 """The suite on every supported CPython that is installed: `nox`. Beside it, by `nox -s NAME`, what
-looks for errors of memory: `sanitizers`."""
+looks for errors of memory: `sanitizers`, `valgrind`."""
 
 import subprocess
 from pathlib import Path
@@ -16,6 +16,7 @@ SANITIZED = {
     "install.strip": "false",
 }
 ASAN_OPTIONS = "detect_leaks=0:allocator_may_return_null=1"  # CPython keeps much to the end
+VALGRIND = "valgrind;--quiet;--error-exitcode=99;--leak-check=full"
 
 
 @nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.14t", "3.15"])
@@ -60,3 +61,14 @@ def _sanitized(reports: Path) -> dict[str, str]:
 def _said_by(*command: str) -> str:
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- gcc
     return done.stdout.strip()
+
+
+@nox.session
+def valgrind(session: nox.Session) -> None:
+    """The C tests, and the corpora of the fuzz targets, under valgrind."""
+    session.install("cmake>=3.29", "ninja>=1.10")
+    build = "build/valgrind"
+    options = ["-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_TEST_LAUNCHER={VALGRIND}"]
+    session.run("cmake", "-S", "csrc", "-B", build, "-G", "Ninja", *options)
+    session.run("cmake", "--build", build)
+    session.run("ctest", "--test-dir", build, "--output-on-failure", *session.posargs)
