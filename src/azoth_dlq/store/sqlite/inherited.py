@@ -52,7 +52,13 @@ def check_none_inherited(file: str) -> None:
 
 def _inherited(file: str | os.PathLike[str]) -> Iterator[tuple[sqlite3.Connection, int]]:
     this_process = os.getpid()
-    for connection, process, its_file in tuple(_known.values()):
+    # Not by `values()`: other threads may open files meanwhile.
+    for reference in _known.keyrefs():
+        owner = reference()
+        known = None if owner is None else _known.get(owner)
+        if known is None:
+            continue
+        connection, process, its_file = known
         if process != this_process and its_file and not is_closed(connection):
             with suppress(OSError):
                 if os.path.samefile(file, its_file):
