@@ -1,5 +1,5 @@
 """The suite on every supported CPython that is installed: `nox`. Beside it, by `nox -s NAME`, what
-looks for errors of memory: `sanitizers`, `valgrind`."""
+looks for errors of memory: `sanitizers`, `valgrind`, `threads`."""
 
 import subprocess
 from pathlib import Path
@@ -16,6 +16,10 @@ SANITIZED = {
     "install.strip": "false",
 }
 ASAN_OPTIONS = "detect_leaks=0:allocator_may_return_null=1"  # CPython keeps much to the end
+# What a test shares with itself in another thread: connections, which belong to one thread, and
+# handlers that write down their calls.
+SHARED_FIXTURES = ["conn", "given", "handler", "path", "plain_scene", "queue", "scene"]
+SHARED_FUNCTIONS = ["signal.signal", "tracemalloc.start"]
 VALGRIND = "valgrind;--quiet;--error-exitcode=99;--leak-check=full"
 
 
@@ -72,3 +76,17 @@ def valgrind(session: nox.Session) -> None:
     session.run("cmake", "-S", "csrc", "-B", build, "-G", "Ninja", *options)
     session.run("cmake", "--build", build)
     session.run("ctest", "--test-dir", build, "--output-on-failure", *session.posargs)
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.14t", "3.15"])
+def threads(session: nox.Session) -> None:
+    """Each test of kernels and values in eight threads at once, but for those that share something;
+    then those that start threads themselves."""
+    session.install(".[test]", "pytest-run-parallel>=0.10")
+    shared = {
+        "thread_unsafe_fixtures": SHARED_FIXTURES,
+        "thread_unsafe_functions": SHARED_FUNCTIONS,
+    }
+    options = [word for name, of in shared.items() for word in ("-o", f"{name}={chr(10).join(of)}")]
+    session.run("pytest", "--parallel-threads=8", *options, "tests/kernels", "tests/unit")
+    session.run("pytest", "tests/kernels/test_safety.py", "tests/engine/test_threads.py")
