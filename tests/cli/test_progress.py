@@ -38,10 +38,12 @@ def read_all(terminal: int) -> str:
     return shown.decode()
 
 
-def drain_on_terminal(workplace: Workplace, *arguments: str) -> tuple[str, str]:
+def drain_on_terminal(
+    workplace: Workplace, *arguments: str, handlers: str = "handlers:registry"
+) -> tuple[str, str]:
     """What a drain prints on stdout, and on a terminal that is its stderr."""
     terminal, stderr = pty.openpty()
-    arguments = ("drain", "projection.db", "--handlers", "handlers:registry", *arguments)
+    arguments = ("drain", "projection.db", "--handlers", handlers, *arguments)
     workplace.environment["TERM"] = "xterm"
     with workplace.start(*arguments, stderr=stderr) as process:
         os.close(stderr)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -36,11 +37,15 @@ class Ending(NamedTuple):
 class Program:
     """A process that says what it does in lines; `said` are those read so far."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(
+        self, module: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment`: beside that of the test."""
         with heeding_interrupts():
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"tests.crash.{module}", *arguments],
                 cwd=ROOT,
+                env={**os.environ, **(environment or {})},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -103,6 +108,7 @@ class DlqFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.routed = False  # whether the programs have a route
+        self.environment: Mapping[str, str] = {}  # of the programs, beside that of the test
         self.programs: list[Program] = []
 
     @classmethod
@@ -147,7 +153,7 @@ class DlqFile:
     # Processes
 
     def run(self, module: str, *arguments: str) -> Program:
-        program = Program(module, str(self.path), *arguments)
+        program = Program(module, str(self.path), *arguments, environment=self.environment)
         self.programs.append(program)
         return program
 

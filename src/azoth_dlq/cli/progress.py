@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from azoth_dlq.cli.output import duration_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -32,7 +34,7 @@ class Progress:
         done = _done(report)
         known = done + report.remaining
         if self._bar is None:
-            self._bar = _bar("draining", known, _failed_text)
+            self._bar = _bar("draining", known, _outlook)
         # One whose call is under way is in neither figure, nor is what is yet to be parked.
         self._bar.length = max(self._bar.length, known)
         self._bar.update(done - self._bar.pos, report)
@@ -70,12 +72,24 @@ def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def _failed_text(report: ReplayReport | None) -> str | None:
-    return f"{report.failed:,} failed" if report else None
+def _outlook(report: ReplayReport | None) -> str | None:
+    """How long it will take if it goes on like this, and how many have failed."""
+    if report is None:
+        return None
+    failed, done = f"{report.failed:,} failed", _done(report)
+    if not (report.remaining and done):
+        return failed
+    left = report.duration * (report.remaining / done)
+    return f"{duration_text(left)} left, {failed}"
 
 
 def _bar(label: str, length: int, shown: Callable[[Any], str | None] | None = None) -> Any:
     bar: Any = click.progressbar(
-        length=length, label=label, show_pos=True, item_show_func=shown, file=sys.stderr
+        length=length,
+        label=label,
+        show_eta=False,  # by the wall clock, which jumps
+        show_pos=True,
+        item_show_func=shown,
+        file=sys.stderr,
     )
     return bar.__enter__()
