@@ -29,7 +29,7 @@ class Attack:
     """One test's."""
 
     def __init__(self, keep: Callable[[str, object], None], *, is_long: bool) -> None:
-        self._is_long = is_long
+        self.is_long = is_long
         # What is kept goes into the report of the test as it is by then.
         self._struck: dict[str, int] = {}
         self._measured: dict[str, float] = {}
@@ -38,7 +38,7 @@ class Attack:
 
     def size(self, short: int, *, long: int) -> int:
         """How much of it to do."""
-        return long if self._is_long else short
+        return long if self.is_long else short
 
     def struck(self, what: str, times: int = 1) -> None:
         """`what`: the blow, in the singular."""

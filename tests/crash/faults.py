@@ -13,13 +13,15 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pytest
 
+from azoth_dlq import EventHandlerRegistry
+from tests.crash.moods import Mood, Moods
 from tests.crash.processes import ROOT, Ending
 
 _SOURCE = Path(__file__).parent / "shim"
@@ -91,6 +93,16 @@ class Journal(NamedTuple):
     synchronous: str = "OFF"
 
 
+class Work(NamedTuple):
+    """How the letters of a drain fare, in turn, and its settings."""
+
+    moods: Sequence[Mood]
+    settings: dict[str, Any]
+
+    def registry(self, folder: Path) -> EventHandlerRegistry:
+        return Moods(folder, [Mood(one) for one in self.moods]).registry()
+
+
 class Outcome(NamedTuple):
     """Of a child: its exit status, negative where a signal killed it; how its drain ended, where it
     lived to say so; how many changes it had made by then."""
@@ -98,6 +110,13 @@ class Outcome(NamedTuple):
     status: int
     ending: Ending | None
     changes: int
+
+    def report(self) -> dict[str, Any]:
+        """Of a drain that returned."""
+        assert self.ending is not None, self
+        assert self.ending.report is not None, self
+        assert self.ending.ended == "returned", self
+        return self.ending.report
 
 
 def build_shim(folder: Path) -> Path:
@@ -119,11 +138,16 @@ def _behind_what_is_preloaded(shim: Path) -> str:
 class Forker:
     """Drains files in children of one process."""
 
-    def __init__(self, shim: Path) -> None:
+    def __init__(self, shim: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: beside that of the test."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.forker"],
             cwd=ROOT,
-            env={**os.environ, "LD_PRELOAD": _behind_what_is_preloaded(shim)},
+            env={
+                **os.environ,
+                **(environment or {}),
+                "LD_PRELOAD": _behind_what_is_preloaded(shim),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -146,18 +170,35 @@ class Forker:
         *,
         fault: Fault | None = None,
         record: Path | None = None,
+        work: Work | None = None,
     ) -> Outcome:
         """Open the file and drain it in a child. `record`: where its changes are written down."""
+        self.start(path, journal, fault=fault, record=record, work=work)
+        return self.outcome()
+
+    def start(
+        self,
+        path: Path,
+        journal: Journal,
+        *,
+        fault: Fault | None = None,
+        record: Path | None = None,
+        work: Work | None = None,
+    ) -> None:
+        """Have a child do that, whose `outcome` is to be asked for before the next."""
         order = {
             "path": str(path),
             "journal": journal,
             "fault": fault,
             "record": None if record is None else str(record),
+            "work": work,
         }
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(f"{json.dumps(order)}\n")
         self._process.stdin.flush()
+
+    def outcome(self) -> Outcome:
+        assert self._process.stdout is not None
         words: dict[str, Any] = {}
         for line in self._process.stdout:
             if line.startswith("{"):

@@ -15,7 +15,7 @@ from typing import Any
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, DlqReplayer, ReplayReport
 from tests.crash import handlers, small
-from tests.crash.faults import Journal
+from tests.crash.faults import Journal, Work
 from tests.crash.program import words_of
 from tests.crash.talk import say
 
@@ -46,15 +46,15 @@ class Shim:
         return int(self._library.shim_changes())
 
 
-def _drain(path: Path, journal: Journal, shim: Shim) -> ReplayReport:
+def _drain(path: Path, journal: Journal, shim: Shim, work: Work | None = None) -> ReplayReport:
     with DeadLetterQueue.open(path) as queue:
         queue.connection.execute(f"PRAGMA journal_mode = {journal.mode}")
         queue.connection.execute(f"PRAGMA synchronous = {journal.synchronous}")
-        replayer = DlqReplayer(
-            queue,
-            handlers.registry(path.parent, routed=False),
-            DlqReplayConfig.from_mapping(small.SETTINGS),
-        )
+        if work is None:
+            registry, settings = handlers.registry(path.parent, routed=False), small.SETTINGS
+        else:
+            registry, settings = work.registry(path.parent), work.settings
+        replayer = DlqReplayer(queue, registry, DlqReplayConfig.from_mapping(settings))
         return replayer.drain(on_progress=lambda report: shim.note(json.dumps(report.as_dict())))
 
 
@@ -65,7 +65,8 @@ def _obey(order: dict[str, Any], shim: Shim) -> None:
     if order["record"] is not None:
         shim.record(order["record"])
     shim.watch(path.parent)
-    words = words_of(lambda: _drain(path, Journal(*order["journal"]), shim))
+    work = None if order["work"] is None else Work(*order["work"])
+    words = words_of(lambda: _drain(path, Journal(*order["journal"]), shim, work))
     say(json.dumps({**words, "changes": shim.changes}))
 
 
