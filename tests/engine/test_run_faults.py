@@ -68,6 +68,22 @@ def test_a_file_that_is_busy_beyond_busy_timeout_is_tried_again_after_check_inte
     assert all(line.endswith("trying again in 33.0 s") for line in said)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names of files")
+def test_the_name_of_a_file_forges_no_line_of_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "letters\nERROR forged\x1b[2J\u202e.db"
+    caplog.set_level(logging.ERROR, logger="azoth_dlq")
+    with DeadLetterQueue.open(path) as queue:
+        scene = Scene(queue, path)
+        scene.letter()
+        with _held_by_another_process(path) as let_go:
+            run(scene, 3, {1: let_go}, busy_timeout=0.1)
+    [line] = [record.getMessage() for record in caplog.records]
+    assert r"letters\x0aERROR forged\x1b[2J\u202e.db is locked" in line
+    assert line.isprintable()
+
+
 def test_a_file_that_cannot_grow_is_tried_again_after_check_interval(scene: Scene) -> None:
     """What fits is done, and in the report of all."""
     scene.conn.execute("CREATE TABLE blobs (event_id INTEGER, b BLOB)")

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import linecache
+import sys
 import traceback
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from azoth_dlq.engine.failure import TRACEBACK_LIMIT, describe, error_type_name, traceback_text
+from azoth_dlq.engine.failure import (
+    TRACEBACK_LIMIT,
+    describe,
+    error_type_name,
+    one_line,
+    traceback_text,
+)
 
 HEAD = "Traceback (most recent call last):"
 CAUSE = "The above exception was the direct cause of the following exception:"
@@ -331,3 +339,15 @@ def test_the_name_of_a_type_is_bounded_and_storable(character: str) -> None:
 
 def test_a_description_has_no_module() -> None:
     assert describe(AppError("x")) == "AppError: x"
+
+
+def test_every_character_that_cannot_be_seen_is_shown_as_its_code() -> None:
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        shown = one_line(f"a{character}b")
+        if character.isprintable() or unicodedata.category(character) == "Zs":
+            assert shown == f"a{character}b"
+        else:
+            assert shown.isascii()
+            assert shown.isprintable()
+            assert f"{code:x}" in shown

@@ -19,6 +19,7 @@ from azoth_dlq.cli.output import (
 from azoth_dlq.cli.report import next_steps_of_run, print_ending
 from azoth_dlq.cli.supervised import supervised
 from azoth_dlq.durations import plain_seconds
+from azoth_dlq.engine.failure import one_line
 from azoth_dlq.replayer import DlqReplayer
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def command(
         if chosen.enabled:
             interval = plain_seconds(chosen.check_interval)
             told = "replaying %s by %s, looking at least every %s s"
-            logging.getLogger("azoth_dlq").info(told, database, handlers, interval)
+            logging.getLogger("azoth_dlq").info(told, one_line(database), handlers, interval)
         replayer = DlqReplayer(dlq, registry, chosen)
         ending = supervised(
             replayer, lambda progress: replayer.run(on_progress=progress), hide_progress=True

@@ -40,16 +40,29 @@ def _size(storable: str) -> int:
     return len(storable) if storable.isascii() else len(storable.encode())
 
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-# Marks, joiners and directions that no one sees: of these, a text may show as another one.
-_UNSEEN = (0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
-_ESCAPED = _CONTROLS | {code: f"\\u{code:04x}" for code in _UNSEEN}
+# The spaces (category Zs) beside the one that str.isprintable() knows.
+_SPACES = frozenset((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000))
+
+
+class _Shown(dict[int, int | str]):
+    """For str.translate: what cannot be seen, as its code; all else as it is."""
+
+    def __missing__(self, code: int) -> int | str:
+        character = chr(code)
+        if code in _SPACES or character.isprintable():
+            return code
+        if character.isascii():
+            return f"\\x{code:02x}"
+        return character.encode("ascii", "backslashreplace").decode()
+
+
+_SHOWN = _Shown()
 
 
 def one_line(text: str) -> str:
-    """The text for a log or a terminal: control characters, also those of the direction of
-    writing, are shown, not obeyed."""
-    return text if text.isprintable() else text.translate(_ESCAPED)
+    """The text for a log or a terminal: what would be obeyed or not be seen (control characters,
+    directions of writing, marks of no width, lone surrogates) is shown as its code."""
+    return text if text.isprintable() else text.translate(_SHOWN)
 
 
 def message_of(error: BaseException) -> str:
@@ -187,7 +200,7 @@ def _few_frames(places: tuple[Place, ...]) -> str:
 @lru_cache(maxsize=1024)
 def frame_line(place: Place) -> str:
     filename, line, name = place
-    return _plain(f'  File "{filename}", line {line}, in {name}')
+    return one_line(f'  File "{filename}", line {line}, in {name}')
 
 
 @lru_cache(maxsize=256)
@@ -197,11 +210,4 @@ def _type_name(module: str, name: str) -> str:
 
 def _shown(text: str, limit: int) -> str:
     """A part of a traceback, bounded."""
-    return readable(_plain(text[: limit + 1]), limit)
-
-
-def _plain(text: str) -> str:
-    """The text on one line, and storable."""
-    if text.isprintable():
-        return text
-    return one_line(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return readable(one_line(text[: limit + 1]), limit)

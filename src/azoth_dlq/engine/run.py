@@ -9,6 +9,7 @@ from time import monotonic
 from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine.drain import Drain
+from azoth_dlq.engine.failure import one_line
 from azoth_dlq.engine.phases import Phases
 from azoth_dlq.engine.plan import Look
 from azoth_dlq.engine.surroundings import Surroundings
@@ -150,7 +151,7 @@ class Run:
                 error.report = self.report()
                 raise error
             raise StorageError(str(error), report=self.report()) from error
-        logger.error("%s; trying again in %.1f s", error, self._interval)
+        logger.error("%s; trying again in %.1f s", one_line(str(error)), self._interval)
 
     def _rest_after(self, report: ReplayReport) -> float:
         if report.stopped == "failures":
