@@ -15,7 +15,8 @@ from typing import NamedTuple
 from azoth_dlq.errors import StorageError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.queue import DeadLetterQueue
-from azoth_dlq.store.sqlite import open_for_looking
+from azoth_dlq.store.sqlite import open_for_looking, pragmas
+from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explained, primary_code
 
 AT_ONCE = 2  # the one that is kept and the one that is tried
@@ -64,9 +65,9 @@ class Copies:
 def facts_of(file: str, *, wait: float) -> Facts:
     """A lock is waited for `wait` seconds. Errors: StorageError."""
     with explained(file), closing(open_for_looking(file, wait=wait)) as connection:
-        ((pages,),) = connection.execute("PRAGMA main.page_count")
-        ((page,),) = connection.execute("PRAGMA main.page_size")
-        ((mode,),) = connection.execute("PRAGMA main.journal_mode")
+        ((pages,),) = connection.execute(pragmas.PAGE_COUNT)
+        ((page,),) = connection.execute(pragmas.PAGE_SIZE)
+        ((mode,),) = connection.execute(pragmas.JOURNAL_MODE)
     return Facts(int(pages) * int(page), str(mode).lower() == "wal")
 
 
@@ -124,8 +125,8 @@ def copy_of(file: str, folder: Path, *, wait: float) -> Copies:
 
     with explained(file), closing(open_for_looking(file, wait=wait)) as source:
         # One state of the file: what others write meanwhile would have the copy begin anew.
-        source.execute("BEGIN")
-        source.execute("SELECT count(*) FROM main.sqlite_master").fetchall()
+        source.execute(sql.BEGIN_READING)
+        source.execute(sql.TABLES).fetchall()
         with closing(sqlite3.connect(kept)) as target:
             try:
                 source.backup(target, pages=_PAGES, progress=heed_locks, sleep=_PAUSE)

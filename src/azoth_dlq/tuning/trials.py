@@ -12,6 +12,7 @@ from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.replayer import DlqReplayer
 from azoth_dlq.report import ReplayReport
+from azoth_dlq.store.sqlite.pragmas import TRIED
 from azoth_dlq.tuning.candidates import Candidate
 from azoth_dlq.tuning.copies import Copies
 
@@ -62,8 +63,8 @@ class Trials:
     def run(self, candidate: Candidate, *, most_seconds: float) -> Trial:
         """Try a candidate: a drain of `most_seconds` or one group more. Errors: as of `drain`."""
         with self._copies.fresh() as path, DeadLetterQueue.open(path) as dlq:
-            for name, value in candidate.pragmas:
-                dlq.connection.execute(f"PRAGMA main.{name} = {value}").fetchall()
+            for pragma in candidate.pragmas:
+                dlq.connection.execute(TRIED[pragma]).fetchall()
             config = replace(self._config, **candidate.settings)
             replayer = DlqReplayer(dlq, self._registry, config)
             began = monotonic()

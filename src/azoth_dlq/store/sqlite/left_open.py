@@ -29,7 +29,7 @@ def finish_open_statements(connection: sqlite3.Connection, *, but: sqlite3.Curso
     for cursor in gc.get_referrers(connection):
         if isinstance(cursor, sqlite3.Cursor) and cursor is not but:
             try:
-                sqlite3.Cursor.execute(cursor, "SELECT 1 WHERE 0")
+                sqlite3.Cursor.execute(cursor, sql.NOTHING)
             except sqlite3.Error:
                 continue
 

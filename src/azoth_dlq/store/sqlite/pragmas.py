@@ -10,6 +10,7 @@ DATABASES = "PRAGMA database_list"
 BUSY_TIMEOUT = "PRAGMA busy_timeout"
 WAL_AUTOCHECKPOINT = "PRAGMA main.wal_autocheckpoint"
 PAGE_SIZE = "PRAGMA main.page_size"
+PAGE_COUNT = "PRAGMA main.page_count"
 CACHE_SIZE = "PRAGMA main.cache_size"
 MMAP_SIZE = "PRAGMA main.mmap_size"
 CHECKPOINT = "PRAGMA main.wal_checkpoint(PASSIVE)"
@@ -17,6 +18,12 @@ BEGIN_LOG_ANEW = "PRAGMA main.wal_checkpoint(RESTART)"
 EMPTY_LOG = "PRAGMA main.wal_checkpoint(TRUNCATE)"
 JOURNAL_IN_MEMORY = "PRAGMA journal_mode = MEMORY"
 QUERY_ONLY = "PRAGMA query_only = ON"
+# What `azoth-dlq tune` tries on copies, by name and value.
+TRIED = {
+    ("journal_mode", "WAL"): MAKE_WAL,
+    ("synchronous", "NORMAL"): "PRAGMA main.synchronous = NORMAL",
+    ("synchronous", "OFF"): "PRAGMA main.synchronous = OFF",
+}
 
 
 def set_busy_timeout(milliseconds: int) -> str:

@@ -22,7 +22,7 @@ VERB = "azoth_dlq_verb"
 SAVEPOINT_VERB = f"SAVEPOINT {VERB} /* azoth-dlq */"
 RELEASE_VERB = f"RELEASE {VERB} /* azoth-dlq */"
 UNDO_VERB = f"ROLLBACK TO {VERB} /* azoth-dlq */"
-
+NOTHING = "SELECT 1 WHERE 0"
 
 TABLES = "SELECT +name FROM main.sqlite_master WHERE type IN ('table', 'view')"
 COLUMNS = "SELECT +name FROM pragma_table_info(?, 'main')"
