@@ -216,10 +216,11 @@ def _checked_share(name: str, value: object) -> float:
 
 def _unknown_setting(key: object, allowed: list[str]) -> str:
     import difflib  # noqa: PLC0415 -- most programs make no such mistake
+    import reprlib  # noqa: PLC0415 -- as above
 
     near = difflib.get_close_matches(str(key).replace("-", "_").lower(), allowed, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"unknown setting {key!r}{hint}: must be one of {', '.join(allowed)}"
+    return f"unknown setting {reprlib.repr(key)}{hint}: must be one of {', '.join(allowed)}"
 
 
 def _from_plain(name: str, value: Any) -> Any:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from tests.attacks import Attack
 from tests.cli.conftest import Workplace, error_line
+
+# Python itself puts the current directory before all others for `python -m` alone.
+AS_SCRIPT = [sys.executable, "-P", "-m", "azoth_dlq"]
+LEAVES_A_TRACE = "open({trace!r}, 'a').write(__name__ + ' ')\n"
 
 
 def refused(workplace: Workplace, path: str) -> str:
@@ -123,3 +130,99 @@ def test_the_attribute_may_be_dotted(workplace: Workplace) -> None:
     done = workplace.run("drain", "projection.db", "--handlers", "app:App.registry")
     assert done.returncode == 0
     assert workplace.count("effects") == 1
+
+
+# What is imported, and what is not
+
+
+def drain_as_script(workplace: Workplace, path: str) -> int:
+    arguments = ("drain", "projection.db", "--handlers", path)
+    return workplace.run(*arguments, program=AS_SCRIPT).returncode
+
+
+def imported(workplace: Workplace) -> list[str]:
+    """The modules that left a trace."""
+    trace = workplace.folder / "trace"
+    return trace.read_text().split() if trace.exists() else []
+
+
+def plant(workplace: Workplace, *names: str) -> None:
+    """Modules that leave a trace, in the current directory."""
+    line = LEAVES_A_TRACE.format(trace=str(workplace.folder / "trace"))
+    for name in names:
+        path = workplace.folder.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(line + (path.read_text() if path.exists() else ""))
+
+
+def test_a_file_named_like_a_module_of_pythons_is_not_imported(
+    workplace: Workplace, attack: Attack
+) -> None:
+    workplace.make("ok", "fails")
+    (workplace.folder / "settings.toml").write_text("max_retries = 3")
+    names = sorted(name for name in sys.stdlib_module_names if not name.startswith("_"))
+    plant(workplace, *names, "click", "azoth_dlq")
+    workplace.add_handler("import json, secrets, wave\n")
+    assert drain_as_script(workplace, "handlers:registry") == 0
+    assert drain_as_script(workplace, "handlers:registri") == 2
+    given = ("projection.db", "--handlers", "handlers:registry", "--config", "settings.toml")
+    for command, *more in (("drain", "--now", "-v"), ("tune", "--now", "--budget", "1")):
+        workplace.run(command, *given, *more, program=AS_SCRIPT)
+    assert imported(workplace) == []
+    attack.struck("planted module with the name of one of Python's", len(names))
+
+
+def test_only_what_is_given_is_imported(workplace: Workplace) -> None:
+    workplace.make("ok")
+    (workplace.folder / "bank").mkdir()
+    (workplace.folder / "bank" / "handlers.py").write_text("from handlers import registry\n")
+    plant(workplace, "bank.__init__", "bank.handlers", "bank.other", "bank.__main__")
+    plant(workplace, "other", "conftest", "setup", "sitecustomize", "registry", "__main__")
+    assert drain_as_script(workplace, "bank.handlers:registry") == 0
+    assert imported(workplace) == ["bank", "bank.handlers"]
+
+
+def test_an_import_writes_nothing_but_what_python_keeps_beside_a_module(
+    workplace: Workplace,
+) -> None:
+    workplace.make("ok")
+    before = set(workplace.folder.rglob("*"))
+    assert drain_as_script(workplace, "handlers:registry") == 0
+    made = set(workplace.folder.rglob("*")) - before
+    cached = {path for path in made if path.parent.name == "__pycache__"}
+    assert {path.name.split(".")[0] for path in cached} <= {"handlers"}
+    assert {path.name for path in made - cached} <= {"__pycache__", "projection.db-azoth"}
+
+
+def test_a_handler_that_changes_the_directory_imports_from_the_first_one(
+    workplace: Workplace,
+) -> None:
+    workplace.make("moves")
+    plant(workplace, "elsewhere.late")
+    workplace.module("late", "RIGHT = True\n")
+    workplace.add_handler(
+        "@registry.handler('moves')\ndef moves(conn, event_id, payload):\n"
+        "    import os\n    os.chdir('elsewhere')\n    import late\n    assert late.RIGHT\n"
+    )
+    done = workplace.run(
+        "drain", str(workplace.database), "--handlers", "handlers:registry", "-v", program=AS_SCRIPT
+    )
+    assert "succeeded  1" in done.stdout, done.stderr
+    assert imported(workplace) == []
+
+
+def test_no_variable_of_the_environment_is_taken_for_an_option(workplace: Workplace) -> None:
+    workplace.make("ok")
+    plant(workplace, "evil")
+    before = workplace.run("status", "projection.db", "--json").stdout
+    for prefix in ("AZOTH_DLQ", "AZOTH_DLQ_DRAIN", "AZOTH_DLQ_STATUS", "AZOTH", "AZOTH-DLQ"):
+        for name, value in (("HANDLERS", "evil:registry"), ("CONFIG", "none.toml")):
+            workplace.environment[f"{prefix}_{name}"] = value
+        workplace.environment[f"{prefix}_MAX_RETRIES"] = "1"
+    after = workplace.run("status", "projection.db", "--json").stdout
+    at = slice(after.index('"dead_letters"'), after.index('"oldest_age"'))
+    assert before[at] == after[at]
+    assert '"max_retries": 5' in after
+    line = error_line(workplace.run("drain", "projection.db"), 2)
+    assert "--handlers" in line
+    assert imported(workplace) == []

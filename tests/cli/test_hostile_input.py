@@ -26,7 +26,15 @@ def test_settings_without_end_are_not_read_to_it(workplace: Workplace) -> None:
     workplace.make("ok")
     done = workplace.run("status", "projection.db", "--config", "/dev/zero")
     assert done.returncode == 2
-    assert "/dev/zero holds no settings: it has more than" in done.stderr
+    assert "/dev/zero is no ordinary file" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_settings_are_not_waited_for(workplace: Workplace) -> None:
+    workplace.make("ok")
+    os.mkfifo(workplace.folder / "pipe")
+    done = workplace.run("status", "projection.db", "--config", "pipe")
+    assert "pipe is no ordinary file" in error_line(done, 2)
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "1"), ("status",)])

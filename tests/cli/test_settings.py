@@ -148,8 +148,27 @@ def test_options_win_over_the_file(workplace: Workplace) -> None:
         (b"[dlq]\nmax_retries = 3", "unknown setting 'dlq'"),
         (b"max_retries = ", "dlq.toml is not TOML: "),
         (b"max_retries = 1\nmax_retries = 2", "dlq.toml is not TOML: "),
-        (b"a = " + b"[" * 100_000, "dlq.toml is not TOML: "),
+        (b"a = " + b"[" * 16_000, "dlq.toml is not TOML: "),
         (b"max_retries = " + b"9" * 5000, "dlq.toml"),
+        (b"max_retries = 0x" + b"f" * 16_000, "max_retries=<int>: must be"),
+        (b"jitter = 0x" + b"f" * 16_000, "jitter=<int>: must be"),
+        (b"jitter = nan", "jitter=nan: must be"),
+        (b"min_age = -inf", "min_age=-inf: must be"),
+        (b"min_age = 2020-01-01", "min_age=datetime.date(2020, 1, 1): must be"),
+        (b"max_retries = true", "max_retries=True: must be"),
+        (b"backoff = ['fixed=1']", "backoff=['fixed=1']: must be"),
+        (b"priority = {name = 'fifo'}", "priority={'name': 'fifo'}: must be"),
+        (b"enabled = 'no'", "enabled='no': must be"),
+        (b"a" + b".a" * 8_000 + b" = 1", "unknown setting 'a'"),
+        (b"x" * 16_000 + b" = 1", "unknown setting 'xxxxxxxxxxxx...xxxxxxxxxxxxx'"),
+        (b"max_retries = 3\n" + b"#" * 16_384, "has more than 16384 bytes"),
+        (b"max_retries: 3\n", "dlq.toml is not TOML: "),
+        (b'{"max_retries": 3}', "dlq.toml is not TOML: "),
+        (b"import os; os.mkdir('made')", "dlq.toml is not TOML: "),
+        (b"max_retries = __import__('os').mkdir('made')", "dlq.toml is not TOML: "),
+        (b"[tool.azoth-dlq]\nmax_retries = 3", "unknown setting 'tool'"),
+        (b"\xff\xfem\x00a\x00", "dlq.toml is not UTF-8, as TOML must be, at byte 1"),
+        (b"max_retries = 3\x00", "dlq.toml is not TOML: "),
         (b"# \xff", "dlq.toml is not UTF-8, as TOML must be, at byte 3"),
     ],
 )
@@ -160,6 +179,8 @@ def test_a_wrong_file_of_settings_is_told_by_name(
     line = error_line(workplace.run("status", "none.db", "--config", "dlq.toml"), 2)
     assert "--config" in line
     assert told in line
+    assert len(line) < 1000
+    assert not (workplace.folder / "made").exists()
 
 
 @pytest.mark.parametrize(("name", "told"), [("none.toml", "No such file"), (".", "directory")])

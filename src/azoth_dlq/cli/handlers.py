@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from contextlib import suppress
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +25,7 @@ handlers_option: Callable[[Any], Any] = click.option(
     "--handlers",
     required=True,
     metavar="MODULE:REGISTRY",
-    help="The EventHandlerRegistry to use; the current directory is importable.",
+    help="The EventHandlerRegistry to use; the current directory is importable, last of all.",
 )
 
 
@@ -35,8 +37,7 @@ def load_registry(path: str) -> EventHandlerRegistry:
     """
     module_name, _, attribute = path.partition(":")
     _check_form(path, module_name, attribute)
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    _make_importable()
     found = _attribute(_module(module_name), attribute, path)
     if not isinstance(found, EventHandlerRegistry):
         kind = type(found).__name__
@@ -44,6 +45,15 @@ def load_registry(path: str) -> EventHandlerRegistry:
     if not found.event_types:
         raise _wrong(f"{path} has no handlers; register some when {module_name} is imported")
     return found
+
+
+def _make_importable() -> None:
+    """Behind all others, so that no file that happens to lie in the current directory is taken for
+    a module of Python's or of an installed package; by its path, for handlers may change it."""
+    with suppress(FileNotFoundError):  # it was removed
+        directory = os.getcwd()  # noqa: PTH109 -- pathlib would be imported for it alone
+        if directory not in sys.path:
+            sys.path.append(directory)
 
 
 def _wrong(message: str) -> click.BadParameter:

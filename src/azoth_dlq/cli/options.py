@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -41,7 +43,7 @@ _WORDS: Final = {
     "priority": ("fifo", "lifo", "by-retry-count"),
     "stop_on_consecutive_failures": ("never",),
 }
-_LARGEST_FILE: Final = 1024 * 1024
+_LARGEST_FILE: Final = 16 * 1024  # tomllib takes a second for the worst of that size
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE]-?[0-9]{1,3})?|-?\.[0-9]+")
 
@@ -126,10 +128,11 @@ def _default_text(default: Any) -> str:
 
 def _read(file: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 -- most commands are given no file
-    from pathlib import Path  # noqa: PLC0415 -- as above
 
     try:
-        with Path(file).open("rb") as opened:
+        with open(file, "rb", opener=_open_at_once) as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise _wrong(f"{file} is no ordinary file; give the path of a TOML file")
             content = opened.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise _wrong(f"{file} holds no settings: it has more than {_LARGEST_FILE} bytes")
@@ -145,6 +148,11 @@ def _read(file: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _wrong(f"{file} is not TOML: {error}") from None
     return settings
+
+
+def _open_at_once(file: str, flags: int) -> int:
+    """A pipe would be waited for."""
+    return os.open(file, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _wrong(message: str) -> click.BadParameter:
