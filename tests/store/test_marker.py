@@ -13,11 +13,16 @@ import pytest
 
 from azoth_dlq import StorageError
 from azoth_dlq.store.sqlite.marker import IN_HAND, LETTER, Marker
+from tests.attacks import Attack
 from tests.conftest import Scene
 from tests.store.conftest import as_nobody
 
 SIZE = 64 * 1024
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes and links")
+NOBODY, SOMEBODY = 65534, 65533
+AS_ROOT = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="gives files to other users: needs root"
+)
 
 
 @pytest.fixture
@@ -199,12 +204,66 @@ def test_the_marker_is_as_private_as_the_database(database: Path, mode: int) -> 
     assert stat.S_IMODE(beside(database).stat().st_mode) == mode
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+@AS_ROOT
 def test_the_marker_that_root_makes_belongs_to_the_owner_of_the_database(database: Path) -> None:
     os.chown(database, 65534, 65534)
     Marker(str(database)).close()
     owner = beside(database).stat()
     assert (owner.st_uid, owner.st_gid) == (65534, 65534)
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o660, 0o666])
+def test_a_marker_that_is_there_becomes_as_private_as_the_database(
+    database: Path, mode: int
+) -> None:
+    """Whoever may write it can have letters charged."""
+    Marker(str(database)).close()
+    for before in (0o666, 0o600, 0o777):
+        beside(database).chmod(before)
+        database.chmod(mode)
+        Marker(str(database)).close()
+        assert stat.S_IMODE(beside(database).stat().st_mode) == mode
+
+
+@AS_ROOT
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+@pytest.mark.parametrize("content", [b"", b"azothdlq" + bytes(SIZE - 8)])
+def test_a_marker_of_a_stranger_is_refused(
+    scene: Scene, mode: int, content: bytes, attack: Attack
+) -> None:
+    """He could charge letters by it, or cut it short while it is mapped, which kills a drain."""
+    scene.letter()
+    assert scene.path is not None
+    scene.path.chmod(mode)
+    beside(scene.path).write_bytes(content)
+    os.chown(beside(scene.path), NOBODY, NOBODY)
+    with pytest.raises(StorageError, match="belongs to a user who may not write the database"):
+        scene.drain()
+    assert beside(scene.path).read_bytes() == content
+    assert beside(scene.path).stat().st_uid == NOBODY
+    assert (scene.calls, scene.left()) == ([], [1])
+    attack.struck("planted file beside the database")
+
+
+@AS_ROOT
+def test_a_marker_of_another_who_may_write_the_database_is_taken(scene: Scene) -> None:
+    scene.letter()
+    assert scene.path is not None
+    os.chown(scene.path, SOMEBODY, -1)
+    scene.path.chmod(0o664)
+    beside(scene.path).touch()
+    os.chown(beside(scene.path), NOBODY, -1)
+    assert scene.drain().succeeded == 1
+    assert stat.S_IMODE(beside(scene.path).stat().st_mode) == 0o664
+
+
+@AS_ROOT
+def test_a_marker_that_root_left_becomes_the_owners(database: Path) -> None:
+    beside(database).touch()
+    os.chown(database, NOBODY, NOBODY)
+    Marker(str(database)).close()
+    assert (beside(database).stat().st_uid, beside(database).stat().st_gid) == (NOBODY, NOBODY)
 
 
 def _link_to_a_file(path: Path) -> None:
@@ -227,7 +286,9 @@ def _pipe(path: Path) -> None:
 
 @POSIX
 @pytest.mark.parametrize("plant", [_link_to_a_file, _dangling_link, _folder, _pipe])
-def test_what_is_no_ordinary_file_is_refused_and_left_alone(scene: Scene, plant: object) -> None:
+def test_what_is_no_ordinary_file_is_refused_and_left_alone(
+    scene: Scene, plant: object, attack: Attack
+) -> None:
     scene.letter()
     assert callable(plant)
     plant(beside(scene.path))
@@ -240,6 +301,7 @@ def test_what_is_no_ordinary_file_is_refused_and_left_alone(scene: Scene, plant:
     precious = beside(scene.path).with_name("precious")
     assert not precious.exists() or precious.read_bytes() == b"precious"
     assert not beside(scene.path).with_name("nowhere").exists()
+    attack.struck("planted file beside the database")
 
 
 @POSIX

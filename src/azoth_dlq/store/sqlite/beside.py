@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 
 # What may pass by itself: a full disk, too many open files, and the like.
 _PASSING = frozenset(
@@ -26,3 +27,22 @@ def create_beside(database: str, path: str, flags: int) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         os.fchown(descriptor, like.st_uid, like.st_gid)
     return descriptor
+
+
+def make_like(descriptor: int, database: str) -> bool:
+    """Give a file that is there the mode of the database, and root its owner, where it has others;
+    whether nobody owns it who may not write the database."""
+    if not hasattr(os, "geteuid"):
+        return True
+    like, found = os.stat(database), os.fstat(descriptor)
+    mode, user = stat.S_IMODE(like.st_mode), os.geteuid()
+    owners = {like.st_uid, 0}
+    # Of a database that several may write, any of them may have made the file.
+    if found.st_uid not in owners and not mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return False
+    with suppress(OSError):  # some file systems know no modes
+        if user == 0 and found.st_uid == 0 != like.st_uid:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+        if user in {0, found.st_uid} and stat.S_IMODE(found.st_mode) != mode:
+            os.fchmod(descriptor, mode)
+    return True

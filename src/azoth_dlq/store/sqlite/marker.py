@@ -17,7 +17,7 @@ import struct
 from typing import NamedTuple
 
 from azoth_dlq.errors import StorageError
-from azoth_dlq.store.sqlite.beside import create_beside, may_pass
+from azoth_dlq.store.sqlite.beside import create_beside, make_like, may_pass
 
 _MAGIC = b"azothdlq"
 # Magic, boot id, identity of the database, nonce of the group, how many letters are in hand (of a
@@ -104,7 +104,7 @@ def _map_beside(database: str) -> mmap.mmap:
     try:
         descriptor = _open_or_create(path, flags, database)
         try:
-            _check_ours(descriptor, path)
+            _check_ours(descriptor, path, database)
             return mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
@@ -124,7 +124,7 @@ def _open_or_create(path: str, flags: int, database: str) -> int:
         return create_beside(database, path, flags)
 
 
-def _check_ours(descriptor: int, path: str) -> None:
+def _check_ours(descriptor: int, path: str, database: str) -> None:
     """See that nobody's file is overwritten, and give a new one its size. Written, not truncated
     to it: where the disk is full, that is told here, and not by a signal at a store to memory."""
     found = os.fstat(descriptor)
@@ -135,6 +135,11 @@ def _check_ours(descriptor: int, path: str) -> None:
         raise StorageError(
             f"{path} holds something else than the letter in hand, which a drain keeps there; move "
             "it away, or give the database another name"
+        )
+    if not make_like(descriptor, database):
+        raise StorageError(
+            f"{path} belongs to a user who may not write the database; remove it while nothing "
+            "drains, or give it the owner of the database"
         )
     os.lseek(descriptor, 0, os.SEEK_END)
     while (missing := _SIZE - os.fstat(descriptor).st_size) > 0:
