@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from typing import TypeVar
 
 from azoth_dlq.errors import StorageError
@@ -52,10 +53,24 @@ def _check_path(path: str) -> None:
     if os.path.exists(path):
         if not os.path.isfile(path):  # SQLite would wait for who writes into a pipe
             raise StorageError(f"{path} is no ordinary file; give the path of an SQLite file")
+        _check_beside(os.path.realpath(path) if os.path.islink(path) else path)
         return
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise StorageError(f"{path} cannot be made: there is no folder {folder}")
+
+
+def _check_beside(path: str) -> None:
+    """SQLite follows no link there, but would wait for who writes into a pipe."""
+    for suffix in ("-journal", "-wal", "-shm"):
+        try:
+            mode = os.lstat(f"{path}{suffix}").st_mode
+        except OSError:
+            continue
+        if not stat.S_ISREG(mode):
+            raise StorageError(
+                f"{path}{suffix} is no ordinary file, and SQLite keeps a log there; move it away"
+            )
 
 
 def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
