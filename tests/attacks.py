@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 _LONGEST_SECONDS = 4 * 3600
-_BEGAN = pytest.StashKey[float]()
+_BEGAN = pytest.StashKey[tuple[float, dict[str, Any]]]()
 
 
 class Attack:
@@ -65,7 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "attack: counts its blows")
-    config.stash[_BEGAN] = time.monotonic()
+    config.stash[_BEGAN] = time.monotonic(), _surroundings()
 
 
 # Before pytest itself deselects by markers.
@@ -90,8 +90,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
                 terminalreporter.write_line(f"{value:>9.3f}  {what}: {test['name']}")
     file: Path | None = config.getoption("--attacks-json")
     if file is not None:
-        seconds = time.monotonic() - config.stash[_BEGAN]
-        run = {**_surroundings(), "command": _command(config), "seconds": seconds}
+        began, surroundings = config.stash[_BEGAN]
+        seconds = time.monotonic() - began
+        run = {**surroundings, "command": _command(config), "seconds": seconds}
         file.write_text(json.dumps({"run": run, "tests": tests}, indent=1), "utf-8")
 
 
