@@ -304,6 +304,8 @@ cdef class Attempts:
 
     cdef int note_failure(self, tuple row, error) except -1:
         cdef double seconds = monotonic() - self.before
+        if self.batch is not None and not self.batch.ids:
+            self.batch = None  # Not even the first letter was in it: the error is that letter's.
         if self.batch is not None and self.letters:
             name = name_of(self.called)
             note_batch_failure(self.batch.ids, name, error, self.group, self.store)

@@ -115,7 +115,12 @@ cdef class Isolation:
     cdef long long[::1] _slots
     cdef readonly Guard guard
 
-    def __cinit__(self, connection, cursor, Guard guard not None, slots, *, lost, left_open):
+    def __cinit__(
+        self, connection, cursor, Guard guard not None, long long[::1] slots not None, *, lost,
+        left_open,
+    ):
+        if slots.shape[0] <= BATCH_SLOT:
+            raise ValueError(f"{slots.shape[0]} slots; a batch needs more than {BATCH_SLOT}")
         self._connection = connection
         self._execute = cursor.execute
         self.guard = guard
