@@ -15,6 +15,7 @@ from azoth_dlq.cli.letters import (
     as_dict,
     event_type_of,
     plain,
+    read_letter,
     space_key,
     space_of,
     stored_instant_text,
@@ -42,7 +43,6 @@ _LAST_HEADING: Final = {False: "last error", True: "reason"}
 _NUMBERS: Final = ("id", "event id", "attempts")
 _WIDEST: Final = 40  # of a column but the last
 _NARROWEST: Final = 20  # of the last
-_READ_AT_ONCE: Final = 50  # letters with their payloads
 
 
 class Found(NamedTuple):
@@ -98,9 +98,11 @@ def command(*, database: str, parked: bool, limit: int, as_json: bool, **conditi
 def _newest_first(
     store: Letters, ids: Sequence[int], *, parked: bool
 ) -> Iterator[FailedEvent | PermanentFailure]:
-    for end in range(len(ids), 0, -_READ_AT_ONCE):
-        some = ids[max(end - _READ_AT_ONCE, 0) : end]
-        yield from store.read(parked=True, ids=some) if parked else store.read(ids=some)
+    """Each by itself, for it comes with its payload."""
+    for row_id in reversed(ids):
+        letter = read_letter(store, row_id, parked=parked)
+        if letter is not None:
+            yield letter
 
 
 def _document(found: Found, now: int, database: str, *, parked: bool) -> dict[str, Any]:

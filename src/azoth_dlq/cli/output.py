@@ -26,6 +26,7 @@ json_option: Callable[[Any], Any] = click.option(
 verbose_option: Callable[[Any], Any] = click.option(
     "-v", "--verbose", is_flag=True, help="Show the log: each failure and its error."
 )
+_LONGEST_LINE = 1000  # characters
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -66,9 +67,11 @@ def print_ranking(heading: str, rows: Sequence[tuple[str, int]]) -> None:
 
 
 def first_line(text: str) -> str:
-    """The first line of a text, with a sign where there is more."""
-    lines = text.splitlines() or [""]
-    return lines[0] if len(lines) == 1 else f"{lines[0]} …"
+    """The first line of a text, as much of it as a person reads, with a sign where there is
+    more."""
+    shown = text[:_LONGEST_LINE]
+    lines = shown.splitlines() or [""]
+    return lines[0] if len(lines) == 1 and len(shown) == len(text) else f"{lines[0]} …"
 
 
 def counted(number: int, things: str) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 _LONGEST_PAYLOAD: Final = 64 * 1024  # bytes, for people
+_LONGEST_TEXT: Final = 64 * 1024  # characters of a column, as above
 _BYTES_A_LINE: Final = 32
 _TIMESTAMPS: Final = {"failed_at", "last_retry_at", "not_before", "marked_permanent_at"}
 
@@ -50,8 +51,8 @@ _TIMESTAMPS: Final = {"failed_at", "last_retry_at", "not_before", "marked_perman
       azoth-dlq show projection.db 3 --parked --json
 
     The payload is shown only on demand: as text where it is UTF-8 that can be printed, else in
-    hex, its first 64 KiB; with --json as a whole, in base64 where it is not UTF-8. The file is
-    never written.
+    hex. Of it and of every text the first 64 KiB are shown; with --json the whole, a payload in
+    base64 where it is not UTF-8. The file is never written.
     """,
 )
 @database_argument
@@ -114,7 +115,7 @@ def _print_columns(
     shown = {name.replace("_", " "): value for name, value in columns.items() if value is not None}
     width = max(map(len, shown))
     for name, value in shown.items():
-        first, *others = str(value).splitlines() or [""]
+        first, *others = _bounded(str(value)).splitlines() or [""]
         print_lines(f"  {name:<{width}}  {first}".rstrip())
         print_lines(*(f"  {'':<{width}}  {line}" for line in others))
 
@@ -127,9 +128,15 @@ def _print_history(history: Sequence[AttemptRecord]) -> None:
         took = "" if record.duration is None else f" after {record.duration.total_seconds():.3f} s"
         # A death has no type.
         kind = f"{record.error_type}: " if record.error_type else ""
-        error = f"{kind}{record.message}".splitlines()
+        error = _bounded(f"{kind}{record.message}").splitlines()
         print_lines(f"  {instant_text(record.at)}  {record.outcome}{took}")
-        print_lines(*(f"    {line}" for line in [*error, *record.traceback.splitlines()]))
+        print_lines(*(f"    {line}" for line in [*error, *_bounded(record.traceback).splitlines()]))
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    return f"{text[:_LONGEST_TEXT]} … (cut: {len(text):,} characters; --json has all of them)"
 
 
 def _print_payload(event_bytes: bytes) -> None:
