@@ -107,31 +107,9 @@ def commits_quietly(conn: sqlite3.Connection, _folder: Path, _argument: str) -> 
         conn.commit()
 
 
-def executes_commit(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
-    conn.execute("COMMIT")
-
-
-def commits_and_begins(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
-    for statement in ("COMMIT", "BEGIN"):
-        with contextlib.suppress(Exception):
-            conn.execute(statement)
-
-
 def commits_unguarded(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
     sqlite3.Connection.set_authorizer(conn, None)
     sqlite3.Connection.commit(conn)
-
-
-def rolls_back(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
-    conn.rollback()
-
-
-def closes(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
-    conn.close()
-
-
-def runs_script(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
-    conn.executescript("INSERT INTO effects VALUES (-1)")
 
 
 def conflicts(conn: sqlite3.Connection, _folder: Path, _argument: str) -> None:
@@ -172,12 +150,7 @@ ACTS: tuple[Act, ...] = (
     dies,
     commits,
     commits_quietly,
-    executes_commit,
-    commits_and_begins,
     commits_unguarded,
-    rolls_back,
-    closes,
-    runs_script,
     conflicts,
     conflicts_and_waits,
     forks,

@@ -1,33 +1,200 @@
-"""Handlers that would end the transaction, seen from outside the process."""
+"""Handlers that misuse their connection or their process, seen from outside the process."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
 import pytest
 
-from tests.crash.processes import DlqFile
+from azoth_dlq import DeadLetterQueue, DlqReplayer
+from tests.attacks import Attack
+from tests.crash.processes import ROOT, DlqFile, Ending
+from tests.crash.rogue_errors import ROGUES
+from tests.crash.rogue_server import CONFIG, Order, registry
 
-ROGUES = [
-    "commits",
-    "commits_quietly",
-    "executes_commit",
-    "commits_and_begins",
-    "rolls_back",
-    "closes",
-    "runs_script",
-    "conflicts",
-]
+LETTERS = [1, 2, 3, 4, 5]
+Template = Callable[[str, int], Path]
 
 
-@pytest.mark.parametrize("rogue", ROGUES)
-def test_a_handler_that_would_end_the_transaction_fails_alone(
-    dlq_file: DlqFile, rogue: str
+class Server:
+    """Drains files in children of one process."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.rogue_server"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+    def drain(self, order: Order) -> Ending:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{json.dumps(order._asdict())}\n")
+        self._process.stdin.flush()
+        words: dict[str, Any] = {}
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                words |= json.loads(line)
+            if "status" in words:
+                break
+        assert words.pop("status") == 0, (order, words)
+        return Ending(**words)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    if not hasattr(os, "fork"):
+        pytest.skip("there is no fork here")
+    with Server() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """A file in a journal mode with the rogue letter at a place, to be copied."""
+    folder, made = tmp_path_factory.mktemp("templates"), dict[tuple[str, int], Path]()
+
+    def make(journal_mode: str, place: int) -> Path:
+        if (journal_mode, place) not in made:
+            path = made[journal_mode, place] = folder / f"{journal_mode}-{place}.db"
+            file = DlqFile.make(path, journal_mode)
+            file.query("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+            file.query(
+                "CREATE TABLE child (id REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)"
+            )
+            file.add(*["rogue:" if n == place else "ok:" for n in range(len(LETTERS))])
+        return made[journal_mode, place]
+
+    return make
+
+
+def _situations(name: str, attack: Attack) -> list[tuple[str, int, bool]]:
+    """Journal mode, place of the rogue, whether the connection is plain."""
+    every = list(product(("wal", "delete"), (0, 2, 4), (False, True)))
+    some = [("wal", 2, False), ("delete", 0 if len(name) % 2 else 4, True)]
+    return every if attack.size(len(some), long=len(every)) == len(every) else some
+
+
+def _drain(
+    server: Server, template: Template, folder: Path, name: str, situation: tuple[str, int, bool]
+) -> tuple[DlqFile, Ending]:
+    journal_mode, place, plain = situation
+    folder /= f"{journal_mode}-{place}-{plain}"
+    folder.mkdir()
+    path = folder / "projection.db"
+    shutil.copy(template(journal_mode, place), path)
+    return DlqFile(path), server.drain(Order(str(path), name, plain))
+
+
+def _drain_with_good_handlers(file: DlqFile) -> None:
+    with DeadLetterQueue.open(file.path) as queue:
+        queue.connection.execute("PRAGMA synchronous = OFF")
+        DlqReplayer(queue, registry(file.path.parent, None), CONFIG).drain()
+
+
+def _assert_the_next_drains_go_on(file: DlqFile, culprit: int) -> None:
+    if file.left():
+        _drain_with_good_handlers(file)
+    if file.left() == [culprit]:  # charged by that drain, as if the process had died in it
+        assert file.charges() == {culprit: 1}
+        _drain_with_good_handlers(file)
+    assert file.effects() == LETTERS
+    file.assert_whole(LETTERS)
+
+
+def _assert_outcome(outcome: str, file: DlqFile, ending: Ending, place: int) -> None:
+    culprit, report = LETTERS[place], ending.report
+    assert report is not None, ending
+    if outcome == "either":
+        outcome = "fails" if report["failed"] else "harmless"
+    figures = (report["succeeded"], report["failed"], report["skipped"], report["parked"])
+    match outcome:
+        case "fails":
+            assert ending.ended == "returned", ending
+            assert figures == (len(LETTERS) - 1, 1, 0, 0)
+            assert file.effects() == [letter for letter in LETTERS if letter != culprit]
+            assert file.charges() == {culprit: 1}
+        case "harmless" | "ends after":
+            assert ending.ended == ("returned" if outcome == "harmless" else "StorageError"), ending
+            assert figures == (len(LETTERS), 0, 0, 0)
+            assert file.effects() == LETTERS
+        case _:
+            assert ending.ended == ("StorageError" if outcome == "ends" else outcome), ending
+            done = len(file.effects())
+            # A group that cannot be saved is taken back, with those before in it.
+            assert done == place or (outcome == "ends" and done == 0)
+            assert file.effects() == LETTERS[:done]
+            assert figures == (done, 0, 0, 0)
+            assert file.charges() == {}
+    file.assert_whole(LETTERS)
+
+
+@pytest.mark.parametrize("name", [n for n, rogue in ROGUES.items() if rogue.outcome != "others"])
+def test_a_rogue_handler_costs_its_own_letter_alone(
+    server: Server, template: Template, tmp_path: Path, attack: Attack, name: str
 ) -> None:
-    letters = dlq_file.add("ok:", "ok:", f"{rogue}:", "ok:", "ok:")
-    report = dlq_file.drain()
-    assert (report["succeeded"], report["failed"]) == (4, 1)
-    assert dlq_file.charges() == {letters[2]: 1}
-    assert dlq_file.effects() == [letter for letter in letters if letter != letters[2]]
-    dlq_file.assert_whole(letters)
+    for situation in _situations(name, attack):
+        file, ending = _drain(server, template, tmp_path, name, situation)
+        _, place, plain = situation
+        rogue = ROGUES[name]
+        _assert_outcome(rogue.plain if plain else rogue.outcome, file, ending, place)
+        _assert_the_next_drains_go_on(file, LETTERS[place])
+        attack.struck("rogue handler")
+
+
+# Of the letters behind the rogue: whether they are left, skipped or parked, and done by the next
+# drain.
+CHANGES = {
+    "adds_a_letter": (0, 0, True),
+    "deletes_those_behind": (1, 0, False),
+    "deletes_all": (1, 0, False),
+    "changes_counts": (1, 0, True),
+    "changes_times": (1, 0, True),
+    "changes_bytes": (0, 1, False),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_letters_that_a_handler_changes_are_told_and_none_is_done_twice(
+    server: Server, template: Template, tmp_path: Path, attack: Attack, name: str
+) -> None:
+    skipped, parked, is_done = CHANGES[name]
+    for situation in _situations(name, attack):
+        file, ending = _drain(server, template, tmp_path, name, situation)
+        behind = len(LETTERS) - situation[1] - 1
+        report = ending.report
+        assert report is not None, ending
+        assert (report["skipped"], report["parked"]) == (skipped * behind, parked * behind)
+        assert report["failed"] == 0
+        assert report["succeeded"] == len(file.effects())
+        before = set(file.effects())
+        _drain_with_good_handlers(file)
+        added = [6] if name == "adds_a_letter" else []
+        assert file.effects() == ([*LETTERS, *added] if is_done else sorted(before))
+        assert file.query("PRAGMA integrity_check") == [("ok",)]
+        assert file.left() == []
+        attack.struck("rogue handler")
 
 
 def test_effects_that_were_committed_behind_the_guard_are_not_made_twice(

@@ -10,7 +10,7 @@ from azoth_dlq.store.base import Settlement
 class Group:
     last_called: tuple[Any, ...] | None
     handler: str
-    error: BaseException | None
+    error: str | None
     batch: list[int] | None
     outside: tuple[Registration, bytes, bytes] | None
     next_call: OutsideCall | None
@@ -63,6 +63,7 @@ class Group:
         registration: Registration | None,
         error: Exception,
         seconds: float,
+        undo: Callable[[Exception], str | None] | None = None,
     ) -> None: ...
     def failed_with(
         self, row: tuple[Any, ...], text: str, event_type: str = "", *, in_handler: bool = True

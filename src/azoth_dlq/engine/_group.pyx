@@ -49,7 +49,7 @@ cdef class Group:
     cdef public Py_ssize_t skipped, failures_in_row
     cdef public tuple last_called  # the row whose handler ran last
     cdef public str handler  # the name of that handler, once it is in question
-    cdef public object error  # what that handler raised
+    cdef public object error  # what that handler raised, in words
     cdef public list batch  # the letters of that call, where it was a batch's
     # Of the letter behind the last: registration, payload, event bytes.
     cdef public tuple outside
@@ -108,15 +108,20 @@ cdef class Group:
             self.recorded.append(row[0])
         self.failures_in_row = 0
 
-    def raised(self, tuple row not None, registration, error, double seconds):
-        """The letter's handler (None: the event led to none) raised `error` after `seconds`."""
+    def raised(self, tuple row not None, registration, error, double seconds, undo=None):
+        """The letter's handler (None: the event led to none) raised `error` after `seconds`.
+
+        `undo`: takes back what was written, and returns what the handler did wrong, or None. Until
+        then the letter is isolated: the error's own code, and objects that go with its frames, may
+        use the connection as the handler did.
+        """
         cdef str handler = "" if registration is None else registration.name
         cdef str event_type = "" if registration is None else registration.event_type
         cdef str text, kind, message, traceback, reason = ""
         cdef bint is_handlers = True
         delay = asked_delay(error)
         origin = error
-        if isinstance(error, EventDecodeError):
+        if issubclass(type(error), EventDecodeError):
             # It led to no handler; where a route raised, that is its cause.
             origin, is_handlers, handler = error.__cause__, False, ""
         with_traceback = self.keeps_history and origin is error
@@ -124,15 +129,25 @@ cdef class Group:
         if self.keeps_history and origin is not None and origin is not error:
             traceback = traceback_text(origin)
         at = self.now()
-        if delay is not None and isinstance(error, Snooze):
-            attempt = self.attempt(row, at, "snoozed", kind, message, traceback, seconds)
-            self.snooze(row, event_type, handler, at, delay, text, attempt)
-            return
-        if isinstance(error, NonRetryable):
-            is_handlers, reason = False, f"not retryable: {text}"
         detail = None
         if origin is not None and self.tells_debug:
             detail = logging.DEBUG, "%s: %s", (letter_text(row), traceback_text(origin))
+        if undo is not None:
+            self.error = text
+            # Its frames may hold a cursor, and with it a statement that is half read.
+            BaseException.with_traceback(error, None)
+            violation = undo(error)
+            if violation is not None:
+                name = "the registry's route" if registration is None else registration.name
+                is_handlers = registration is not None
+                self.failed_with(row, f"{name}: {violation}", event_type, in_handler=is_handlers)
+                return
+        if delay is not None and issubclass(type(error), Snooze):
+            attempt = self.attempt(row, at, "snoozed", kind, message, traceback, seconds)
+            self.snooze(row, event_type, handler, at, delay, text, attempt)
+            return
+        if issubclass(type(error), NonRetryable):
+            is_handlers, reason = False, f"not retryable: {text}"
         attempt = self.attempt(row, at, "failed", kind, message, traceback, seconds)
         self.charge(row, event_type, handler, at, text, reason, delay, attempt, is_handlers)
         if detail is not None:
@@ -263,7 +278,8 @@ cdef class Group:
 
 cdef object asked_delay(error):
     """The microseconds that a handler asked for; None where it did not, or for no duration."""
-    if not isinstance(error, (RetryAfter, Snooze)):
+    # Not of `isinstance`: an error's own `__class__` may raise.
+    if not issubclass(type(error), (RetryAfter, Snooze)):
         return None
     try:
         return to_microseconds(error.delay, "delay")

@@ -245,6 +245,7 @@ cdef class Attempts:
         self.last_before, self.called_before, self.batch_before = self.last, self.called, self.batch
         self.last, self.called, self.batch = row, None, None
         self.letters = 1
+        error = None
         try:
             # Within the isolation: a route, too, may kill the process.
             payload = self.resolver.resolve(event_bytes)
@@ -261,10 +262,12 @@ cdef class Attempts:
                 self.group.stale = self.ended = True
         except (TransactionLost, Forked):
             raise
-        except Exception as error:
-            self.note_failure(row, error)
-        else:
+        except Exception as raised:
+            error = raised
+        if error is None:
             self.note_success(row)
+        else:  # Only here nothing else holds its frames.
+            self.note_failure(row, error)
         return True
 
     cdef int call(self, tuple row, bytes payload) except -1:

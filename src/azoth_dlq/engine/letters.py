@@ -49,40 +49,29 @@ def note_failed_attempt(  # noqa: PLR0913 -- what is known of a failed call
     seconds: float,
 ) -> None:
     """Take back what the letter's handler wrote, and record what it raised after `seconds`."""
-    group.error = error
-    violation = store.undo(error)
-    if violation is None:
-        group.raised(row, registration, error, seconds)
-    elif registration is None:
-        group.failed_with(row, f"the registry's route: {violation}", in_handler=False)
-    else:
-        group.failed_with(row, f"{registration.name}: {violation}", registration.event_type)
-    forget(error, group)
+    group.raised(row, registration, error, seconds, store.undo)
+    group.error = None
 
 
 def note_batch_failure(
     ids: list[int], name: str, error: Exception, group: Group, store: Store
 ) -> None:
     """Take back what the handler of a batch wrote; its letters are called one by one."""
-    group.error = error
+    # While its letters are isolated, for it may use the connection: as `Group.raised` does it.
+    group.error = describe(error)
+    BaseException.with_traceback(error, None)
     store.undo(error)
-    warn_batch_failed(ids, name, error)
-    forget(error, group)
+    warn_batch_failed(ids, name, group.error)
+    group.error = None
 
 
-def warn_batch_failed(ids: list[int], name: str, error: Exception) -> None:
+def warn_batch_failed(ids: list[int], name: str, error: str) -> None:
     logger.warning(
         "%s: failed as a batch in %s, now called one by one: %s",
         _letters(ids[0], len(ids)),
         one_line(name),
-        one_line(describe(error)),
+        one_line(error),
     )
-
-
-def forget(error: BaseException, group: Group) -> None:
-    """The traceback's frames may hold a cursor, and with it a statement that is half read."""
-    BaseException.with_traceback(error, None)
-    group.error = None
 
 
 def event_bytes_of(row: tuple[Any, ...], group: Group, store: Store) -> bytes | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from azoth_dlq._event import Event
 from azoth_dlq.engine._group import Group
+from azoth_dlq.engine.failure import describe
 from azoth_dlq.engine.letters import INLINE, Limits, warn_batch_failed
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.metrics import BUCKET_BOUNDS
@@ -71,7 +72,7 @@ class OutsideCall:
             self._tidy(store, interrupt)
         self.seconds = monotonic() - began
         if self._error is not None and self._batch:
-            warn_batch_failed(self.ids, self._registration.name, self._error)
+            warn_batch_failed(self.ids, self._registration.name, describe(self._error))
 
     def record(self, group: Group, store: Store) -> None:
         """Within the next group: what became of the letters. One whose id now is another event's

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from azoth_dlq.engine._group import Group
-from azoth_dlq.engine.failure import describe
 from azoth_dlq.store.base import CommitRefused, Settlement, StorageFault, TransactionLost
 
 DIED = (
@@ -88,4 +87,4 @@ class Recovery:
 def culprit_text(group: Group, lost: TransactionLost | CommitRefused) -> str:
     """What is said of the culprit, with the name of its handler."""
     text = f"{group.handler}: {lost}"
-    return text if group.error is None else f"{text}: {describe(group.error)}"
+    return text if group.error is None else f"{text}: {group.error}"

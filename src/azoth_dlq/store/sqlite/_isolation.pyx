@@ -24,6 +24,8 @@ cdef int TRANSACTION = sqlite3.SQLITE_TRANSACTION
 cdef int SAVEPOINT = sqlite3.SQLITE_SAVEPOINT
 
 cdef int PRAGMA = sqlite3.SQLITE_PRAGMA
+cdef int DROP_TABLE = sqlite3.SQLITE_DROP_TABLE
+cdef int ALTER_TABLE = sqlite3.SQLITE_ALTER_TABLE
 
 cdef enum:  # places among the marker's int64s
     IN_HAND_SLOT = 6
@@ -31,11 +33,23 @@ cdef enum:  # places among the marker's int64s
     BATCH_SLOT = 8
 
 # What a handler sets with these outlives its transaction, and shuts the drain or others out.
-cdef frozenset REFUSED_PRAGMAS = frozenset(["journal_mode", "locking_mode", "query_only"])
+cdef frozenset REFUSED_PRAGMAS = frozenset([
+    "hard_heap_limit",
+    "journal_mode",
+    "locking_mode",
+    "max_page_count",
+    "query_only",
+    "writable_schema",
+])
+cdef tuple OUR_TABLES = ("dead_letter_queue", "permanent_failures", "azoth_dlq_")  # or beginnings
 
 cdef str WAY_OUT = (
     "its writes are committed together with the letter, by the drain: leave the transaction alone"
 )
+
+
+cdef bint is_ours(table):
+    return table.lower().startswith(OUR_TABLES)
 
 
 @cython.final
@@ -86,8 +100,18 @@ cdef class Guard:
             self.wrote = True
             if first == "dead_letter_queue":
                 self.touched_queue = True
+                if action == UPDATE and str(second).lower() in ("id", "rowid"):
+                    # By its id a letter that is done would be taken for another one.
+                    self.violation = "the handler tried to change the id of a letter"
+                    return DENY
             return OK
         self.strict = True
+        if action == DROP_TABLE and database == "main" and is_ours(first):
+            self.violation = f"the handler tried to drop {first}, which the drain works on"
+            return DENY
+        if action == ALTER_TABLE and first == "main" and is_ours(second):
+            self.violation = f"the handler tried to alter {second}, which the drain works on"
+            return DENY
         if action == PRAGMA and second is not None and str(first).lower() in REFUSED_PRAGMAS:
             self.refuse(f"set PRAGMA {first}")
             return DENY
@@ -168,7 +192,7 @@ cdef class Isolation:
             self._execute(self._release)
         except sqlite3.Error as error:
             # Busy: a statement that writes is open. Else the savepoint is gone, and with it the
-            # transaction that it was opened in.
+            # transaction that it was opened in; or an authorizer of a handler's refuses ours.
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise self._left_open() from error
             raise self._lost("the handler's call ended the transaction") from error

@@ -60,6 +60,10 @@ class QueueConnection(sqlite3.Connection):
         self._forbid("replace the authorizer")
         super().set_authorizer(callback)
 
+    def setlimit(self, category: int, limit: int, /) -> int:
+        self._forbid("set a limit of the connection")
+        return super().setlimit(category, limit)
+
     def blobopen(self, *args: Any, **kwargs: Any) -> sqlite3.Blob:
         if self.guard is not None:
             self.guard.strict = True

@@ -25,11 +25,14 @@ def check_not_closed(connection: sqlite3.Connection, letter: int | None = None) 
 
 
 def finish_open_statements(connection: sqlite3.Connection, *, but: sqlite3.Cursor) -> None:
-    """Running another statement on a cursor ends the one that it has open."""
-    for cursor in gc.get_referrers(connection):
-        if isinstance(cursor, sqlite3.Cursor) and cursor is not but:
+    """Running another statement on a cursor ends the one that it has open; a blob that may be
+    written is one as well."""
+    for opened in gc.get_referrers(connection):
+        if isinstance(opened, sqlite3.Blob):
+            opened.close()
+        elif isinstance(opened, sqlite3.Cursor) and opened is not but:
             try:
-                sqlite3.Cursor.execute(cursor, sql.NOTHING)
+                sqlite3.Cursor.execute(opened, sql.NOTHING)
             except sqlite3.Error:
                 continue
 
@@ -89,8 +92,9 @@ def end_half_read(connection: sqlite3.Connection, cursor: sqlite3.Cursor) -> str
         finish_open_statements(connection, but=cursor)
         _open_and_release(cursor)
         return (
-            "the handler left a statement that writes half read (INSERT … RETURNING, say), "
-            "which keeps the transaction from being committed; fetch all of its rows"
+            "the handler left a statement that writes half read (INSERT … RETURNING, say), or a "
+            "blob open, which keeps the transaction from being committed; fetch all of its rows, "
+            "and close the blob"
         )
     return None
 

@@ -106,9 +106,10 @@ def set_up(
     cursor = own_cursor(connection)  # a subclass of the user's may do anything in `execute`
 
     def execute(statement: str) -> None:
-        execute_uninterrupted(cursor, statement)
-        # A statement that is not read to its end keeps an interrupt() of a handler's in force.
-        cursor.fetchall()
+        with told_to_engine(where):
+            execute_uninterrupted(cursor, statement)
+            # A statement that is not read to its end keeps an interrupt() of a handler's in force.
+            cursor.fetchall()
 
     def later(action: Callable[..., object], *arguments: object) -> None:
         put_back.later(_unless_gone, connection, guard, action, *arguments)
@@ -116,7 +117,7 @@ def set_up(
     put_back.later(unless_forked, guard, _draining.pop, id(connection), None)
     _draining[id(connection)] = _Drain(connection, guard, get_ident())
     _let_python_begin(connection, later)
-    later(_set_isolation_level, connection, connection.isolation_level)
+    later(_put_back_isolation_level, connection, connection.isolation_level)
     later(execute, pragmas.set_busy_timeout(busy_timeout))
     execute(pragmas.set_busy_timeout(SHORT_WAIT_MS))
     later(execute, pragmas.set_wal_autocheckpoint(autocheckpoint))
@@ -163,10 +164,18 @@ def _unless_gone(
         unless_forked(guard, action, *arguments)
 
 
-def _set_isolation_level(connection: sqlite3.Connection, level: str | None) -> None:
+def set_isolation_level(connection: sqlite3.Connection, level: str | None) -> None:
+    """Where a handler set `autocommit`, too: with False, Python would commit for a level of None,
+    also where there is no transaction."""
+    if sys.version_info >= (3, 12):
+        connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
+    connection.isolation_level = level  # type: ignore[assignment]  # stubs lack ""
+
+
+def _put_back_isolation_level(connection: sqlite3.Connection, level: str | None) -> None:
     """Where a transaction is still open, setting it to None would commit that."""
     roll_back(connection)
-    connection.isolation_level = level  # type: ignore[assignment]  # stubs lack ""
+    set_isolation_level(connection, level)
 
 
 def _let_python_begin(connection: sqlite3.Connection, later: Callable[..., None]) -> None:

@@ -20,7 +20,7 @@ from azoth_dlq.store.base import (
     Suspects,
     TransactionLost,
 )
-from azoth_dlq.store.sqlite import history, left_open, pragmas, settling
+from azoth_dlq.store.sqlite import history, left_open, pragmas, session, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite._put_back import PutBack
@@ -40,7 +40,6 @@ from azoth_dlq.store.sqlite.migrations import inspect, migrate
 from azoth_dlq.store.sqlite.outside import SqliteOutside
 from azoth_dlq.store.sqlite.queue import SETTINGS, STOPPED, chunks
 from azoth_dlq.store.sqlite.raw import is_closed, raw_text, snapshot
-from azoth_dlq.store.sqlite.session import SHORT_WAIT_MS, check_journal, set_up, unless_forked
 from azoth_dlq.store.sqlite.token import Token
 from azoth_dlq.store.sqlite.waiting import Waiting, rows_of
 
@@ -58,7 +57,7 @@ class SqliteStore(SqliteOutside):
         self._waiting = Waiting(connection, self._cursor, self._lock)
         self._announcement: DrainSettings | None = None  # until it is committed
         self._history_limit = 0
-        self._handlers_wait_ms = SHORT_WAIT_MS
+        self._handlers_wait_ms = session.SHORT_WAIT_MS
         self._data_version = -1
         self._changes_at_rest = -1  # of our connection, after its last group
         self._unchanged = False  # since the candidates were read, but by handlers
@@ -83,9 +82,9 @@ class SqliteStore(SqliteOutside):
         connection = self._connection
         put_back.later(setattr, connection, "text_factory", connection.text_factory)
         self._file = self._database_file()
-        session = set_up(connection, self.where, settings, put_back)
-        guard, self._enlarge_cache = session.guard, session.enlarge_cache
-        is_wal = bool(self._file) and check_journal(connection, self.where)
+        set_up = session.set_up(connection, self.where, settings, put_back)
+        guard, self._enlarge_cache = set_up.guard, set_up.enlarge_cache
+        is_wal = bool(self._file) and session.check_journal(connection, self.where)
         self._suspects_open_statement = False
         self._use(guard, Marker(""))
         self._enter(self._file, settings.busy_timeout)
@@ -95,13 +94,13 @@ class SqliteStore(SqliteOutside):
         self._history_limit = settings.history_limit
         self._handlers_wait_ms = min(int(settings.busy_timeout * 1000), 2**31 - 1)
         # Who switched automatic checkpoints off wants to make them alone.
-        is_ours = is_wal and session.autocheckpoint > 0
+        is_ours = is_wal and set_up.autocheckpoint > 0
         self._log = Log(self._cursor, self._file if is_ours else "")
-        put_back.later(unless_forked, guard, self._presence.leave)
-        put_back.later(unless_forked, guard, self._reader.close)
-        put_back.later(unless_forked, guard, self._leave_marker)
-        put_back.later(unless_forked, guard, self._checkpoint_at_end)
-        put_back.later(unless_forked, guard, partial(self.end, commit=False))
+        put_back.later(session.unless_forked, guard, self._presence.leave)
+        put_back.later(session.unless_forked, guard, self._reader.close)
+        put_back.later(session.unless_forked, guard, self._leave_marker)
+        put_back.later(session.unless_forked, guard, self._checkpoint_at_end)
+        put_back.later(session.unless_forked, guard, partial(self.end, commit=False))
 
     def _leave_marker(self) -> None:
         marker = self._marker
@@ -277,7 +276,9 @@ class SqliteStore(SqliteOutside):
         # The calls are over: a death from here on is nobody's.
         self._marker.unmark()
         try:
-            left_open.execute_uninterrupted(self._cursor, pragmas.set_busy_timeout(SHORT_WAIT_MS))
+            left_open.execute_uninterrupted(
+                self._cursor, pragmas.set_busy_timeout(session.SHORT_WAIT_MS)
+            )
             if self._has_savepoint:
                 # While it is open, SQLite keeps each page that is written as it was.
                 self._isolation.release()
@@ -297,6 +298,7 @@ class SqliteStore(SqliteOutside):
             self._marker.unmark()
             self._has_savepoint = False
             if self._connection.in_transaction:
+                self._guard.watch(self._connection)  # a handler may have set an authorizer
                 with told_to_engine(self.where):
                     left_open.roll_back(self._connection)
                 self._changes_at_rest = self._connection.total_changes
@@ -337,7 +339,7 @@ class SqliteStore(SqliteOutside):
 
     def _rest(self) -> None:
         """Between groups the connection is its owner's."""
-        self._connection.isolation_level = self._isolation_level  # type: ignore[assignment]
+        session.set_isolation_level(self._connection, self._isolation_level)
 
     def tidy(self, error: BaseException | None = None) -> str | None:
         if self._guard.forked:
