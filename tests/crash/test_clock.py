@@ -306,6 +306,19 @@ def test_the_bar_tells_how_long_it_will_take_by_true_lengths(
     assert all(re.fullmatch(r"\d+ s", text) for text in told), told
 
 
+def test_trials_all_do_the_same_work_where_a_handler_turns_the_clock_back(
+    timeless: Workplace, attack: Attack
+) -> None:
+    timeless.make("turns:", f"turns:{-FIFTY_YEARS}")
+    timeless.environment["PYTHONPATH"] = str(ROOT)
+    arguments = ("tune", "projection.db", "--handlers", "tests.crash.clocked:registry")
+    done = timeless.run(*arguments, "--budget", "10", "--json")
+    assert done.returncode == 0, done.stderr
+    attack.struck(JUMP)
+    # Each call takes two milliseconds.
+    assert json.loads(done.stdout)["us_a_letter_by_phase"]["handlers"] >= 2000
+
+
 def test_the_demo_runs_at_any_time(timeless: Workplace, wall: WallClock) -> None:
     wall.set(BEFORE_1970)
     done = timeless.run("demo")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import NamedTuple
 
+from azoth_dlq import clock
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.registry import EventHandlerRegistry
@@ -59,6 +60,8 @@ class Trials:
         # Each trial is to do the same work, whatever fails.
         self._config = replace(config, stop_on_consecutive_failures=None)
         self._now = now
+        # The same letters are due in each.
+        self._at = clock.now()
 
     def run(self, candidate: Candidate, *, most_seconds: float) -> Trial:
         """Try a candidate: a drain of `most_seconds` or one group more. Errors: as of `drain`."""
@@ -66,7 +69,7 @@ class Trials:
             for pragma in candidate.pragmas:
                 dlq.connection.execute(TRIED[pragma]).fetchall()
             config = replace(self._config, **candidate.settings)
-            replayer = DlqReplayer(dlq, self._registry, config)
+            replayer = DlqReplayer(dlq, self._registry, config, clock=lambda: self._at)
             began = monotonic()
 
             def end_in_time(_report: ReplayReport) -> None:
