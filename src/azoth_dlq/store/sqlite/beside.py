@@ -31,12 +31,12 @@ def create_beside(database: str, path: str, flags: int) -> int:
 
 def make_like(descriptor: int, database: str) -> bool:
     """Give a file that is there the mode of the database, and root its owner, where it has others;
-    whether nobody owns it who may not write the database."""
+    whether no stranger owns it, who may not write the database."""
     if not hasattr(os, "geteuid"):
         return True
     like, found = os.stat(database), os.fstat(descriptor)
     mode, user = stat.S_IMODE(like.st_mode), os.geteuid()
-    owners = {like.st_uid, 0}
+    owners = {like.st_uid, user, 0}
     # Of a database that several may write, any of them may have made the file.
     if found.st_uid not in owners and not mode & (stat.S_IWGRP | stat.S_IWOTH):
         return False
