@@ -302,7 +302,7 @@ def test_a_trigger_that_keeps_letters_from_being_parked_is_told_as_a_storage_err
         scene.drain(max_retries=1)
     assert caught.value.report is not None
     assert not scene.conn.in_transaction
-    assert scene.queue.count() == (2 if unreadable else 1)
+    assert scene.queue.count() == 1  # the other one is done all the same
 
 
 def test_an_interrupt_of_the_acks_charges_nobody(scene: Scene) -> None:

@@ -153,8 +153,10 @@ class Drain:
         planned = monotonic()
         if plan.is_stop_over:
             self._end_stop_by_failures()
-        self._park_unfit(letters)
+        refused = self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
+        if refused is not None:
+            raise refused
 
     def _attempt(self, until: float | None) -> None:
         is_over = False
@@ -187,7 +189,17 @@ class Drain:
 
     # Letters that are parked unattempted
 
-    def _park_unfit(self, letters: Selection) -> None:
+    def _park_unfit(self, letters: Selection) -> CommitRefused | None:
+        """The error where the store does not let them be parked: they keep no other letter from
+        being attempted."""
+        try:
+            self._park_chunks(letters)
+        except CommitRefused as refused:
+            self._store.end(commit=False)
+            return refused
+        return None
+
+    def _park_chunks(self, letters: Selection) -> None:
         place, most_seconds = 0, self._config.max_transaction_time.total_seconds()
         while place < letters.unfit_count:
             self._rest()

@@ -51,7 +51,8 @@ def _check_path(path: str) -> None:
     if os.path.isdir(path):
         raise StorageError(f"{path} is a folder; give the path of an SQLite file")
     if os.path.exists(path):
-        if not os.path.isfile(path):  # SQLite would wait for who writes into a pipe
+        # SQLite would wait for who writes into a pipe.
+        if not os.path.isfile(path):
             raise StorageError(f"{path} is no ordinary file; give the path of an SQLite file")
         _check_beside(os.path.realpath(path) if os.path.islink(path) else path)
         return
@@ -110,6 +111,8 @@ def open_for_looking(
     try:
         return _readable(connect(file, "mode=ro", factory=QueueConnection, wait=wait))
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return _rolled_back(file, wait)
         if (
             error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN
             and error.sqlite_errorcode != sqlite3.SQLITE_READONLY_DIRECTORY
@@ -117,9 +120,17 @@ def open_for_looking(
             raise explain(error, file) from error
         if not os.access(file, os.R_OK):
             raise StorageError(f"{file} cannot be read; check its permissions") from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, file) from error
     return _immutable(file)
+
+
+def _rolled_back(file: str, wait: float) -> QueueConnection:
+    """A process died amid a transaction: what it left half written is to be taken back before
+    anybody can read, and who may only read cannot do that."""
+    with explained(file):
+        _readable(connect(file, "mode=rw", factory=QueueConnection, wait=wait)).close()
+        return _readable(connect(file, "mode=ro", factory=QueueConnection, wait=wait))
 
 
 def _immutable(file: str) -> QueueConnection:

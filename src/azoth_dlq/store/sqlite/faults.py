@@ -132,7 +132,7 @@ def explained(where: str) -> Iterator[None]:
     """Errors of SQLite within are raised as `explain` gives them."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, where) from error
 
 
@@ -148,11 +148,11 @@ class told_to_engine:  # noqa: N801 -- used as a function; a class since it is e
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if not isinstance(error, (sqlite3.Error, MemoryError)):
+        if not isinstance(error, (sqlite3.Error, MemoryError, UnicodeDecodeError)):
             return
         if primary_code(error) in BUSY_CODES:
             raise Busy(str(explain(error, self._where))) from error
-        if is_fault(error) or isinstance(error, MemoryError):
+        if is_fault(error) or not isinstance(error, sqlite3.Error):
             raise as_fault(error, self._where) from error
         raise explain(error, self._where) from error
 
@@ -161,4 +161,7 @@ def _code(error: BaseException) -> int:
     """The primary code; Python tells SQLITE_NOMEM as a MemoryError. 0 where there is none."""
     if isinstance(error, MemoryError):
         return sqlite3.SQLITE_NOMEM
+    if isinstance(error, UnicodeDecodeError):
+        # Of an error's own text, which quotes from the file: only of a damaged one it is no UTF-8.
+        return sqlite3.SQLITE_CORRUPT
     return primary_code(error) or 0

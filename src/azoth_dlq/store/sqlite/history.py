@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from azoth_dlq.store.base import Attempted
 from azoth_dlq.store.sqlite import statements as sql
+from azoth_dlq.store.sqlite.raw import raw_text
 
 _SWEPT = "swept"  # the last row that a sweep has looked at; none, or 0: it begins anew
 SWEEP_ROWS = 2000  # looked at once a drain
@@ -47,7 +48,8 @@ def sweep(cursor: sqlite3.Cursor, *, written: int, is_first: bool) -> None:
     rows = max(written + (written + 1) // 2, SWEEP_ROWS if is_first else 0)
     if not rows:
         return
-    stored = cursor.execute(sql.GET_STATE, (_SWEPT,)).fetchone()
+    with raw_text(cursor.connection):
+        stored = cursor.execute(sql.GET_STATE, (_SWEPT,)).fetchone()
     after = stored[0] if stored else 0
     looked_at, last = cursor.execute(sql.NEXT_TO_SWEEP, (after, rows)).fetchone()
     if looked_at:

@@ -160,7 +160,7 @@ class SqliteQueue:
                 origin = self._query(sql.PARKED_ORIGIN, (parked_id,))
                 if not origin:
                     continue
-                old_id, failed_at = origin[0]
+                old_id, failed_at = integer_or_none(origin[0][0]), origin[0][1]
                 values = (old_id, old_id, _failed_at_or(now, failed_at), parked_id)
                 self._execute(sql.REQUEUE, values)
                 self._check_written("dead_letter_queue")
@@ -221,7 +221,8 @@ class SqliteQueue:
         return self._cursor.execute(statement, parameters)
 
     def _state(self, key: str) -> Any:
-        row = self._execute(sql.GET_STATE, (key,)).fetchone()
+        with raw_text(self._connection):
+            row = self._execute(sql.GET_STATE, (key,)).fetchone()
         return None if row is None else row[0]
 
     def _pragma(self, statement: str) -> int:

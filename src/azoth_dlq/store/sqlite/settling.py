@@ -46,7 +46,9 @@ def _remove(cursor: sqlite3.Cursor, ids: list[int]) -> None:
     for some in chunks(sorted(ids)):
         cursor.execute(sql.delete(len(some), parked=False), some)
         if cursor.rowcount != len(some) and _there(cursor, some):
-            raise CommitRefused("letters of the group are kept from being deleted")
+            raise CommitRefused(
+                "letters of the group are kept from being deleted, by a trigger maybe"
+            )
 
 
 def _retry(cursor: sqlite3.Cursor, retries: list[Retry]) -> list[int]:
@@ -70,7 +72,7 @@ def _update(cursor: sqlite3.Cursor, statement: str, values: Sequence[tuple[Any, 
     ids = [value[-1] for value in values]
     there = _there(cursor, ids)
     if updated < len(there):
-        raise CommitRefused("letters of the group are kept from being updated")
+        raise CommitRefused("letters of the group are kept from being updated, by a trigger maybe")
     return [letter_id for letter_id in ids if letter_id not in there]
 
 
@@ -84,7 +86,9 @@ def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> list[int]:
         if cursor.rowcount == 1:
             history.park(cursor, p.id, cursor.lastrowid or 0)
         elif _there(cursor, [p.id]):
-            raise CommitRefused(f"letter {p.id} is not let into permanent_failures")
+            raise CommitRefused(
+                f"letter {p.id} is not let into permanent_failures, by a trigger maybe"
+            )
         else:
             gone.append(p.id)
     _remove(cursor, [p.id for p in parked])

@@ -363,7 +363,7 @@ class SqliteStore(SqliteOutside):
             if (used_up := self._used_up(error)) is not None:
                 return StorageFault(str(used_up), transient=False)
             return as_fault(error, self.where)
-        return CommitRefused(f"what the handler wrote cannot be committed: {error}")
+        return CommitRefused(f"what is written cannot be committed: {explain(error, self.where)}")
 
     def _lost(self, message: str, *, by_letter_in_hand: bool = True) -> TransactionLost | Forked:
         """End what is left of the transaction; was it committed under our feet?"""
