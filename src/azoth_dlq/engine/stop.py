@@ -5,10 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import suppress
-from time import monotonic
+from functools import cache
+from time import monotonic, sleep
 
 # Windows hears Ctrl-C only between two waits for a lock.
 _LONGEST_WAIT = 0.5 if sys.platform == "win32" else threading.TIMEOUT_MAX
+_POLL_SECONDS = 0.05
+
+
+@cache
+def locks_keep_time() -> bool:
+    """Whether this Python waits for a lock by the monotonic clock. Others do by the wall clock
+    (macOS, musl, old C libraries): where that is set back, the wait is as much longer."""
+    import sysconfig  # noqa: PLC0415 -- needed where a program rests
+
+    return sys.platform == "win32" or bool(sysconfig.get_config_var("HAVE_SEM_CLOCKWAIT"))
 
 
 class Stop:
@@ -34,7 +45,9 @@ class Stop:
         """Sleep, until a stop is requested."""
         until = monotonic() + seconds
         while not self.requested and (left := until - monotonic()) > 0:
-            if self._held.acquire(timeout=min(left, _LONGEST_WAIT)):
+            if not locks_keep_time():
+                sleep(min(left, _POLL_SECONDS))
+            elif self._held.acquire(timeout=min(left, _LONGEST_WAIT)):
                 # For whoever else waits.
                 with suppress(RuntimeError):
                     self._held.release()
