@@ -7,6 +7,7 @@ keeps what was done.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shlex
 import sqlite3
@@ -80,6 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     tests = _tests(terminalreporter.stats)
+    passed = len(terminalreporter.stats.get("passed", ()))
     struck = sum((Counter(test["struck"]) for test in tests), Counter[str]())
     if struck:
         terminalreporter.section("attacks")
@@ -91,8 +93,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     file: Path | None = config.getoption("--attacks-json")
     if file is not None:
         began, surroundings = config.stash[_BEGAN]
-        seconds = time.monotonic() - began
-        run = {**surroundings, "command": _command(config), "seconds": seconds}
+        surroundings["seconds"] = time.monotonic() - began
+        run = {**surroundings, "command": _command(config), "passed": passed}
         file.write_text(json.dumps({"run": run, "tests": tests}, indent=1), "utf-8")
 
 
@@ -114,7 +116,10 @@ def _command(config: pytest.Config) -> str:
     if "--attacks-json" in arguments:
         place = arguments.index("--attacks-json")
         del arguments[place : place + 2]
-    return shlex.join(["pytest", *arguments])
+    has_sanitizers = "libasan" in os.environ.get("LD_PRELOAD", "")
+    return (
+        f"{'nox -s sanitizers --' if has_sanitizers else 'pytest'} {shlex.join(arguments)}".strip()
+    )
 
 
 def _surroundings() -> dict[str, Any]:

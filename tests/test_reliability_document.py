@@ -24,6 +24,7 @@ RUN = {
     "python": "3.11.7",
     "sqlite": "3.40.1",
     "seconds": 120.0,
+    "passed": 1234,
 }
 
 
@@ -49,7 +50,10 @@ def test_blows_add_up_and_figures_are_the_largest_over_tests_and_runs(tmp_path: 
     assert f"| {WAIT} | 0.75 |" in text
     assert "1,034 times in all" in " ".join(text.split())
     for command in ("`pytest -m attack`", "`pytest --long`"):
-        assert f"| 2026-11-30 | {command} | 0123456789ab | 3.11.7, 3.40.1 | Linux | 2 |" in text
+        assert (
+            f"| 2026-11-30 | {command} | 0123456789ab | 3.11.7, 3.40.1 | Linux | 1,234 | 2 |"
+            in text
+        )
 
 
 def test_an_attack_that_failed_counts_nothing_and_is_named_at_the_beginning(tmp_path: Path) -> None:

@@ -29,7 +29,15 @@ def page(results: Results) -> str:
         markdown.paragraphs(words.REPEAT),
         markdown.console(*words.REPEAT_COMMANDS),
         markdown.table(
-            ("run of", "command", "commit", "Python, SQLite", "system", "minutes"),
+            (
+                "run of",
+                "command",
+                "commit",
+                "Python, SQLite",
+                "system",
+                "tests that passed",
+                "minutes",
+            ),
             _runs(results),
             texts=range(5),
         ),
@@ -90,5 +98,6 @@ def _runs(results: Results) -> Iterable[tuple[str, ...]]:
             run.commit or "not known",
             f"{run.python}, {run.sqlite}",
             run.system,
+            f"{run.passed:,}",
             f"{run.seconds / 60:.0f}",
         )

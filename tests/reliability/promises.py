@@ -173,4 +173,176 @@ later; handlers fork; a thread uses the queue that another one drains.
             ),
         ),
     ),
+    Promise(
+        "A rogue handler fails alone",
+        """
+A hundred and seventy ways to misuse the connection, the errors or the process, each as the first,
+the middle and the last letter, in both journal modes and on both kinds of connection: ending the
+transaction by any verb, leaving statements, blobs or cursors open, ATTACH, dropping or altering the
+tables, changing other letters, settings of the connection, errors whose class, text or frames run
+code, `BaseException`, deep recursion, threads that go on. The letter fails (or the drain ends with
+that error), all others are done once, every figure is that of the file, and the next drain goes on.
+        """,
+        ("rogue handler",),
+        found=(
+            Found(
+                "A handler could drop or alter the queue's tables, give letters other ids, and "
+                "lower limits of the connection, which ended every later drain",
+                "tests/crash/test_rogue_handlers.py",
+            ),
+            Found(
+                "The text of an error, and objects that go with its frames, ran after the letter "
+                "had been taken back: what they wrote stayed, and a commit of theirs charged the "
+                "next letter",
+                "tests/crash/test_rogue_handlers.py",
+            ),
+            Found(
+                "A blob left open kept the drain waiting for itself, and ended it as locked",
+                "tests/crash/test_rogue_handlers.py",
+            ),
+            Found(
+                "An error whose class raises ended the drain; so did an authorizer of the "
+                "handler's, and `autocommit=False`",
+                "tests/crash/test_rogue_handlers.py",
+            ),
+        ),
+    ),
+    Promise(
+        "A naughty file is told, and keeps no good letter from being done",
+        """
+Through the command line, each command in turn: every column of every table with values of all
+types, extreme integers, invalid UTF-8, payloads of 10 MB, ids near 2^63, an exhausted
+AUTOINCREMENT; tables of other makings, views in their place, triggers that refuse, foreign keys;
+truncated, zeroed and scattered damage; pipes, folders, devices and links in the place of files;
+full disks; paths with quotes, spaces, line breaks and bytes that are no UTF-8. Never a traceback, a
+hang or a wrong result; what can be done is done once, what cannot be read is parked or told.
+        """,
+        ("naughty file",),
+        found=(
+            Found(
+                "A journal that is a pipe kept every command waiting for ever",
+                "tests/store/test_planted.py",
+            ),
+            Found(
+                "After a crash in a rollback journal, a file could not be looked at before the "
+                "next drain",
+                "tests/crash/test_naughty_files.py",
+            ),
+            Found(
+                "A row that could not be parked kept all others from being attempted",
+                "tests/crash/test_naughty_files.py",
+            ),
+            Found(
+                "An error of SQLite's that quotes bytes of a damaged file was told as a defect of "
+                "this package",
+                "tests/crash/test_naughty_files.py",
+            ),
+            Found(
+                "A note of a drain that is no UTF-8 ended each drain, and a permanent failure "
+                "whose former id is no number each requeue",
+                "tests/crash/test_naughty_files.py",
+            ),
+        ),
+    ),
+    Promise(
+        "Clocks may jump, or stand still",
+        """
+The wall clock of real processes is moved (a preloaded library answers whoever asks for the time) by
+an hour, a day and fifty years, back and forth, also before 1970, while they drain and while they
+rest; and it stands still. Groups, pauses and rests are as long as ever, nothing is lost or done
+twice, letters whose time lies ahead wait for it, and every figure of the commands is sane.
+        """,
+        ("jump of the clock",),
+        found=(
+            Found(
+                "After a jump the progress bar told that 33,812 days were left",
+                "tests/crash/test_clock.py",
+            ),
+            Found(
+                "A clock that went back amid the trials of `tune` had it measure drains that "
+                "attempted nothing",
+                "tests/crash/test_clock.py",
+            ),
+            Found(
+                "Where Python waits for locks by the wall clock (macOS, musl), a clock that was "
+                "set back prolonged a rest",
+                "tests/engine/test_stop.py",
+            ),
+        ),
+    ),
+    Promise(
+        "Whatever happens, in whatever order",
+        """
+Random histories of a file against a model that keeps nothing in a file: letters are added, retried
+and deleted by this package and by plain SQL, drained here, in another process, and in both at once,
+by handlers in all moods; processes die in handlers and at any change to a file; the clock jumps.
+After each step every letter is where the model has it, and every figure is the model's.
+        """,
+        ("step of a random history",),
+    ),
+    Promise(
+        "No error of memory, and nothing kept",
+        """
+Each C kernel under libFuzzer, with AddressSanitizer and UBSan, beside a slow computation that is
+plainly right; the test suite with both sanitizers in all that is compiled (`nox -s sanitizers`);
+the C tests and the corpora under valgrind (`nox -s valgrind`); errors on every path of the compiled
+modules, with the references to what they were given counted; long drains whose memory must not
+grow; each test of kernels and values in eight threads at once (`nox -s threads`), and eight threads
+that drain a file each.
+        """,
+        (
+            *(
+                f"input that libFuzzer made for {kernel}"
+                for kernel in ("backoff", "eligibility", "match", "order", "timestamp", "utf8")
+            ),
+            "call of a compiled module that ends in an error",
+            "call of the loop over letters that ends in an error",
+            "letter drained under a leak check",
+            "letter drained beside seven other threads",
+            "queue opened beside seven other threads",
+        ),
+        ("growth of resident memory under a leak check, MB",),
+        (
+            Found(
+                "Threads that opened queues at once could meet an error of Python's own, of a "
+                "dictionary that changes",
+                "tests/engine/test_threads.py",
+            ),
+        ),
+    ),
+    Promise(
+        "What comes from a file or an argument is data",
+        """
+Hostile values in every place that takes one, and hostile names of tables, columns, indexes and
+triggers: no statement ever has them in its text. Texts that would paint a terminal or forge a line
+of a log, in every column, error, event type and file name, through every command on a real
+terminal. Links, pipes, folders and files of strangers planted where files beside the database go,
+and modules with the names of Python's own. [SECURITY.md](../SECURITY.md) says what is held to.
+        """,
+        (
+            "hostile value in a place that takes one",
+            "hostile name of a table, column, index or trigger",
+            "text with control characters shown on a terminal",
+            "planted file beside the database",
+            "planted module with the name of one of Python's",
+            "letter with a huge payload looked at",
+            "letter with a huge text looked at",
+        ),
+        found=(
+            Found(
+                "Marks that are not seen (directions of writing, tags, joiners) and lone "
+                "surrogates went to the terminal and the log as they were, in some lines",
+                "tests/cli/test_terminal.py",
+            ),
+            Found(
+                "A module in the current directory with the name of one of Python's was imported "
+                "in its place",
+                "tests/cli/test_handlers.py",
+            ),
+            Found(
+                "A file of the letter in hand that was there kept its own mode and owner",
+                "tests/store/test_marker.py",
+            ),
+        ),
+    ),
 )

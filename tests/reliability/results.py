@@ -23,6 +23,7 @@ class Run:
     python: str
     sqlite: str
     seconds: float
+    passed: int  # tests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,7 @@ def _run(part: Part) -> Run:
         python=part["python"].text(),
         sqlite=part["sqlite"].text(),
         seconds=part["seconds"].number(),
+        passed=int(part["passed"].number()),
     )
 
 
