@@ -117,9 +117,8 @@ def _command(config: pytest.Config) -> str:
         place = arguments.index("--attacks-json")
         del arguments[place : place + 2]
     has_sanitizers = "libasan" in os.environ.get("LD_PRELOAD", "")
-    return (
-        f"{'nox -s sanitizers --' if has_sanitizers else 'pytest'} {shlex.join(arguments)}".strip()
-    )
+    program = ["nox", "-s", "sanitizers", "--"] if has_sanitizers else ["pytest"]
+    return shlex.join([*program, *arguments])
 
 
 def _surroundings() -> dict[str, Any]:

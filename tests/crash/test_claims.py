@@ -126,7 +126,7 @@ def test_claims_of_processes_killed_at_random_are_settled_by_others(
     dlq_file: DlqFile, attack: Attack
 ) -> None:
     """One works all the time beside those that are killed."""
-    kills = attack.size(10, long=500)
+    kills = attack.size(10, long=250)
     survivor = claimer(dlq_file, works=True)
     survivor.wait_for("working")
     letters = []

@@ -27,7 +27,7 @@ def _events(file: DlqFile, table: str) -> list[int]:
 def test_each_respects_what_the_other_does(
     dlq_file: DlqFile, attack: Attack, group: float, rest: float
 ) -> None:
-    seconds = attack.size(4, long=120)
+    seconds = attack.size(4, long=60)
     letters = dlq_file.add(*EVENTS * (24 * seconds // 2))
     crate = dlq_file.run("crate")
     crate.wait_for("writing")

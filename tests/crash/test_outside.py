@@ -172,7 +172,7 @@ def test_drains_at_once_never_call_a_letter_at_the_same_time(dlq_file: DlqFile) 
 def test_drains_killed_at_random_instants_call_every_letter_at_least_once(
     dlq_file: DlqFile, attack: Attack
 ) -> None:
-    kills = attack.size(12, long=500)
+    kills = attack.size(12, long=250)
     events = ["outside:3", "ok:", "outside:", "outside_batch:1", "outside_batch:"]
     letters = dlq_file.add(*(events[n % 5] for n in range(kills * 40)))
     settings: dict[str, Any] = {"max_retries": 10**6, "max_transaction_time": 0.01}
