@@ -276,7 +276,7 @@ def test_scattered_damage_is_told_and_doubles_nothing(
     commands: Commands, path: Path, attack: Attack
 ) -> None:
     """Also where SQLite quotes from the file in what it says, and that is no UTF-8."""
-    for seed in range(attack.size(12, long=2000)):
+    for seed in range(attack.size(12, long=500)):
         for command in (*LOOKS[:2], DRAIN):
             naughty.scattered(seed)(path)
             _run(commands, path, command)
