@@ -245,8 +245,9 @@ def test_a_database_that_fails_midway_tells_what_was_done(workplace: Workplace) 
     workplace.make("ok", "ok", "faults")
     workplace.add_handler(
         "import sqlite3\n@registry.handler('faults')\ndef faults(conn, *_):\n"
-        "    conn.execute('PRAGMA max_page_count = 1')\n"
-        "    conn.execute('CREATE TABLE big AS SELECT zeroblob(9999999)')\n"
+        "    error = sqlite3.OperationalError('as SQLite says it')\n"
+        "    error.sqlite_errorcode = sqlite3.SQLITE_FULL\n"
+        "    raise error\n"
     )
     done = workplace.drain("--json")
     assert done.returncode == 1
