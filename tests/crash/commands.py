@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, NoReturn
 
 from azoth_dlq import cli
-from tests.crash.processes import ROOT
+from tests.crash.server import Server, serve
 
 _PATIENCE_SECONDS = 30  # after which a child that hangs is killed
 HANDLERS = """
@@ -36,44 +34,25 @@ class Done(NamedTuple):
     stderr: str
 
 
-class Commands:
+class Commands(Server):
     """Runs them in a folder, which gets a module of handlers."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.commands"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        super().__init__("commands")
 
     def run(self, folder: Path, *arguments: str) -> Done:
         handlers = folder / "handlers.py"
         if not handlers.exists():
             handlers.write_text(HANDLERS)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{json.dumps([str(folder), *arguments])}\n")
-        self._process.stdin.flush()
-        status = int(self._process.stdout.readline())
+        self.ask([str(folder), *arguments])
+        status, _ = self.answer()
         stdout, stderr = (
             (folder / name).read_text("utf-8", "replace") for name in ("stdout", "stderr")
         )
         return Done(status, stdout, stderr)
 
 
-def _be(folder: str, arguments: list[str]) -> None:
+def _be(folder: str, *arguments: str) -> NoReturn:
     """Be the process of a command, in the folder."""
     signal.alarm(_PATIENCE_SECONDS)
     os.chdir(folder)
@@ -81,7 +60,7 @@ def _be(folder: str, arguments: list[str]) -> None:
     for number, name in ((0, os.devnull), (1, "stdout"), (2, "stderr")):
         flags = os.O_RDONLY if number == 0 else os.O_CREAT | os.O_TRUNC | os.O_WRONLY
         os.dup2(os.open(name, flags), number)
-    code = cli.main(arguments)
+    code = cli.main(list(arguments))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -90,14 +69,7 @@ def _be(folder: str, arguments: list[str]) -> None:
 def main() -> None:
     for name in cli.azoth_dlq.commands:
         cli.azoth_dlq.commands[name]  # imported once for all children
-    for line in sys.stdin:
-        folder, *arguments = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            _be(folder, arguments)
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        sys.stdout.flush()
+    serve(lambda order: _be(*order))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ asked for, so that a drain which is killed at its n-th change costs milliseconds
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import struct
@@ -16,13 +15,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import pytest
 
 from azoth_dlq import EventHandlerRegistry
 from tests.crash.moods import Mood, Moods
-from tests.crash.processes import ROOT, Ending
+from tests.crash.processes import Ending
+from tests.crash.server import Server
 
 _SOURCE = Path(__file__).parent / "shim"
 _HEAD = struct.Struct("=iiqq")  # kind, size of the path, offset or new length, size of the data
@@ -135,33 +135,12 @@ def _behind_what_is_preloaded(shim: Path) -> str:
     return f"{os.environ.get('LD_PRELOAD', '')} {shim}".strip()
 
 
-class Forker:
+class Forker(Server):
     """Drains files in children of one process."""
 
     def __init__(self, shim: Path, environment: Mapping[str, str] | None = None) -> None:
-        """`environment`: beside that of the test."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.forker"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **(environment or {}),
-                "LD_PRELOAD": _behind_what_is_preloaded(shim),
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        preloaded = {"LD_PRELOAD": _behind_what_is_preloaded(shim)}
+        super().__init__("forker", {**(environment or {}), **preloaded})
 
     def drain(
         self,
@@ -193,19 +172,11 @@ class Forker:
             "record": None if record is None else str(record),
             "work": work,
         }
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{json.dumps(order)}\n")
-        self._process.stdin.flush()
+        self.ask(order)
 
     def outcome(self) -> Outcome:
-        assert self._process.stdout is not None
-        words: dict[str, Any] = {}
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                words |= json.loads(line)
-            if "status" in words:
-                break
-        status, changes = words.pop("status"), words.pop("changes", 0)
+        status, words = self.answer()
+        changes = words.pop("changes", 0)
         return Outcome(status, Ending(**words) if words else None, changes)
 
 

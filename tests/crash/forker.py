@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from azoth_dlq import DeadLetterQueue, DlqReplayConfig, DlqReplayer, ReplayRepor
 from tests.crash import handlers, small
 from tests.crash.faults import Journal, Work
 from tests.crash.program import words_of
-from tests.crash.talk import say
+from tests.crash.server import serve
 
 
 class Shim:
@@ -58,7 +57,7 @@ def _drain(path: Path, journal: Journal, shim: Shim, work: Work | None = None) -
         return replayer.drain(on_progress=lambda report: shim.note(json.dumps(report.as_dict())))
 
 
-def _obey(order: dict[str, Any], shim: Shim) -> None:
+def _obey(order: dict[str, Any], shim: Shim) -> dict[str, Any]:
     path = Path(order["path"])
     if order["fault"] is not None:
         shim.fail(*order["fault"])
@@ -67,7 +66,7 @@ def _obey(order: dict[str, Any], shim: Shim) -> None:
     shim.watch(path.parent)
     work = None if order["work"] is None else Work(*order["work"])
     words = words_of(lambda: _drain(path, Journal(*order["journal"]), shim, work))
-    say(json.dumps({**words, "changes": shim.changes}))
+    return {**words, "changes": shim.changes}
 
 
 def _warm_up(shim: Shim) -> None:
@@ -80,13 +79,7 @@ def _warm_up(shim: Shim) -> None:
 def main() -> None:
     shim = Shim()
     _warm_up(shim)
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            _obey(json.loads(line), shim)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        say(json.dumps({"status": os.waitstatus_to_exitcode(status)}))
+    serve(lambda order: _obey(order, shim))
 
 
 if __name__ == "__main__":

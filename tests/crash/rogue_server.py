@@ -1,17 +1,14 @@
 """Drains files with rogue handlers, each in a child of one process: `python -m
-tests.crash.rogue_server`. An order is a line of JSON with the members of `Order`; the answer is one
-of the child's, as `Ending` has it, then the child's exit status.
+tests.crash.rogue_server`. An order is an `Order`; a child answers as `Ending` has it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
-import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from azoth_dlq import (
     BackoffStrategy,
@@ -23,9 +20,9 @@ from azoth_dlq import (
 )
 from tests.crash.program import words_of
 from tests.crash.rogue_errors import ROGUES
+from tests.crash.server import serve
 
 _PATIENCE_SECONDS = 60  # after which a child that hangs is killed
-_HIGH = 100  # a descriptor that no rogue closes
 CONFIG = DlqReplayConfig(
     min_age=0, backoff=BackoffStrategy.fixed(0), stop_on_consecutive_failures=None
 )
@@ -80,21 +77,16 @@ def _drain(order: Order) -> ReplayReport:
     return report
 
 
+def _obey(members: list[Any]) -> dict[str, Any]:
+    signal.alarm(_PATIENCE_SECONDS)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    return words_of(lambda: _drain(Order(*members)))
+
+
 def main() -> None:
-    answers = os.dup2(1, _HIGH)
     with DeadLetterQueue.open(":memory:") as queue:  # so that all is imported
         DlqReplayer(queue, registry(Path(), None), CONFIG).drain()
-    for line in sys.stdin:
-        order = Order(**json.loads(line))
-        child = os.fork()
-        if child == 0:
-            signal.alarm(_PATIENCE_SECONDS)
-            words = words_of(lambda: _drain(order))  # noqa: B023 -- called at once
-            os.write(answers, f"{json.dumps(words)}\n".encode())
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        status = os.waitstatus_to_exitcode(status)
-        os.write(answers, f"{json.dumps({'status': status})}\n".encode())
+    serve(_obey)
 
 
 if __name__ == "__main__":

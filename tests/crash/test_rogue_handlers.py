@@ -2,71 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayer
 from tests.attacks import Attack
-from tests.crash.processes import ROOT, DlqFile, Ending
+from tests.crash.processes import DlqFile, Ending
 from tests.crash.rogue_errors import ROGUES
 from tests.crash.rogue_server import CONFIG, Order, registry
+from tests.crash.server import Server
 
 LETTERS = [1, 2, 3, 4, 5]
 Template = Callable[[str, int], Path]
 
 
-class Server:
+class Rogues(Server):
     """Drains files in children of one process."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.rogue_server"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        super().__init__("rogue_server")
 
     def drain(self, order: Order) -> Ending:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{json.dumps(order._asdict())}\n")
-        self._process.stdin.flush()
-        words: dict[str, Any] = {}
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                words |= json.loads(line)
-            if "status" in words:
-                break
-        assert words.pop("status") == 0, (order, words)
+        self.ask(order)
+        status, words = self.answer()
+        assert status == 0, (order, words)
         return Ending(**words)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server() -> Iterator[Rogues]:
     if not hasattr(os, "fork"):
         pytest.skip("there is no fork here")
-    with Server() as started:
+    with Rogues() as started:
         yield started
 
 
@@ -97,7 +69,7 @@ def _situations(name: str, attack: Attack) -> list[tuple[str, int, bool]]:
 
 
 def _drain(
-    server: Server, template: Template, folder: Path, name: str, situation: tuple[str, int, bool]
+    server: Rogues, template: Template, folder: Path, name: str, situation: tuple[str, int, bool]
 ) -> tuple[DlqFile, Ending]:
     journal_mode, place, plain = situation
     folder /= f"{journal_mode}-{place}-{plain}"
@@ -152,7 +124,7 @@ def _assert_outcome(outcome: str, file: DlqFile, ending: Ending, place: int) -> 
 
 @pytest.mark.parametrize("name", [n for n, rogue in ROGUES.items() if rogue.outcome != "others"])
 def test_a_rogue_handler_costs_its_own_letter_alone(
-    server: Server, template: Template, tmp_path: Path, attack: Attack, name: str
+    server: Rogues, template: Template, tmp_path: Path, attack: Attack, name: str
 ) -> None:
     for situation in _situations(name, attack):
         file, ending = _drain(server, template, tmp_path, name, situation)
@@ -177,7 +149,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_letters_that_a_handler_changes_are_told_and_none_is_done_twice(
-    server: Server, template: Template, tmp_path: Path, attack: Attack, name: str
+    server: Rogues, template: Template, tmp_path: Path, attack: Attack, name: str
 ) -> None:
     skipped, parked, is_done = CHANGES[name]
     for situation in _situations(name, attack):
