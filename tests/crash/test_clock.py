@@ -159,7 +159,7 @@ def test_a_run_whose_clock_jumps_replays_what_comes_and_neither_stalls_nor_spins
     start = start or wall.now()
     program = _run(clocked)
     letters = []
-    for _ in range(attack.size(6, long=500)):
+    for _ in range(attack.size(6, long=100)):
         time.sleep(random.uniform(0, 0.3))
         wall.set(start + timedelta(hours=random.choice(HOURS)))
         attack.struck(JUMP)

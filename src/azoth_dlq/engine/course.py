@@ -24,6 +24,7 @@ class Course:
         self._attempted = 0
         self._settled = 0
         self._settled_further: list[int] = []
+        self._aside: set[int] = set()
 
     def follow(self, letters: Selection, limit: int | None) -> None:
         """Have these letters attempted, at most `limit` of them."""
@@ -42,7 +43,8 @@ class Course:
     def remaining(self) -> int:
         """How many letters from `place` on have no outcome."""
         further = sum(place >= self.place for place in self._settled_further)
-        return len(self.letters) - self.place - further
+        aside = sum(place < self.place for place in self._aside)
+        return len(self.letters) - self.place - further + aside
 
     def next_ids(self, most: int) -> list[int]:
         """The letters from `place` on."""
@@ -55,6 +57,11 @@ class Course:
 
     def begin_group(self) -> None:
         self.start = self.place
+
+    def set_aside(self) -> None:
+        """Pass the next letter, which gets no outcome."""
+        self._aside.add(self.place)
+        self.place += 1
 
     def go_back(self) -> None:
         """The group is lost: it is done again."""

@@ -155,6 +155,7 @@ class Drain:
             self._end_stop_by_failures()
         refused = self._park_unfit(letters)
         self._attempt(None if lasting is None else planned + lasting)
+        refused = refused or self._groups.recovery.refused
         if refused is not None:
             raise refused
 
@@ -167,7 +168,7 @@ class Drain:
             before = self._attempted
             self._groups.work(settle_only=is_over)
             # What a lost group or a failed batch has taught is not known to the next drain.
-            has_moved = self._attempted > before and not self._groups.is_amid_batch
+            has_moved = self._attempted > before and not self._groups.recovery.singly
             is_over = has_moved and until is not None and monotonic() >= until
 
     def _rest(self) -> None:

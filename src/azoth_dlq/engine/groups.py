@@ -69,7 +69,7 @@ class Groups:
         self._largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
         self._chunk = self._largest_chunk
         self._ack_seconds = _FIRST_ACK_SECONDS
-        self._recovery = Recovery()
+        self.recovery = Recovery()
         self._committing: Group | None = None  # not counted yet
         self._next_call: OutsideCall | None = None  # claimed
         self._called: OutsideCall | None = None  # its outcome is still to be committed
@@ -89,11 +89,6 @@ class Groups:
     def is_amid_call(self) -> bool:
         """Whether a handler was called whose outcome is still to be committed."""
         return self._called is not None
-
-    @property
-    def is_amid_batch(self) -> bool:
-        """Whether letters of a batch that failed are still to be called one by one."""
-        return bool(self._recovery.singly)
 
     @property
     def is_done(self) -> bool:
@@ -152,7 +147,7 @@ class Groups:
         return True
 
     def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
-        course, recovery = self.course, self._recovery
+        course, recovery = self.course, self.recovery
         limits = Limits(
             ends_at=self.turns.end_of_group(began),
             ack_seconds=self._ack_seconds,
@@ -203,7 +198,7 @@ class Groups:
         """Go on in the plan behind the rows that were taken; the letters of `ids` before that
         place without a row were skipped."""
         places = len(ids) if taken == len(rows) else ids.index(rows[taken][0])
-        settled = self._recovery.settled
+        settled = self.recovery.settled
         known = sum(i in settled for i in ids[:places]) if settled else 0
         group.skipped += places - known - taken
         self.course.place += places
@@ -214,9 +209,12 @@ class Groups:
     def _fail_condemned(self, letter_id: int, group: Group) -> None:
         """The letter's call took a group away, or kept it from being committed: it fails in its
         place of the order, without another call."""
+        if letter_id in self.recovery.aside:
+            self.course.set_aside()
+            return
         rows = self._store.fetch([letter_id], inline=0, verify=False)
         if rows:
-            group.failed_with(rows[0], self._recovery.condemned[letter_id])
+            group.failed_with(rows[0], self.recovery.condemned[letter_id])
         else:
             group.skipped += 1
         self.course.place += 1
@@ -231,7 +229,7 @@ class Groups:
         if call.is_failed_batch:
             course, end = self.course, self.course.place
             course.place = course.place_of(call.ids[0], self._largest_chunk)
-            self._recovery.singly.update(call.ids)
+            self.recovery.singly.update(call.ids)
             # Those between them that are gone were counted as skipped.
             gone = set(course.next_ids(end - course.place)).difference(call.ids)
             self._note_settled(gone, end)
@@ -264,7 +262,7 @@ class Groups:
         self.phases.begin()
         if len(group) > _TELLING:
             self._ack_seconds = (monotonic() - began) / len(group)
-        self._recovery.committed(group.settlement, self.course.place)
+        self.recovery.committed(group.settlement, self.course.place)
         self._count(group)
         self._tell()
 
@@ -289,7 +287,7 @@ class Groups:
 
     def _note_settled(self, ids: set[int], end: int) -> None:
         """Letters of the plan, before place `end`, have an outcome out of the plan's order."""
-        self._recovery.settled.update(ids)
+        self.recovery.settled.update(ids)
         self.course.note_settled(ids, end)
 
     # Opening a group
@@ -358,14 +356,14 @@ class Groups:
         known = lost.by_letter_in_hand and group.interrupt is None
         if known and group.batch:
             # One of these: to be told by calling them one by one.
-            self._recovery.singly.update(group.batch)
+            self.recovery.singly.update(group.batch)
             known = False
         if lost.committed:
             self._settle_committed(group, lost if known else None)
             return
         self.course.go_back()
         if known:
-            self._recovery.condemn(group, lost)
+            self.recovery.condemn(group, lost)
 
     def _settle_committed(self, group: Group, lost: TransactionLost | None) -> None:
         """The group's effects are in the file, its outcomes are not: write those now."""
@@ -380,7 +378,7 @@ class Groups:
     def _redo_halved(self, group: Group, refused: CommitRefused) -> None:
         self._metrics.lost_group()
         if self._called is None:
-            self._recovery.halve_refused(group, refused, self.course.place)
+            self.recovery.halve_refused(group, refused, self.course.place)
         elif self._called_alone and len(self._called) > 1:
             self._called, *self._called_rest = self._called.singly()
         elif self._called_alone and not self._called.refuse(str(refused)):
@@ -393,7 +391,7 @@ class Groups:
             raise fault
         self._metrics.lost_group()
         if self._called is None:
-            self._recovery.halve_failing(group, fault, self.course.start)
+            self.recovery.halve_failing(group, fault, self.course.start)
         elif self._called_alone:
             raise fault
         self._called_alone = self._called is not None

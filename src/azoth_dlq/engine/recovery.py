@@ -10,19 +10,24 @@ DIED = (
     "the handler closed the queue's connection"
 )
 
+_MOST_ASIDE = 100  # letters; beyond it is the table that refuses them
+
 
 class Recovery:
     """Which letters fail without a further call and which are settled already, by id, and how
     large groups may be while the culprit of a loss is looked for.
 
     settled: their outcome was committed out of the plan's order. condemned: their call took a
-    group away, or kept it from being committed; they fail in their place of the order. singly:
+    group away, or kept it from being committed; they fail in their place of the order. aside: those
+    of them whose failure cannot be written either; `refused` tells why, of the first. singly:
     letters of a batch that failed, to be called one by one.
     """
 
     def __init__(self) -> None:
         self.settled: set[int] = set()
         self.condemned: dict[int, str] = {}
+        self.aside: set[int] = set()
+        self.refused: CommitRefused | None = None
         self.singly: set[int] = set()
         self._largest_group: int | None = None
         self._suspects_end = 0  # the place in the plan behind the last group that was lost
@@ -57,7 +62,7 @@ class Recovery:
     def halve_refused(self, group: Group, refused: CommitRefused, end: int) -> None:
         """Some letter of the group, which reached to `end`, keeps it from being committed.
 
-        Errors: CommitRefused where that is none of them.
+        Errors: CommitRefused where that is none of them, or too many.
         """
         attempted = len(group)
         if attempted > 1:
@@ -68,7 +73,15 @@ class Recovery:
         elif group.last_called is not None:
             self.condemn(group, refused)
         else:
+            self._set_aside(group, refused)
+
+    def _set_aside(self, group: Group, refused: CommitRefused) -> None:
+        culprits = self.condemned.keys() & group.settlement.ids()
+        if not culprits or len(self.aside) >= _MOST_ASIDE:
             raise refused
+        self.aside |= culprits
+        if self.refused is None:
+            self.refused = CommitRefused(f"letter {min(culprits)} stays as it was: {refused}")
 
     def halve_failing(self, group: Group, fault: StorageFault, start: int) -> None:
         """The database failed: what can be committed in smaller groups, down to one letter, is.
