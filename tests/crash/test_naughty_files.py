@@ -126,6 +126,28 @@ def test_a_column_may_hold_anything(
     attack.struck("naughty file", taken)
 
 
+def test_a_letter_may_have_any_id_and_any_size(
+    commands: Commands, path: Path, attack: Attack
+) -> None:
+    ids = [-(2**63), -1, 0, 1, 2**63 - 2, 2**63 - 1]
+    payloads = [b"ok:", b"ok:" + bytes(10 * 2**20), b"", b":", b"ok", b"ok:" + bytes(2**14 - 3)]
+    naughty.make_queue(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number, (letter, payload) in enumerate(zip(ids, payloads, strict=True)):
+            connection.execute(
+                naughty.LETTER.replace("(event_id", "(id, event_id").replace("?, ?", "?, ?, ?"),
+                (letter, number, payload),
+            )
+    for look in LOOKS:
+        _done(commands, path, look)
+    report = _done(commands, path)
+    # Those without a type and a separator have no handler.
+    assert (report["succeeded"], report["failed"]) == (3, 3)
+    assert _effects(path) == [0, 1, 5]
+    assert _query(path, "SELECT id FROM dead_letter_queue ORDER BY 1") == [(0,), (1,), (2**63 - 2,)]
+    attack.struck("naughty file")
+
+
 @pytest.mark.parametrize("key", ["charged", "group", "settings", "stopped", "swept", "another"])
 def test_what_a_drain_notes_may_be_anything(
     commands: Commands, path: Path, attack: Attack, key: str
