@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, NamedTuple, Self
 
 import pytest
@@ -51,14 +53,24 @@ class Program:
                 text=True,
             )
         self.said: list[str] = []
+        self._heard: SimpleQueue[str | None] = SimpleQueue()
+        # A process whose words nobody hears would stop amid one of them, and keep its locks.
+        Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._heard.put(line.rstrip("\n"))
+        self._process.stdout.close()
+        self._heard.put(None)
 
     def wait_for(self, text: str) -> None:
         """Read until it says `text`. Errors: AssertionError with what it said instead."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.said.append(line.rstrip("\n"))
-            if self.said[-1] == text:
+        while (line := self._heard.get()) is not None:
+            self.said.append(line)
+            if line == text:
                 return
+        self._heard.put(None)
         raise AssertionError(f"the process ended without saying {text!r}: {self.said}")
 
     @property
@@ -74,10 +86,9 @@ class Program:
 
     def wait(self) -> int:
         """Its exit status; negative: the signal that killed it."""
-        stdout = self._process.stdout
-        if stdout is not None and not stdout.closed:
-            self.said += stdout.read().splitlines()
-            stdout.close()
+        while (line := self._heard.get()) is not None:
+            self.said.append(line)
+        self._heard.put(None)
         return self._process.wait()
 
     def last_words(self) -> list[Any]:

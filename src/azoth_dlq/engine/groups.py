@@ -260,8 +260,9 @@ class Groups:
             raise
         self.turns.freed()
         self.phases.begin()
+        self.turns.commit_seconds = monotonic() - began
         if len(group) > _TELLING:
-            self._ack_seconds = (monotonic() - began) / len(group)
+            self._ack_seconds = self.turns.commit_seconds / len(group)
         self.recovery.committed(group.settlement, self.course.place)
         self._count(group)
         self._tell()

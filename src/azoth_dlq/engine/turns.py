@@ -14,6 +14,7 @@ from azoth_dlq.store.base import Busy
 
 T = TypeVar("T")
 _HELD_SECONDS = 1.0  # after so much of held lock, others get their turn
+_BESIDE_SECONDS = 0.6  # the same beside other drains: a commit may reach into a turn and spoil it
 _POLL_SECONDS = 0.005
 _TIMES_FOR_OUTCOMES = 10  # as long as `busy_timeout`
 logger = logging.getLogger("azoth_dlq")
@@ -41,6 +42,7 @@ class Turns:
         self._stop = surroundings.stop
         self._lock_held = surroundings.lock_held
         self._since: float | None = None  # it is locked
+        self.commit_seconds = 0.0  # what the last one took
         # That of a call outside is to be written, which would be made again otherwise.
         self.keep_outcome = False
 
@@ -70,11 +72,11 @@ class Turns:
         ends_at = began + self._group_seconds
         if not self._lock_held.beside_others:
             return ends_at
-        return min(ends_at, self._turn_of_others(began))
+        return min(ends_at, self._turn_of_others(began) - self.commit_seconds)
 
     def _turn_of_others(self, now: float) -> float:
         """When it begins in this period."""
-        return now - now % (_HELD_SECONDS + 2 * self._yield_seconds) + _HELD_SECONDS
+        return now - now % (_BESIDE_SECONDS + 2 * self._yield_seconds) + _BESIDE_SECONDS
 
     def _is_turn_of_others(self) -> bool:
         return self._lock_held.beside_others and (now := monotonic()) >= self._turn_of_others(now)
