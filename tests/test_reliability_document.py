@@ -64,6 +64,17 @@ def test_an_attack_that_failed_counts_nothing_and_is_named_at_the_beginning(tmp_
     assert f"| {KILLS} | {NONE} |" in text
 
 
+def test_an_attack_that_failed_and_was_mended_counts_as_it_was_last_made(tmp_path: Path) -> None:
+    first = _write(tmp_path / "1.json", _told("a", 7, outcome="failed"), _told("b", 2))
+    second = _write(tmp_path / "2.json", _told("a", 5))
+    text = page(read([first, second]))
+    assert f"| {KILLS} | 7 |" in text
+    beginning = text.partition("\n## ")[0]
+    assert "No attack failed when it was last made." in " ".join(beginning.split())
+    assert beginning.partition("Failed in an earlier run")[2].count("- `") == 1
+    assert "test_a.py::a`" in beginning
+
+
 def test_an_attack_that_was_skipped_is_named(tmp_path: Path) -> None:
     text = page(read([_write(tmp_path / "1.json", _told("a", 0, outcome="skipped"))]))
     assert "\n- `tests/crash/test_a.py::a`" in text.partition("that these runs skipped\n")[2]

@@ -56,8 +56,13 @@ def _in_short(results: Results) -> list[str]:
     told += f"**Attacks that failed in these runs: {len(failed)}**" if failed else words.NONE_FAILED
     return [
         markdown.paragraphs(told),
-        *([markdown.bullets(f"`{name}`" for name in failed)] if failed else []),
+        *([_names(failed)] if failed else []),
+        *([words.MENDED, _names(results.mended)] if results.mended else []),
     ]
+
+
+def _names(tests: Iterable[str]) -> str:
+    return markdown.bullets(f"`{name}`" for name in tests)
 
 
 def _about(promise: Promise, results: Results) -> Iterable[str]:
@@ -85,9 +90,7 @@ def _others(results: Results) -> list[str]:
 
 def _not_done(results: Results) -> list[str]:
     names = results.skipped
-    if not names:
-        return []
-    return ["## Attacks that these runs skipped", markdown.bullets(f"`{name}`" for name in names)]
+    return ["## Attacks that these runs skipped", _names(names)] if names else []
 
 
 def _runs(results: Results) -> Iterable[tuple[str, ...]]:

@@ -38,10 +38,12 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Of one or several runs."""
+    """Of one or several runs, in their order; of a test that is in several, the last counts.
+    `mended`: tests that failed in an earlier one and passed in the last."""
 
     runs: tuple[Run, ...]
     tests: tuple[Test, ...]
+    mended: tuple[str, ...]
 
     @property
     def struck(self) -> Counter[str]:
@@ -75,15 +77,19 @@ class Results:
 def read(paths: Iterable[Path]) -> Results:
     """Errors: `UnfitError`."""
     runs: list[Run] = []
-    tests: list[Test] = []
+    tests: dict[str, Test] = {}
+    failed: set[str] = set()
     for path in paths:
         whole = _load(path)
         try:
             runs.append(_run(whole["run"]))
-            tests += [_test(part) for part in whole["tests"].elements()]
+            of_run = [_test(part) for part in whole["tests"].elements()]
         except UnfitError as error:
             raise UnfitError(f"{path} was not made by `{COMMAND}`: {error}") from error
-    return Results(tuple(runs), tuple(tests))
+        tests |= {test.name: test for test in of_run}
+        failed |= {test.name for test in of_run if test.outcome in ("failed", "error")}
+    mended = tuple(name for name in sorted(failed) if tests[name].outcome == "passed")
+    return Results(tuple(runs), tuple(tests.values()), mended)
 
 
 def _load(path: Path) -> Part:
