@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from typing import Any
 import pytest
 
 _LONGEST_SECONDS = 4 * 3600
+_FAILED = ("failed", "error")
 _BEGAN = pytest.StashKey[tuple[float, dict[str, Any]]]()
 
 
@@ -80,8 +82,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    tests = _tests(terminalreporter.stats)
-    passed = len(terminalreporter.stats.get("passed", ()))
+    stats: dict[str, list[Any]] = terminalreporter.stats
+    tests = list(_tests(stats).values())
     struck = sum((Counter(test["struck"]) for test in tests), Counter[str]())
     if struck:
         terminalreporter.section("attacks")
@@ -93,32 +95,34 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     file: Path | None = config.getoption("--attacks-json")
     if file is not None:
         began, surroundings = config.stash[_BEGAN]
-        surroundings["seconds"] = time.monotonic() - began
-        run = {**surroundings, "command": _command(config), "passed": passed}
+        run = {
+            **surroundings,
+            "command": _command(config),
+            "seconds": time.monotonic() - began,
+            "passed": len(stats.get("passed", ())),
+            # Of these an attack may be one that could not be made, or ended its process.
+            "failed": [report.nodeid for kind in _FAILED for report in stats.get(kind, ())],
+        }
         file.write_text(json.dumps({"run": run, "tests": tests}, indent=1), "utf-8")
 
 
-def _tests(stats: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Of all that attacked, or would have: name, outcome, and what they told."""
-    tests = []
-    for outcome in ("passed", "failed", "error", "skipped"):
+def _tests(stats: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    """Of all that attacked, or would have: name, outcome, and what they told, by name."""
+    tests: dict[str, dict[str, Any]] = {}
+    for outcome in ("skipped", "passed", *_FAILED):
         for report in stats.get(outcome, ()):
-            # The report of a module that could not be imported has none.
-            told = dict(getattr(report, "user_properties", ()))
-            if "struck" in told:
-                tests.append({"name": report.nodeid, "outcome": outcome, **told})
+            if "attack" in report.keywords:
+                told = {"struck": {}, "measured": {}, **dict(report.user_properties)}
+                tests[report.nodeid] = {"name": report.nodeid, "outcome": outcome, **told}
     return tests
 
 
 def _command(config: pytest.Config) -> str:
     """How pytest was called, but for where this is kept."""
-    arguments = list(config.invocation_params.args)
-    if "--attacks-json" in arguments:
-        place = arguments.index("--attacks-json")
-        del arguments[place : place + 2]
+    arguments = shlex.join(config.invocation_params.args)
+    arguments = re.sub(r"--attacks-json[ =]\S+ ?", "", arguments).strip()
     has_sanitizers = "libasan" in os.environ.get("LD_PRELOAD", "")
-    program = ["nox", "-s", "sanitizers", "--"] if has_sanitizers else ["pytest"]
-    return shlex.join([*program, *arguments])
+    return f"{'nox -s sanitizers --' if has_sanitizers else 'pytest'} {arguments}".strip()
 
 
 def _surroundings() -> dict[str, Any]:

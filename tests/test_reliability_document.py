@@ -14,6 +14,7 @@ from tests.reliability.promises import PROMISES
 from tests.reliability.results import read
 
 ROOT = Path(__file__).parents[1]
+FIRST = "tests/crash/test_a.py::a"
 KILLS = "SIGKILL at a random instant"
 WAIT = "longest wait of the writer, s"
 RUN = {
@@ -25,6 +26,7 @@ RUN = {
     "sqlite": "3.40.1",
     "seconds": 120.0,
     "passed": 1234,
+    "failed": [],
 }
 
 
@@ -48,30 +50,36 @@ def test_blows_add_up_and_figures_are_the_largest_over_tests_and_runs(tmp_path: 
     text = page(read([first, second]))
     assert f"| {KILLS} | 1,034 |" in text
     assert f"| {WAIT} | 0.75 |" in text
-    assert "1,034 times in all" in " ".join(text.split())
+    assert "1 of 13 promises were attacked, in 1 ways." in " ".join(text.split())
     for command in ("`pytest -m attack`", "`pytest --long`"):
         assert (
-            f"| 2026-11-30 | {command} | 0123456789ab | 3.11.7, 3.40.1 | Linux | 1,234 | 2 |"
+            f"| 2026-11-30 | {command} | 0123456789ab | 3.11.7, 3.40.1 | Linux | 1,234 | 0 | 2 |"
             in text
         )
 
 
 def test_an_attack_that_failed_counts_nothing_and_is_named_at_the_beginning(tmp_path: Path) -> None:
-    text = page(read([_write(tmp_path / "1.json", _told("a", 7, outcome="failed"))]))
+    text = page(
+        read([_write(tmp_path / "1.json", _told("a", 7, outcome="failed"), failed=[FIRST])])
+    )
     beginning = text.partition("\n## ")[0]
-    assert "**Attacks that failed in these runs: 1**" in " ".join(beginning.split())
+    assert "**Failed in these runs: 1**" in " ".join(beginning.split())
     assert "- `tests/crash/test_a.py::a`" in beginning
     assert f"| {KILLS} | {NONE} |" in text
 
 
 def test_an_attack_that_failed_and_was_mended_counts_as_it_was_last_made(tmp_path: Path) -> None:
-    first = _write(tmp_path / "1.json", _told("a", 7, outcome="failed"), _told("b", 2))
-    second = _write(tmp_path / "2.json", _told("a", 5))
-    text = page(read([first, second]))
+    failed = _told("a", 7, outcome="failed")
+    first = _write(tmp_path / "1.json", failed, _told("b", 2), failed=[FIRST])
+    second = _write(tmp_path / "2.json", _told("a", 5), date="2026-12-01T00:00:00+00:00")
+    # A run that skips it says nothing of it.
+    skipped = _told("a", 0, outcome="skipped")
+    third = _write(tmp_path / "3.json", skipped, date="2026-12-02T00:00:00+00:00")
+    text = page(read([third, second, first]))
     assert f"| {KILLS} | 7 |" in text
     beginning = text.partition("\n## ")[0]
-    assert "No attack failed when it was last made." in " ".join(beginning.split())
-    assert beginning.partition("Failed in an earlier run")[2].count("- `") == 1
+    assert "Nothing failed in these runs that has not passed since." in " ".join(beginning.split())
+    assert beginning.partition("Failed in one of the runs")[2].count("- `") == 1
     assert "test_a.py::a`" in beginning
 
 

@@ -1,4 +1,4 @@
-"""Processes that have a forked child do what they are asked for, so that it costs milliseconds.
+"""Processes that fork a child for each order, which costs milliseconds.
 
 A `Server` is the test's side of one. The other is `serve`: an order is a line of JSON, the answer
 one of the child's own (it may die without any), and then its exit status.
@@ -55,8 +55,8 @@ class Server:
             if line.startswith("{"):
                 words |= json.loads(line)
             if "status" in words:
-                break
-        return words.pop("status"), words
+                return words.pop("status"), words
+        raise AssertionError(f"the server ended amid an answer: {words}")
 
 
 def serve(obey: Callable[[Any], object]) -> None:

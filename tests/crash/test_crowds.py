@@ -90,7 +90,7 @@ def test_processes_that_stand_still_longer_than_any_timeout_go_on_where_they_wer
         program.interrupt(signal.SIGSTOP)
         time.sleep(3 * TIMEOUT_SECONDS)
         program.interrupt(signal.SIGCONT)
-        attack.struck("process that stands still longer than any timeout")
+        attack.struck("process that stands still for three times its timeout")
     while dlq_file.left():
         time.sleep(0.05)
     reports = _end(programs)

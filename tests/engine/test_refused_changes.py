@@ -54,7 +54,7 @@ def test_a_foreign_key_that_forbids_the_ack_fails_its_letter_alone(any_scene: Sc
 def test_a_table_that_refuses_every_failure_ends_the_drain_before_all_are_called(
     scene: Scene,
 ) -> None:
-    letters = [scene.letter("fails") for _ in range(300)]
+    letters = [scene.letter("fails") for _ in range(1200)]
     _refuse_changes(scene, "true")
     with pytest.raises(StorageError, match="it is to stay"):
         scene.drain()

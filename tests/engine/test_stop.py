@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,19 @@ LONG = 30.0
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["a lock", "polls"])
 def locks_keep_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they don't, none is waited for."""
     monkeypatch.setattr(stop, "locks_keep_time", lambda: request.param)
+    if not request.param:
+        monkeypatch.setattr(stop, "threading", SimpleNamespace(Lock=UnwaitedLock))
+
+
+class UnwaitedLock:
+    def acquire(self, timeout: float = -1) -> bool:
+        assert timeout == -1
+        return True
+
+    def release(self) -> None:
+        pass
 
 
 def test_a_request_from_another_thread_ends_a_wait_at_once() -> None:

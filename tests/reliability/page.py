@@ -10,7 +10,7 @@ from tests.reliability import words
 from tests.reliability.promises import PROMISES, Promise
 from tests.reliability.results import Results
 
-NONE = "none here"
+NONE = "not in these runs"
 OTHERS = "Others"
 
 
@@ -46,18 +46,19 @@ def page(results: Results) -> str:
 
 
 def _in_short(results: Results) -> list[str]:
-    blows = sum(results.struck.values())
+    struck = results.struck
+    attacked = [p for p in PROMISES if any(what in struck for what in p.blows)]
     found = sum(len(promise.found) for promise in PROMISES)
     told = (
-        f"{len(PROMISES)} promises were attacked in {len(results.struck)} ways, {blows:,} times in "
-        f"all. {found} defects that the attacks found are mended, and each has a test of its own. "
+        f"{len(attacked)} of {len(PROMISES)} promises were attacked, in {len(struck)} ways. "
+        f"{found} defects that the attacks found are fixed. "
     )
-    failed = results.failed
-    told += f"**Attacks that failed in these runs: {len(failed)}**" if failed else words.NONE_FAILED
+    failed, mended = results.failed, results.mended
+    told += f"**Failed in these runs: {len(failed)}**" if failed else words.NONE_FAILED
     return [
         markdown.paragraphs(told),
         *([_names(failed)] if failed else []),
-        *([words.MENDED, _names(results.mended)] if results.mended else []),
+        *([words.MENDED, _names(mended)] if mended else []),
     ]
 
 
@@ -75,7 +76,7 @@ def _about(promise: Promise, results: Results) -> Iterable[str]:
         figures = {w: readable(measured[w]) if w in measured else NONE for w in promise.figures}
         yield markdown.table(("measured meanwhile", "largest"), figures.items(), texts=(0,))
     if promise.found:
-        yield "Found, mended, and held since by a test:"
+        yield "Found, fixed, and held since by a test:"
         yield markdown.bullets(f"{found.what} (`{found.test}`)" for found in promise.found)
 
 
@@ -102,5 +103,6 @@ def _runs(results: Results) -> Iterable[tuple[str, ...]]:
             f"{run.python}, {run.sqlite}",
             run.system,
             f"{run.passed:,}",
+            f"{len(run.failed):,}",
             f"{run.seconds / 60:.0f}",
         )

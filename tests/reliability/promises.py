@@ -31,9 +31,11 @@ PROMISES = (
 Handlers write their event id into a table of the file that they drain. Processes are killed at
 random instants and started again until the file is empty, one and four at a time, in WAL and in a
 rollback journal; and, with a small library preloaded, at every single change that they make to a
-file: each write (before it, and in the middle of it), sync, truncation, removal and renaming. After
-each kill every event id is in that table once, or still in the queue, or parked, never two of
-these; `PRAGMA integrity_check` is ok; and at the end everything is done.
+file: each write (before it, and in the middle of it), sync, truncation and removal. After each kill
+every event id is in that table once, or still in the queue, or parked, never two of these; `PRAGMA
+integrity_check` is ok; and at the end everything is done. So it is where processes are interrupted
+(SIGINT, and a KeyboardInterrupt at every line of a drain, raised by a trace function); then nobody
+is charged.
         """,
         (
             "SIGKILL at a random instant",
@@ -42,11 +44,6 @@ these; `PRAGMA integrity_check` is ok; and at the end everything is done.
             "KeyboardInterrupt at a line of a drain",
         ),
         found=(
-            Found(
-                "A file that a starting drain had begun to migrate, and that failed at that, was "
-                "left in an open transaction",
-                "tests/crash/test_every_change.py",
-            ),
             Found(
                 "A second Ctrl-C lost letters from the report, though not from the file",
                 "tests/cli/test_signals.py",
@@ -96,11 +93,11 @@ of is there, too.
         "A poison letter costs only itself",
         """
 Handlers that kill their process (SIGKILL, as the kernel does when memory runs out, `os._exit`, a
-segmentation fault, `abort()` in C) or run into a memory limit, as the first letter, amid others,
-and as the last, alone and with three other processes that drain the same file. That letter alone is
-charged, by the process after; after `max_retries` deaths it is parked, with a reason that says so;
-all others are done once. A kill from outside charges nobody between handlers, and at most the
-letter in hand within one.
+segmentation fault, `abort()` in C), as the first letter, amid others, and as the last, alone and
+with three other processes that drain the same file. That letter alone is charged, by the process
+after; it is parked when its attempts are spent, with a reason that says so; all others are done
+once. A handler that runs into a memory limit fails as any other does. (A kill from outside between
+two handlers charges nobody: `tests/crash/test_deaths_between_handlers.py`.)
         """,
         ("handler that kills its process", "handler that runs into a memory limit"),
     ),
@@ -122,7 +119,8 @@ by the death of its process, and by nothing else.
                 "tests/engine/test_outside_lost_groups.py",
             ),
             Found(
-                "Mail behind a killed process went out up to five times",
+                "A call outside a transaction that came before a handler that kills its process "
+                "was made up to five times",
                 "tests/crash/test_outside.py",
             ),
         ),
@@ -161,10 +159,11 @@ that drain at once. Nobody is refused, everybody makes progress, nothing is done
     Promise(
         "Any number of processes and threads may meet on one file",
         """
-Eight processes run on one file; some are stopped (SIGSTOP) for longer than any timeout and go on
-later; handlers fork; a thread uses the queue that another one drains.
+Eight processes run on one file; some are stopped (SIGSTOP) for three times their `busy_timeout`
+and go on later; handlers fork. (A thread that uses the queue which another one drains is refused:
+`tests/store/test_given_connections.py`.)
         """,
-        ("process that stands still longer than any timeout", "handler that forks"),
+        ("process that stands still for three times its timeout", "handler that forks"),
         found=(
             Found(
                 "What a thread added to a queue that another thread drained was undone together "
@@ -176,12 +175,14 @@ later; handlers fork; a thread uses the queue that another one drains.
     Promise(
         "A rogue handler fails alone",
         """
-A hundred and seventy ways to misuse the connection, the errors or the process, each as the first,
-the middle and the last letter, in both journal modes and on both kinds of connection: ending the
-transaction by any verb, leaving statements, blobs or cursors open, ATTACH, dropping or altering the
-tables, changing other letters, settings of the connection, errors whose class, text or frames run
-code, `BaseException`, deep recursion, threads that go on. The letter fails (or the drain ends with
-that error), all others are done once, every figure is that of the file, and the next drain goes on.
+All the ways we know to misuse the connection, the errors or the process, each as the first, the
+middle and the last letter, in both journal modes and on both kinds of connection (in the short form
+in two of these twelve situations): ending the transaction by any verb, leaving statements, blobs or
+cursors open, ATTACH, dropping or altering the tables, changing other letters, settings of the
+connection, errors whose class, text or frames run code, `BaseException`, deep recursion, threads
+that go on. The letter fails, or it does no harm, or the drain ends with that error; letters that a
+handler changes itself are skipped, parked or gone, as the report says; all others are done once,
+every figure is that of the file, and the next drain goes on.
         """,
         ("rogue handler",),
         found=(
@@ -202,20 +203,21 @@ that error), all others are done once, every figure is that of the file, and the
             ),
             Found(
                 "An error whose class raises ended the drain; so did an authorizer of the "
-                "handler's, and `autocommit=False`",
+                "handler's, and (on Python 3.12 and newer) `autocommit=False`",
                 "tests/crash/test_rogue_handlers.py",
             ),
         ),
     ),
     Promise(
-        "A naughty file is told, and keeps no good letter from being done",
+        "An odd or damaged file is reported, and keeps no good letter from being done",
         """
-Through the command line, each command in turn: every column of every table with values of all
-types, extreme integers, invalid UTF-8, payloads of 10 MB, ids near 2^63, an exhausted
-AUTOINCREMENT; tables of other makings, views in their place, triggers that refuse, foreign keys;
-truncated, zeroed and scattered damage; pipes, folders, devices and links in the place of files;
-full disks; paths with quotes, spaces, line breaks and bytes that are no UTF-8. Never a traceback, a
-hang or a wrong result; what can be done is done once, what cannot be read is parked or told.
+Through the commands that drain, look, requeue and discard, run in forked children: every column of
+every table with values of all types, extreme integers, invalid UTF-8, payloads of 10 MB, ids near
+2^63; tables of other makings, views in their place, triggers that refuse; truncated, zeroed and
+scattered damage; pipes, folders, devices and links in the place of files; paths with quotes,
+spaces, line breaks and bytes that are no UTF-8. Never a traceback, a hang or a wrong result; what
+can be done is done once, what cannot be read is parked or reported. (Full disks:
+`tests/crash/test_full_disk.py`; an exhausted AUTOINCREMENT: `tests/store/test_free_ids.py`.)
         """,
         ("naughty file",),
         found=(
@@ -233,13 +235,18 @@ hang or a wrong result; what can be done is done once, what cannot be read is pa
                 "tests/crash/test_naughty_files.py",
             ),
             Found(
-                "An error of SQLite's that quotes bytes of a damaged file was told as a defect of "
-                "this package",
+                "A letter whose failure could not be written, because of a trigger, say, kept "
+                "those behind it from being attempted, in each drain",
+                "tests/engine/test_refused_changes.py",
+            ),
+            Found(
+                "An error of SQLite's that quotes bytes of a damaged file was reported as a defect "
+                "of this package",
                 "tests/crash/test_naughty_files.py",
             ),
             Found(
-                "A note of a drain that is no UTF-8 ended each drain, and a permanent failure "
-                "whose former id is no number each requeue",
+                "State that a drain keeps and that is no UTF-8 ended each drain, and a permanent "
+                "failure whose former id is no number each requeue",
                 "tests/crash/test_naughty_files.py",
             ),
         ),
@@ -284,15 +291,15 @@ After each step every letter is where the model has it, and every figure is the 
         "No error of memory, and nothing kept",
         """
 Each C kernel under libFuzzer, with AddressSanitizer and UBSan, beside a slow computation that is
-plainly right; the test suite with both sanitizers in all that is compiled (`nox -s sanitizers`);
-the C tests and the corpora under valgrind (`nox -s valgrind`); errors on every path of the compiled
-modules, with the references to what they were given counted; long drains whose memory must not
-grow; each test of kernels and values in eight threads at once (`nox -s threads`), and eight threads
-that drain a file each.
+plainly right; errors on every path of the compiled modules, with the references to what they were
+given counted; long drains whose memory must not grow; eight threads that open queues, and drain a
+file each. The commands of three more, which count no blows: the suite with both sanitizers in all
+that is compiled (`nox -s sanitizers`), the C tests and the corpora under valgrind (`nox -s
+valgrind`), each test of kernels and values in eight threads at once (`nox -s threads`).
         """,
         (
             *(
-                f"input that libFuzzer made for {kernel}"
+                f"input that libFuzzer tried on {kernel}"
                 for kernel in ("backoff", "eligibility", "match", "order", "timestamp", "utf8")
             ),
             "call of a compiled module that ends in an error",
@@ -315,9 +322,10 @@ that drain a file each.
         """
 Hostile values in every place that takes one, and hostile names of tables, columns, indexes and
 triggers: no statement ever has them in its text. Texts that would paint a terminal or forge a line
-of a log, in every column, error, event type and file name, through every command on a real
-terminal. Links, pipes, folders and files of strangers planted where files beside the database go,
-and modules with the names of Python's own. [SECURITY.md](../SECURITY.md) says what is held to.
+of a log, in every column, error, event type and file name, through every command on a
+pseudo-terminal. Links, pipes, folders and files of strangers planted where files beside the
+database go, and modules with the names of Python's own. [SECURITY.md](../SECURITY.md) says what is
+held to.
         """,
         (
             "hostile value in a place that takes one",
@@ -340,7 +348,8 @@ and modules with the names of Python's own. [SECURITY.md](../SECURITY.md) says w
                 "tests/cli/test_handlers.py",
             ),
             Found(
-                "A file of the letter in hand that was there kept its own mode and owner",
+                "The file in which a drain writes the letter in hand kept its mode and owner where "
+                "it existed already",
                 "tests/store/test_marker.py",
             ),
         ),

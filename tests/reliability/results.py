@@ -24,6 +24,7 @@ class Run:
     sqlite: str
     seconds: float
     passed: int  # tests
+    failed: tuple[str, ...]  # tests, or what else failed in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +39,11 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Of one or several runs, in their order; of a test that is in several, the last counts.
-    `mended`: tests that failed in an earlier one and passed in the last."""
+    """Of one or several runs, the latest last. Of a test that was made in several, the latest
+    counts; what a run skipped, it did not make."""
 
     runs: tuple[Run, ...]
     tests: tuple[Test, ...]
-    mended: tuple[str, ...]
 
     @property
     def struck(self) -> Counter[str]:
@@ -64,11 +64,21 @@ class Results:
 
     @property
     def failed(self) -> list[str]:
-        return [test.name for test in (*self._that("failed"), *self._that("error"))]
+        """In any run, and not passed since."""
+        return [name for name in self._ever_failed() if name not in self.mended]
+
+    @property
+    def mended(self) -> list[str]:
+        """What failed in a run, and passed in a later one."""
+        passed = {test.name for test in self._that("passed")}
+        return [name for name in self._ever_failed() if name in passed]
 
     @property
     def skipped(self) -> list[str]:
         return [test.name for test in self._that("skipped")]
+
+    def _ever_failed(self) -> list[str]:
+        return sorted({name for run in self.runs for name in run.failed})
 
     def _that(self, outcome: str) -> list[Test]:
         return [test for test in self.tests if test.outcome == outcome]
@@ -76,20 +86,19 @@ class Results:
 
 def read(paths: Iterable[Path]) -> Results:
     """Errors: `UnfitError`."""
-    runs: list[Run] = []
-    tests: dict[str, Test] = {}
-    failed: set[str] = set()
+    told: list[tuple[Run, list[Test]]] = []
     for path in paths:
         whole = _load(path)
         try:
-            runs.append(_run(whole["run"]))
-            of_run = [_test(part) for part in whole["tests"].elements()]
+            told.append((_run(whole["run"]), [_test(part) for part in whole["tests"].elements()]))
         except UnfitError as error:
             raise UnfitError(f"{path} was not made by `{COMMAND}`: {error}") from error
-        tests |= {test.name: test for test in of_run}
-        failed |= {test.name for test in of_run if test.outcome in ("failed", "error")}
-    mended = tuple(name for name in sorted(failed) if tests[name].outcome == "passed")
-    return Results(tuple(runs), tuple(tests.values()), mended)
+    told.sort(key=lambda run_and_tests: run_and_tests[0].date)
+    tests: dict[str, Test] = {}
+    for test in (test for _, of_run in told for test in of_run):
+        if test.outcome != "skipped" or test.name not in tests:
+            tests[test.name] = test
+    return Results(tuple(run for run, _ in told), tuple(tests.values()))
 
 
 def _load(path: Path) -> Part:
@@ -116,6 +125,7 @@ def _run(part: Part) -> Run:
         sqlite=part["sqlite"].text(),
         seconds=part["seconds"].number(),
         passed=int(part["passed"].number()),
+        failed=tuple(name.text() for name in part["failed"].elements()),
     )
 
 

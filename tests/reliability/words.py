@@ -3,13 +3,15 @@ lines."""
 
 INTRODUCTION = """
 What azoth-dlq promises when processes die, disks fail and others write: how each promise was
-attacked, how often, and what was found. No mocks: real processes, real files, real signals. Made by
-`python -m tests.reliability` from the runs below; it is not edited by hand.
+attacked, how often, and what was found. Processes, files, locks and signals are real. A failing
+disk and a clock that jumps are made by a small preloaded library, a loss of power by rebuilding the
+files from a record of what was written to them; the Rust crate azoth is a program that runs its
+SQL. Made by `python -m tests.reliability` from the runs below; it is not edited by hand.
 """
 
-NONE_FAILED = "No attack failed when it was last made."
+NONE_FAILED = "Nothing failed in these runs that has not passed since."
 
-MENDED = "Failed in an earlier run of those below, and passed in the last after a mend:"
+MENDED = "Failed in one of the runs below, and passed in a later one:"
 
 LIMITATIONS = """
 In WAL mode with `synchronous=NORMAL` a loss of power may take back the last commits, each as a
@@ -29,8 +31,12 @@ back: it is called at least once, and again after a death, with the same event i
 A death in a handler that takes batches charges nobody, because nobody can tell whose doing it was;
 the letters of the batch go one by one from then on.
 
-Letters whose handler writes to ATTACHed files in WAL mode: SQLite itself does not commit several of
-them together.
+What a handler writes to ATTACHed files in WAL mode is not committed together with its letter:
+SQLite does not promise that.
+
+A letter whose outcome the database refuses in every form (a trigger, a constraint) stays as it was;
+the drain goes on, and reports it at its end. Where its handler runs outside a transaction, the
+drain ends at it.
 
 The lock of a process that stands still (SIGSTOP, a frozen container) is its own for as long as it
 lives: other drains wait for `busy_timeout`, and then say that the file is locked.
@@ -40,12 +46,14 @@ that have them. On network file systems, where SQLite's locks do not hold, nothi
 """
 
 REPEAT = """
-The first command makes the attacks as short as they are in the suite, the second as long as above
-(some hours on two processors). Both say at the end how often they struck.
+The first command makes the attacks as short as they are in the suite, in minutes, the second long,
+in an hour or two on two processors; against the package that is installed. Either says at the end
+how often it struck. The page is made of one run or of several; of a test that is in several, the
+latest counts.
 """
 
 REPEAT_COMMANDS = (
     "pytest -m attack",
-    "pytest -m attack --long --attacks-json attacks.json",
+    "pytest -m attack --long -n auto --dist worksteal --attacks-json attacks.json",
     "python -m tests.reliability attacks.json",
 )

@@ -197,6 +197,7 @@ class Drain:
             self._park_chunks(letters)
         except CommitRefused as refused:
             self._store.end(commit=False)
+            refused.transient = True  # a run goes on with the others
             return refused
         return None
 

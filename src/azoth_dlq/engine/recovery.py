@@ -10,7 +10,7 @@ DIED = (
     "the handler closed the queue's connection"
 )
 
-_MOST_ASIDE = 100  # letters; beyond it is the table that refuses them
+_MOST_ASIDE = 1000  # letters in a row; beyond it is the table that refuses them
 
 
 class Recovery:
@@ -28,6 +28,7 @@ class Recovery:
         self.condemned: dict[int, str] = {}
         self.aside: set[int] = set()
         self.refused: CommitRefused | None = None
+        self._aside_in_row = 0
         self.singly: set[int] = set()
         self._largest_group: int | None = None
         self._suspects_end = 0  # the place in the plan behind the last group that was lost
@@ -38,6 +39,7 @@ class Recovery:
 
     def committed(self, settlement: Settlement, place: int) -> None:
         """These letters are settled, with all before `place` of the plan."""
+        self._aside_in_row = 0
         if place >= self._suspects_end:
             self._largest_group = None
         if self.singly:
@@ -77,11 +79,13 @@ class Recovery:
 
     def _set_aside(self, group: Group, refused: CommitRefused) -> None:
         culprits = self.condemned.keys() & group.settlement.ids()
-        if not culprits or len(self.aside) >= _MOST_ASIDE:
+        if not culprits or self._aside_in_row >= _MOST_ASIDE:
             raise refused
         self.aside |= culprits
+        self._aside_in_row += 1
         if self.refused is None:
             self.refused = CommitRefused(f"letter {min(culprits)} stays as it was: {refused}")
+            self.refused.transient = True  # a run goes on with the others
 
     def halve_failing(self, group: Group, fault: StorageFault, start: int) -> None:
         """The database failed: what can be committed in smaller groups, down to one letter, is.

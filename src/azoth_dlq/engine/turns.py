@@ -14,7 +14,10 @@ from azoth_dlq.store.base import Busy
 
 T = TypeVar("T")
 _HELD_SECONDS = 1.0  # after so much of held lock, others get their turn
-_BESIDE_SECONDS = 0.6  # the same beside other drains: a commit may reach into a turn and spoil it
+# Beside other drains, all of them leave the file alone for the last part of each period.
+_PERIOD_SECONDS = 0.82
+_TURN_SECONDS = 0.22  # who waits for a lock looks every 100 ms
+_LONGEST_MARGIN_SECONDS = 0.15
 _POLL_SECONDS = 0.005
 _TIMES_FOR_OUTCOMES = 10  # as long as `busy_timeout`
 logger = logging.getLogger("azoth_dlq")
@@ -28,9 +31,9 @@ class Turns:
     """SQLite queues nobody: who waits only polls. So the file is left free for `yield_time` after
     each second of held lock, whether in one drain or in many short ones.
 
-    Of several drains each would take the turn that another gives. So they give it at one time: once
-    in a period of the monotonic clock, which all processes of a machine share; twice as long, for
-    whoever waits looks every 100 ms. Between two groups they let one another in.
+    Of several drains each would take the turn that another gives. So they give it at one time, by
+    the monotonic clock, which all processes of a machine share. Between two groups they let one
+    another in.
     """
 
     def __init__(self, config: DlqReplayConfig, surroundings: Surroundings, phases: Phases) -> None:
@@ -65,21 +68,23 @@ class Turns:
 
     def meet(self, *, others: bool) -> None:
         """Whether other drains go on."""
-        self._lock_held.beside_others = others and self._yield_seconds > 0
+        self._lock_held.beside_others = others
 
     def end_of_group(self, began: float) -> float:
         """When a group is to end that began then."""
         ends_at = began + self._group_seconds
-        if not self._lock_held.beside_others:
+        if not self._gives_turns_with_others:
             return ends_at
-        return min(ends_at, self._turn_of_others(began) - self.commit_seconds)
+        # A commit that reaches into the turn spoils it.
+        margin = min(self.commit_seconds, _LONGEST_MARGIN_SECONDS)
+        return min(ends_at, max(_next_turn(began) - margin, began + margin))
 
-    def _turn_of_others(self, now: float) -> float:
-        """When it begins in this period."""
-        return now - now % (_BESIDE_SECONDS + 2 * self._yield_seconds) + _BESIDE_SECONDS
+    @property
+    def _gives_turns_with_others(self) -> bool:
+        return self._lock_held.beside_others and self._yield_seconds > 0
 
     def _is_turn_of_others(self) -> bool:
-        return self._lock_held.beside_others and (now := monotonic()) >= self._turn_of_others(now)
+        return self._gives_turns_with_others and (now := monotonic()) >= _next_turn(now)
 
     def freed(self) -> None:
         """It is not, since now, or since this was told before."""
@@ -110,7 +115,7 @@ class Turns:
 
         Errors: Busy after that; ShutdownRequested.
         """
-        began, seconds = monotonic(), self._busy_seconds
+        began, seconds, is_prolonged = monotonic(), self._busy_seconds, False
         while True:
             try:
                 return action()
@@ -118,8 +123,9 @@ class Turns:
                 if heed_shutdown and self._stop.requested:
                     raise ShutdownRequested from busy
                 if monotonic() - began >= seconds:
-                    if not self.keep_outcome or seconds > self._busy_seconds:
+                    if not self.keep_outcome or is_prolonged:
                         raise
+                    is_prolonged = True
                     seconds *= _TIMES_FOR_OUTCOMES
                     logger.warning(
                         "%s; trying for up to %g s to write what became of a handler's call",
@@ -127,3 +133,8 @@ class Turns:
                         seconds,
                     )
                 sleep(_POLL_SECONDS)
+
+
+def _next_turn(now: float) -> float:
+    """When that of other programs begins in this period."""
+    return now - now % _PERIOD_SECONDS + _PERIOD_SECONDS - _TURN_SECONDS
