@@ -71,4 +71,4 @@ def test_a_kernel_answers_whatever_it_is_given_as_a_slow_computation_does(
     )
     assert done.returncode == 0, done.stderr[-4000:]
     (made,) = re.findall(r"^stat::number_of_executed_units: (\d+)$", done.stderr, re.MULTILINE)
-    attack.struck(f"input that libFuzzer tried on {kernel}", int(made))
+    attack.struck(f"input that libFuzzer made for {kernel}", int(made))

@@ -299,7 +299,7 @@ valgrind`), each test of kernels and values in eight threads at once (`nox -s th
         """,
         (
             *(
-                f"input that libFuzzer tried on {kernel}"
+                f"input that libFuzzer made for {kernel}"
                 for kernel in ("backoff", "eligibility", "match", "order", "timestamp", "utf8")
             ),
             "call of a compiled module that ends in an error",

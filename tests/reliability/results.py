@@ -90,15 +90,16 @@ def read(paths: Iterable[Path]) -> Results:
     for path in paths:
         whole = _load(path)
         try:
-            told.append((_run(whole["run"]), [_test(part) for part in whole["tests"].elements()]))
+            tests = [_test(part) for part in whole["tests"].elements()]
+            told.append((_run(whole["run"], tests), tests))
         except UnfitError as error:
             raise UnfitError(f"{path} was not made by `{COMMAND}`: {error}") from error
     told.sort(key=lambda run_and_tests: run_and_tests[0].date)
-    tests: dict[str, Test] = {}
+    latest: dict[str, Test] = {}
     for test in (test for _, of_run in told for test in of_run):
-        if test.outcome != "skipped" or test.name not in tests:
-            tests[test.name] = test
-    return Results(tuple(run for run, _ in told), tuple(tests.values()))
+        if test.outcome != "skipped" or test.name not in latest:
+            latest[test.name] = test
+    return Results(tuple(run for run, _ in told), tuple(latest.values()))
 
 
 def _load(path: Path) -> Part:
@@ -110,8 +111,10 @@ def _load(path: Path) -> Part:
         raise UnfitError(f"{path} is not JSON: {error}") from error
 
 
-def _run(part: Part) -> Run:
-    commit = part.get("commit")
+def _run(part: Part, tests: list[Test]) -> Run:
+    commit, others = part.get("commit"), part.get("failed")
+    failed = {test.name for test in tests if test.outcome in ("failed", "error")}
+    failed |= {name.text() for name in others.elements()} if others else set()
     try:
         date = datetime.fromisoformat(part["date"].text())
     except ValueError as error:
@@ -125,7 +128,7 @@ def _run(part: Part) -> Run:
         sqlite=part["sqlite"].text(),
         seconds=part["seconds"].number(),
         passed=int(part["passed"].number()),
-        failed=tuple(name.text() for name in part["failed"].elements()),
+        failed=tuple(sorted(failed)),
     )
 
 

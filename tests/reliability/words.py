@@ -38,6 +38,10 @@ A letter whose outcome the database refuses in every form (a trigger, a constrai
 the drain goes on, and reports it at its end. Where its handler runs outside a transaction, the
 drain ends at it.
 
+A connection that several threads use at once while it is drained: they may wait for each other for
+ever within Python's `sqlite3`, which calls back with locks held. The verbs of a queue are refused
+there; SQL on its connection cannot be.
+
 The lock of a process that stands still (SIGSTOP, a frozen container) is its own for as long as it
 lives: other drains wait for `busy_timeout`, and then say that the file is locked.
 
