@@ -42,6 +42,11 @@ A connection that several threads use at once while it is drained: they may wait
 ever within Python's `sqlite3`, which calls back with locks held. The verbs of a queue are refused
 there; SQL on its connection cannot be.
 
+Known, and not fixed yet: an error of a handler outside a transaction whose text rolls back the
+queue's connection keeps the drain from ending; a trigger that refuses to have a death charged keeps
+the file from being drained; a letter that cannot be parked keeps other such letters from being
+parked; where the outcome of one letter of a batch outside is refused, the others are called again.
+
 The lock of a process that stands still (SIGSTOP, a frozen container) is its own for as long as it
 lives: other drains wait for `busy_timeout`, and then say that the file is locked.
 
