@@ -265,7 +265,7 @@ def test_a_shutdown_during_a_call_finishes_it(dlq_file: DlqFile) -> None:
 
 
 def test_a_writer_beside_long_calls_never_waits(dlq_file: DlqFile) -> None:
-    letters = dlq_file.add(*["outside:300"] * 4)
+    letters = dlq_file.add(*["outside:1500"] * 3)
     drain = dlq_file.start("opened")
     drain.wait_for("opened")
     writer = dlq_file.run("writer")
@@ -275,5 +275,7 @@ def test_a_writer_beside_long_calls_never_waits(dlq_file: DlqFile) -> None:
     dlq_file.let_go("enough")
     assert begun(dlq_file.path.parent) == dict.fromkeys(letters, 1)
     (wrote,) = writer.last_words()
-    assert max(wrote["waits"]) < 0.25
+    # A writer that waited for a call would wait most of its 1.5 s; what is between calls is far shorter, also on
+    # a machine that is busy.
+    assert max(wrote["waits"]) < 1.0
     assert len(wrote["ids"]) > 10
