@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,10 +12,12 @@ import pytest
 from azoth_dlq import NonRetryable, RetryAfter, Snooze, StorageError
 from tests.conftest import Scene
 from tests.engine.outside import (
+    OutsideBatches,
     amid_others,
     claims,
     elsewhere,
     outside,
+    outside_batches,
     raises,
     retry_counts,
 )
@@ -286,3 +290,63 @@ def test_a_letter_that_another_drain_has_in_hand_is_left_to_it(
     assert retry_counts(scene) == {letter: retry_count}
     assert claims(scene) == [letter]
     lock.close()
+
+
+class _ActingError(Exception):
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act, self.told = act, 0
+
+    def __str__(self) -> str:
+        self.told += 1
+        self.act()
+        return "it failed"
+
+
+@pytest.mark.parametrize("keeps_history", [True, False])
+@pytest.mark.parametrize(
+    "statement",
+    ["ROLLBACK", "COMMIT", "DELETE FROM dead_letter_queue", "UPDATE effects SET event_id = 7"],
+)
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_errors_text_that_uses_the_connection_costs_its_letter_alone(
+    scene: Scene, statement: str, batched: bool, keeps_history: bool
+) -> None:
+    # Python begins a transaction before a statement that writes.
+    scene.conn.isolation_level = ""  # type: ignore[assignment]  # stubs lack it
+
+    def act() -> None:
+        with suppress(sqlite3.Error):
+            scene.conn.execute(statement)
+
+    error = _ActingError(act)
+    fails = raises(error)
+    if batched:
+        outside_batches(scene, OutsideBatches(fails, fails))
+    else:
+        outside(scene, fails)
+    letters = amid_others(scene)
+    report = scene.drain(history_limit=20 if keeps_history else 0)
+    assert (report.succeeded, report.failed, report.remaining) == (2, 1, 0)
+    assert report.errors == (("_ActingError: it failed", 1),)
+    assert scene.effects() == [letters[0], letters[2]]
+    assert retry_counts(scene) == {letters[1]: 1}
+    assert claims(scene) == []
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_errors_text_that_interrupts_ends_the_drain_as_its_call_would(
+    any_scene: Scene, batched: bool
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    fails = raises(_ActingError(interrupt))
+    if batched:
+        outside_batches(any_scene, OutsideBatches(fails, fails))
+    else:
+        outside(any_scene, fails)
+    letters = amid_others(any_scene)
+    with pytest.raises(KeyboardInterrupt):
+        any_scene.drain()
+    assert any_scene.left() == letters[1:]
+    assert (claims(any_scene), retry_counts(any_scene)[letters[1]]) == ([], 0)

@@ -7,6 +7,14 @@ from azoth_dlq.registry import Registration
 from azoth_dlq.store.base import Settlement
 
 @final
+class Raised:
+    def __new__(
+        cls, registration: Registration | None, error: Exception, *, with_traceback: bool
+    ) -> Self: ...
+    @property
+    def text(self) -> str: ...
+
+@final
 class Group:
     last_called: tuple[Any, ...] | None
     handler: str
@@ -63,8 +71,9 @@ class Group:
         registration: Registration | None,
         error: Exception,
         seconds: float,
-        undo: Callable[[Exception], str | None] | None = None,
+        undo: Callable[[Exception], str | None],
     ) -> None: ...
+    def failed_as(self, row: tuple[Any, ...], raised: Raised, seconds: float) -> None: ...
     def failed_with(
         self, row: tuple[Any, ...], text: str, event_type: str = "", *, in_handler: bool = True
     ) -> None: ...

@@ -31,6 +31,38 @@ cdef Py_ssize_t MOST_TEXT = 8 * 1024 * 1024  # characters of errors: held until 
 
 
 @cython.final
+cdef class Raised:
+    """What the handler of an event (None: it led to none) raised, in texts.
+
+    It is made where a handler's own code may run: an error's text is code, too.
+    """
+
+    cdef readonly str text
+    cdef str event_type, handler, kind, message, traceback, reason
+    cdef object delay
+    cdef bint is_snooze, is_handlers
+
+    def __cinit__(self, registration, error, *, bint with_traceback):
+        self.handler = "" if registration is None else registration.name
+        self.event_type = "" if registration is None else registration.event_type
+        self.is_handlers = True
+        self.reason = ""
+        self.delay = asked_delay(error)
+        origin = error
+        if issubclass(type(error), EventDecodeError):
+            # It led to no handler; where a route raised, that is its cause.
+            origin, self.is_handlers, self.handler = error.__cause__, False, ""
+        self.text, self.kind, self.message, self.traceback = texts_of(
+            error, with_traceback=with_traceback and origin is error
+        )
+        if with_traceback and origin is not None and origin is not error:
+            self.traceback = traceback_text(origin)
+        self.is_snooze = self.delay is not None and issubclass(type(error), Snooze)
+        if issubclass(type(error), NonRetryable):
+            self.is_handlers, self.reason = False, f"not retryable: {self.text}"
+
+
+@cython.final
 cdef class Group:
     """Collects outcomes until they are settled and committed together.
 
@@ -108,50 +140,44 @@ cdef class Group:
             self.recorded.append(row[0])
         self.failures_in_row = 0
 
-    def raised(self, tuple row not None, registration, error, double seconds, undo=None):
+    def raised(self, tuple row not None, registration, error, double seconds, undo):
         """The letter's handler (None: the event led to none) raised `error` after `seconds`.
 
         `undo`: takes back what was written, and returns what the handler did wrong, or None. Until
-        then the letter is isolated: the error's own code, and objects that go with its frames, may
-        use the connection as the handler did.
+        then the letter is isolated, for what tells the error is its own code.
         """
-        cdef str handler = "" if registration is None else registration.name
-        cdef str event_type = "" if registration is None else registration.event_type
-        cdef str text, kind, message, traceback, reason = ""
-        cdef bint is_handlers = True
-        delay = asked_delay(error)
-        origin = error
-        if issubclass(type(error), EventDecodeError):
-            # It led to no handler; where a route raised, that is its cause.
-            origin, is_handlers, handler = error.__cause__, False, ""
-        with_traceback = self.keeps_history and origin is error
-        text, kind, message, traceback = texts_of(error, with_traceback=with_traceback)
-        if self.keeps_history and origin is not None and origin is not error:
-            traceback = traceback_text(origin)
+        cdef Raised raised = Raised(
+            registration, error, with_traceback=self.keeps_history or self.tells_debug
+        )
+        self.error = raised.text
+        # Its frames may hold a cursor, and with it a statement that is half read.
+        BaseException.with_traceback(error, None)
+        violation = undo(error)
+        if violation is None:
+            self.failed_as(row, raised, seconds)
+        else:
+            name = "the registry's route" if registration is None else registration.name
+            is_handlers = registration is not None
+            told = f"{name}: {violation}"
+            self.failed_with(row, told, raised.event_type, in_handler=is_handlers)
+
+    def failed_as(self, tuple row not None, Raised raised not None, double seconds):
+        """What was raised, told before, becomes of the letter."""
+        cdef str event_type = raised.event_type, handler = raised.handler
         at = self.now()
-        detail = None
-        if origin is not None and self.tells_debug:
-            detail = logging.DEBUG, "%s: %s", (letter_text(row), traceback_text(origin))
-        if undo is not None:
-            self.error = text
-            # Its frames may hold a cursor, and with it a statement that is half read.
-            BaseException.with_traceback(error, None)
-            violation = undo(error)
-            if violation is not None:
-                name = "the registry's route" if registration is None else registration.name
-                is_handlers = registration is not None
-                self.failed_with(row, f"{name}: {violation}", event_type, in_handler=is_handlers)
-                return
-        if delay is not None and issubclass(type(error), Snooze):
-            attempt = self.attempt(row, at, "snoozed", kind, message, traceback, seconds)
-            self.snooze(row, event_type, handler, at, delay, text, attempt)
+        outcome = "snoozed" if raised.is_snooze else "failed"
+        attempt = self.attempt(
+            row, at, outcome, raised.kind, raised.message, raised.traceback, seconds
+        )
+        if raised.is_snooze:
+            self.snooze(row, event_type, handler, at, raised.delay, raised.text, attempt)
             return
-        if issubclass(type(error), NonRetryable):
-            is_handlers, reason = False, f"not retryable: {text}"
-        attempt = self.attempt(row, at, "failed", kind, message, traceback, seconds)
-        self.charge(row, event_type, handler, at, text, reason, delay, attempt, is_handlers)
-        if detail is not None:
-            self.lines.append(detail)
+        self.charge(
+            row, event_type, handler, at, raised.text, raised.reason, raised.delay, attempt,
+            raised.is_handlers,
+        )
+        if self.tells_debug and raised.traceback:
+            self.lines.append((logging.DEBUG, "%s: %s", (letter_text(row), raised.traceback)))
 
     def failed_with(self, tuple row not None, text, str event_type="", *, bint in_handler=True):
         """The letter's attempt failed with what `text` says."""

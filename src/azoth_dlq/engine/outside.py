@@ -8,8 +8,7 @@ from time import monotonic
 from typing import Any
 
 from azoth_dlq._event import Event
-from azoth_dlq.engine._group import Group
-from azoth_dlq.engine.failure import describe
+from azoth_dlq.engine._group import Group, Raised
 from azoth_dlq.engine.letters import INLINE, Limits, warn_batch_failed
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.metrics import BUCKET_BOUNDS
@@ -34,7 +33,7 @@ class OutsideCall:
         self._payloads = payloads
         self._registration = registration
         self._batch = batch
-        self._error: Exception | None = None
+        self._raised: Raised | None = None
         self.seconds = 0.0
         self._refused = ""
         self.interrupt: BaseException | None = None
@@ -48,7 +47,7 @@ class OutsideCall:
 
     @property
     def is_failed_batch(self) -> bool:
-        return self._batch and self._error is not None
+        return self._batch and self._raised is not None
 
     @property
     def is_to_be_released(self) -> bool:
@@ -60,19 +59,30 @@ class OutsideCall:
         store.claim(self.ids, batch=self._batch)
 
     def call(self, store: Store) -> None:
-        """Call the handler; what it raises is kept."""
+        """Call the handler; what it raises is kept, in texts."""
         began = monotonic()
         try:
             self._call(store)
         except Exception as error:  # noqa: BLE001 -- whatever a handler raises is its letters'
-            self._error = error
-            self._tidy(store, error)
+            self._tell(error, store)
         except BaseException as interrupt:  # noqa: BLE001 -- raised once the outcome is committed
-            self.interrupt = interrupt
-            self._tidy(store, interrupt)
+            self._interrupted(interrupt, store)
         self.seconds = monotonic() - began
-        if self._error is not None and self._batch:
-            warn_batch_failed(self.ids, self._registration.name, describe(self._error))
+        if self._raised is not None and self._batch:
+            warn_batch_failed(self.ids, self._registration.name, self._raised.text)
+
+    def _tell(self, error: Exception, store: Store) -> None:
+        try:
+            # Before anything is tidied or recorded: its text may be made by code of the handler's.
+            self._raised = Raised(self._registration, error, with_traceback=True)
+        except BaseException as interrupt:  # noqa: BLE001 -- as if the call had met it
+            self._interrupted(interrupt, store)
+        else:
+            self._tidy(store, error)
+
+    def _interrupted(self, interrupt: BaseException, store: Store) -> None:
+        self.interrupt = interrupt
+        self._tidy(store, interrupt)
 
     def record(self, group: Group, store: Store) -> None:
         """Within the next group: what became of the letters. One whose id now is another event's
@@ -95,8 +105,8 @@ class OutsideCall:
                 group.settlement.released.append(row[0])
             elif self._refused:
                 group.failed_with(row, f"{registration.name}: {self._refused}")
-            elif self._error is not None:
-                group.raised(row, registration, self._error, self.seconds)
+            elif self._raised is not None:
+                group.failed_as(row, self._raised, self.seconds)
             else:
                 succeeded += 1
                 group.succeeded(row)
@@ -136,7 +146,7 @@ class OutsideCall:
             store.tidy(error)
         except StorageFault as fault:
             # It says nothing about the letters.
-            self._error, self.interrupt = None, fault
+            self._raised, self.interrupt = None, fault
 
 
 def gather(
