@@ -20,7 +20,6 @@ from azoth_dlq import (
     DlqReplayConfig,
     DlqReplayer,
     ReplayPriority,
-    StorageError,
 )
 from tests.conftest import DATA, NOW, Scene
 from tests.engine.deaths import die_in_the_handler_of
@@ -242,23 +241,6 @@ def test_a_letter_whose_handler_kills_the_process_is_charged_and_parked(scene: S
     die_in_the_handler_of(scene, poison)
     scene.drain(**settings)
     assert "the process died" in scene.parked()[poison]
-
-
-def test_a_death_that_cannot_be_charged_yet_is_charged_later(scene: Scene) -> None:
-    scene.letter()
-    scene.drain()
-    letter = scene.letter()
-    die_in_the_handler_of(scene, letter)
-    scene.conn.execute(
-        "CREATE TRIGGER never BEFORE UPDATE ON dead_letter_queue "
-        "BEGIN SELECT raise(ABORT, 'never'); END"
-    )
-    with pytest.raises(StorageError, match="never"):
-        scene.drain()
-    assert not scene.conn.in_transaction
-    scene.conn.execute("DROP TRIGGER never")
-    scene.drain()
-    assert "the process died" in str(scene.queue.get(letter).last_error)  # type: ignore[union-attr]
 
 
 def test_a_death_is_charged_once(scene: Scene) -> None:

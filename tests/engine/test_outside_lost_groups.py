@@ -95,17 +95,6 @@ def test_an_ack_that_is_refused_fails_its_letter_once(any_scene: Scene) -> None:
     assert claims(any_scene) == []
 
 
-def test_an_outcome_that_is_refused_in_every_form_ends_the_drain(any_scene: Scene) -> None:
-    outside(any_scene, raises(ValueError("it failed")))
-    letters = amid_others(any_scene)
-    _keep(any_scene, letters[1], "UPDATE")
-    with pytest.raises(StorageError, match="it is to stay") as caught:
-        any_scene.drain()
-    assert caught.value.report is not None
-    assert any_scene.effects() == letters[:1]
-    assert retry_counts(any_scene) == dict.fromkeys(letters[1:], 0)
-
-
 def _register_orphan(scene: Scene) -> None:
     refuse_orphans(scene)
 

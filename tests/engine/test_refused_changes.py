@@ -6,11 +6,20 @@ import pytest
 
 from azoth_dlq import ReplayReport, StorageError
 from tests.conftest import Scene
+from tests.engine.deaths import die_in_the_handler_of
+from tests.engine.outside import (
+    Outside,
+    OutsideBatches,
+    claims,
+    outside,
+    raises,
+    retry_counts,
+)
 
 
-def _refuse_changes(scene: Scene, condition: str) -> None:
+def _refuse_changes(scene: Scene, condition: str, event: str = "UPDATE") -> None:
     scene.conn.execute(
-        f"CREATE TRIGGER keep BEFORE UPDATE ON dead_letter_queue WHEN {condition} "
+        f"CREATE TRIGGER keep_{event} BEFORE {event} ON dead_letter_queue WHEN {condition} "
         "BEGIN SELECT RAISE(ABORT, 'it is to stay'); END"
     )
     if scene.conn.in_transaction:
@@ -61,6 +70,92 @@ def test_a_table_that_refuses_every_failure_ends_the_drain_before_all_are_called
     assert scene.left() == letters
     # In the first group alone.
     assert scene.calls.count(letters[-1]) == 1
+
+
+def test_a_death_that_cannot_be_charged_keeps_no_other_letter_from_being_called(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.letter()
+    scene.drain()
+    kinds = ("ok", "fails", "ok")
+    letters = [scene.letter(kind) for kind in kinds]
+    die_in_the_handler_of(scene, letters[1])
+    _refuse_changes(scene, f"old.id = {letters[1]}")
+    with pytest.raises(StorageError, match=r"a process died in its handler; .* stay") as caught:
+        scene.drain()
+    told = f"letter {letters[1]} stays as it was"
+    assert str(caught.value).startswith(told)
+    assert [told in line for line in caplog.messages] == [True]
+    report = caught.value.report
+    assert report is not None
+    assert (report.succeeded, report.failed, report.remaining) == (2, 0, 1)
+    # Neither is it called by this drain, nor charged by the next.
+    assert scene.calls[1:] == [letters[0], letters[2]]
+    scene.conn.execute("DROP TRIGGER keep_UPDATE")
+    assert scene.drain().failed == 1
+    _assert_counts(scene, {letters[1]: 1})
+
+
+@pytest.mark.parametrize("ending", ["returns", "fails"])
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_a_letter_called_outside_whose_outcome_is_refused_costs_only_itself(
+    any_scene: Scene, ending: str, in_batches: bool
+) -> None:
+    fails = raises(ValueError("it failed")) if ending == "fails" else None
+    called = OutsideBatches(fails, fails) if in_batches else Outside(fails)
+    any_scene.registry.register("outside", called, transactional=False)
+    letters = [any_scene.letter("outside") for _ in range(5)]
+    _refuse_changes(any_scene, f"old.id = {letters[2]}")
+    _refuse_changes(any_scene, f"old.id = {letters[2]}", "DELETE")
+    told: list[ReplayReport] = []
+    with pytest.raises(StorageError, match=r"will be again; .* stay") as caught:
+        any_scene.replay().drain(on_progress=told.append)
+    assert str(caught.value).startswith(f"letter {letters[2]} stays as it was")
+    report = caught.value.report
+    assert report is not None
+    done = (0, 4) if ending == "fails" else (4, 0)
+    assert (report.succeeded, report.failed, report.skipped, report.remaining) == (*done, 0, 1)
+    assert told[-1].remaining == 1
+    if isinstance(called, OutsideBatches):
+        assert called.batches == [letters]
+    assert called.called == ([] if in_batches and ending == "returns" else letters)
+    assert retry_counts(any_scene) == {
+        letter: int(letter != letters[2])
+        for letter in letters
+        if ending == "fails" or letter == letters[2]
+    }
+    assert claims(any_scene) == []
+
+
+def test_a_table_that_refuses_every_outcome_ends_the_drain_before_all_are_called_outside(
+    scene: Scene,
+) -> None:
+    called = outside(scene)
+    letters = [scene.letter("outside") for _ in range(30)]
+    for event in ("UPDATE", "DELETE"):
+        _refuse_changes(scene, "true", event)
+    with pytest.raises(StorageError, match="it is to stay"):
+        scene.drain()
+    assert scene.left() == letters
+    assert called.called == letters[:11]
+    for event in ("UPDATE", "DELETE"):
+        scene.conn.execute(f"DROP TRIGGER keep_{event}")
+    assert scene.drain().succeeded == 30
+
+
+def test_of_letters_called_outside_those_that_are_refused_are_counted_in_a_row(
+    scene: Scene,
+) -> None:
+    called = outside(scene)
+    letters = [scene.letter("outside") for _ in range(30)]
+    for event in ("UPDATE", "DELETE"):
+        _refuse_changes(scene, "old.id % 5", event)
+    with pytest.raises(StorageError, match="it is to stay") as caught:
+        scene.drain()
+    assert called.called == letters
+    report = caught.value.report
+    assert report is not None
+    assert (report.succeeded, report.remaining) == (6, 24)
 
 
 def _assert_counts(scene: Scene, expected: dict[int, int]) -> None:

@@ -58,10 +58,9 @@ class Course:
     def begin_group(self) -> None:
         self.start = self.place
 
-    def set_aside(self) -> None:
-        """Pass the next letter, which gets no outcome."""
-        self._aside.add(self.place)
-        self.place += 1
+    def put_aside(self, place: int) -> None:
+        """The letter there gets no outcome."""
+        self._aside.add(place)
 
     def go_back(self) -> None:
         """The group is lost: it is done again."""

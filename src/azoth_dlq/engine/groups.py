@@ -11,6 +11,7 @@ from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine._loop import attempt
 from azoth_dlq.engine.course import Course
+from azoth_dlq.engine.in_hand import InHand
 from azoth_dlq.engine.letters import INLINE, Limits
 from azoth_dlq.engine.outside import OutsideCall, gather
 from azoth_dlq.engine.phases import Phases
@@ -71,10 +72,7 @@ class Groups:
         self._ack_seconds = _FIRST_ACK_SECONDS
         self.recovery = Recovery()
         self._committing: Group | None = None  # not counted yet
-        self._next_call: OutsideCall | None = None  # claimed
-        self._called: OutsideCall | None = None  # its outcome is still to be committed
-        self._called_rest: list[OutsideCall] = []  # settled after it, each alone
-        self._called_alone = False  # in a group of its own
+        self._in_hand = InHand()
         self.claimed: set[int] = set()
         self._frees_claims = True  # of dead drains, in the first group
 
@@ -88,7 +86,7 @@ class Groups:
     @property
     def is_amid_call(self) -> bool:
         """Whether a handler was called whose outcome is still to be committed."""
-        return self._called is not None
+        return self._in_hand.called is not None
 
     @property
     def is_done(self) -> bool:
@@ -107,8 +105,8 @@ class Groups:
             self._around.failures_in_row.count = self._config.stop_on_consecutive_failures or 0
         group = self._new_group()
         try:
-            if self._called is not None:
-                self._called.record(group, self._store)
+            if self._in_hand.called is not None:
+                self._in_hand.called.record(group, self._store)
             if not (settle_only or self._settles_alone() or self._stop.requested):
                 self._attempt_letters(group, began, verify=not opened.unchanged)
             self._commit(group)
@@ -118,8 +116,8 @@ class Groups:
             self.turns.freed()
         if group.interrupt is not None:
             raise group.interrupt
-        if self._next_call is not None:
-            self._call_outside(self._next_call)
+        if self._in_hand.claimed is not None:
+            self._call_outside(self._in_hand.claimed)
 
     @contextmanager
     def without_calls(self) -> Iterator[tuple[Opened, Group]]:
@@ -158,7 +156,7 @@ class Groups:
             batch_bytes=self._config.memory_limit // 2,
             singly=recovery.singly,
             # A handler that kills the process must not take back what became of the letter before.
-            outside_only=self._called is not None,
+            outside_only=self.is_amid_call,
         )
         while not (course.is_over or group.full) and len(group) < limits.most:
             ids = course.next_ids(min(self._chunk, self.course.still_allowed - len(group)))
@@ -210,7 +208,8 @@ class Groups:
         """The letter's call took a group away, or kept it from being committed: it fails in its
         place of the order, without another call."""
         if letter_id in self.recovery.aside:
-            self.course.set_aside()
+            self.course.put_aside(self.course.place)
+            self.course.place += 1
             return
         rows = self._store.fetch([letter_id], inline=0, verify=False)
         if rows:
@@ -220,10 +219,10 @@ class Groups:
         self.course.place += 1
 
     def _call_outside(self, call: OutsideCall) -> None:
-        self._next_call, self._called = None, call
+        self._in_hand.claimed, self._in_hand.called = None, call
         self.phases.begin("handlers")
         call.call(self._store)
-        self.turns.keep_outcome = not call.is_to_be_released
+        self.turns.keep_outcome = self._in_hand.has_outcome
         if call.interrupt is not None:
             self.course.place -= len(call)
         if call.is_failed_batch:
@@ -237,7 +236,7 @@ class Groups:
     def _settles_alone(self) -> bool:
         """Whether nothing goes into a group but the outcome of a call. A route is a program's own
         code as handlers are, which no group calls that is to keep an outcome."""
-        return self._called_alone or (self._called is not None and self._registry.by_key is None)
+        return self._in_hand.settled_alone or (self.is_amid_call and self._registry.by_key is None)
 
     def _new_group(self) -> Group:
         return Group(self._config, self._around.clock, self._around.failures_in_row.count)
@@ -269,22 +268,12 @@ class Groups:
 
     def _count(self, group: Group) -> None:
         """The group is committed. Done twice, it counts once."""
-        self._next_call = group.next_call
-        if group.settled_call is not None and group.settled_call is self._called:
-            self._called = self._called_rest.pop(0) if self._called_rest else None
-            self._called_alone = self.turns.keep_outcome = self._called is not None
-        self.course.commit_group(len(group), in_hand=sum(map(len, self._calls_in_hand())))
+        self._in_hand.committed(group)
+        self.turns.keep_outcome = self._in_hand.has_outcome
+        self.course.commit_group(len(group), in_hand=self._in_hand.passed)
         self._around.failures_in_row.count = group.failures_in_row
         self._committed(group)
         self._committing = None
-
-    def _calls_in_hand(self) -> Iterator[OutsideCall]:
-        """Those whose letters were passed, and have no outcome yet."""
-        if self._next_call is not None:
-            yield self._next_call
-        if self._called is not None and not self._called.is_to_be_released:
-            yield self._called
-            yield from self._called_rest
 
     def _note_settled(self, ids: set[int], end: int) -> None:
         """Letters of the plan, before place `end`, have an outcome out of the plan's order."""
@@ -297,7 +286,7 @@ class Groups:
         """A group that is ours; deaths of others in a handler are charged first."""
         while True:
             self.phases.begin("open")
-            opened = self.turns.take(self._store.begin, heed_shutdown=self._called is None)
+            opened = self.turns.take(self._store.begin, heed_shutdown=not self.is_amid_call)
             self.turns.meet(others=opened.others)
             dead = self._died(opened)
             if dead is None:
@@ -321,11 +310,19 @@ class Groups:
         can tell apart, are kept out of batches."""
         group = self._new_group()
         group.settlement.alone += dead.in_batch
-        rows = self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []
+        ids = [i for i in dead.single if i not in self.recovery.aside]
+        rows = self._store.fetch(ids, inline=0, verify=False) if ids else []
         charged = [row for row in rows if type(row[1]) is int]
         for row in charged:
             group.charge_death(row, DIED)
-        self._commit(group)
+        try:
+            self._commit(group)
+        except CommitRefused as refused:
+            # Once more, without these.
+            self._store.end(commit=False)
+            self._frees_claims = True
+            self.recovery.give_up_dead([row[0] for row in charged], refused)
+            return
         parked = {parking.id for parking in group.settlement.parked}
         settled = {row[0] for row in charged if not self._asked_for or row[0] in parked}
         self._note_settled(settled, len(self.course.letters))
@@ -378,22 +375,22 @@ class Groups:
 
     def _redo_halved(self, group: Group, refused: CommitRefused) -> None:
         self._metrics.lost_group()
-        if self._called is None:
+        if not self.is_amid_call:
             self.recovery.halve_refused(group, refused, self.course.place)
-        elif self._called_alone and len(self._called) > 1:
-            self._called, *self._called_rest = self._called.singly()
-        elif self._called_alone and not self._called.refuse(str(refused)):
-            raise refused
-        self._called_alone = self._called is not None
+            self.course.go_back()
+            return
         self.course.go_back()
+        given_up = self._in_hand.refuse(refused)
+        if given_up is not None:
+            self.recovery.give_up_called(given_up, refused)
+            self.course.put_aside(self.course.place_of(given_up, self._largest_chunk))
 
     def _redo_failing(self, group: Group, fault: StorageFault) -> None:
         if self._count_if_committed():
             raise fault
         self._metrics.lost_group()
-        if self._called is None:
+        if not self.is_amid_call:
             self.recovery.halve_failing(group, fault, self.course.start)
-        elif self._called_alone:
+        elif self._in_hand.settle_alone():
             raise fault
-        self._called_alone = self._called is not None
         self.course.go_back()

@@ -13,7 +13,14 @@ from azoth_dlq.engine.letters import INLINE, Limits, warn_batch_failed
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.metrics import BUCKET_BOUNDS
 from azoth_dlq.registry import EventHandlerRegistry, Registration, check_ran
-from azoth_dlq.store.base import ALONE, Forked, StorageFault, Store, TransactionLost
+from azoth_dlq.store.base import (
+    ALONE,
+    CommitRefused,
+    Forked,
+    StorageFault,
+    Store,
+    TransactionLost,
+)
 
 Row = tuple[Any, ...]
 
@@ -36,6 +43,7 @@ class OutsideCall:
         self._raised: Raised | None = None
         self.seconds = 0.0
         self._refused = ""
+        self._is_given_up = False
         self.interrupt: BaseException | None = None
 
     def __len__(self) -> int:
@@ -51,8 +59,8 @@ class OutsideCall:
 
     @property
     def is_to_be_released(self) -> bool:
-        """Whether the call told nothing about its letters."""
-        return self.interrupt is not None or self.is_failed_batch
+        """Whether nothing is written of the call but that it is over."""
+        return self.interrupt is not None or self.is_failed_batch or self._is_given_up
 
     def claim(self, store: Store) -> None:
         """Within the open group: the letters are in hand from its commit on."""
@@ -122,11 +130,14 @@ class OutsideCall:
             call.seconds = self.seconds / len(calls)
         return calls
 
-    def refuse(self, reason: str) -> bool:
-        """The outcome cannot be committed: have the letters fail for that reason; False where they
-        failed for one already."""
-        refused_before, self._refused = self._refused, reason
-        return not refused_before
+    def refuse(self, refused: CommitRefused) -> bool:
+        """The outcome of the one letter cannot be committed: have it fail, saying so; False where
+        that was refused, too, and the letter is given up. Errors: CommitRefused after that."""
+        if self._is_given_up:
+            raise refused
+        self._is_given_up = bool(self._refused)
+        self._refused = str(refused)
+        return not self._is_given_up
 
     def _call(self, store: Store) -> None:
         registration = self._registration

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+
 from azoth_dlq.engine._group import Group
+from azoth_dlq.engine.failure import one_line
 from azoth_dlq.store.base import CommitRefused, Settlement, StorageFault, TransactionLost
 
 DIED = (
@@ -11,6 +15,8 @@ DIED = (
 )
 
 _MOST_ASIDE = 1000  # letters in a row; beyond it is the table that refuses them
+_MOST_CALLED_ASIDE = 10  # the same, where each of them was called for nothing
+logger = logging.getLogger("azoth_dlq.letters")
 
 
 class Recovery:
@@ -19,7 +25,7 @@ class Recovery:
 
     settled: their outcome was committed out of the plan's order. condemned: their call took a
     group away, or kept it from being committed; they fail in their place of the order. aside: those
-    of them whose failure cannot be written either; `refused` tells why, of the first. singly:
+    of them of which nothing can be written; `refused` tells why, of the first. singly:
     letters of a batch that failed, to be called one by one.
     """
 
@@ -39,7 +45,8 @@ class Recovery:
 
     def committed(self, settlement: Settlement, place: int) -> None:
         """These letters are settled, with all before `place` of the plan."""
-        self._aside_in_row = 0
+        if self._aside_in_row and settlement.ids():
+            self._aside_in_row = 0
         if place >= self._suspects_end:
             self._largest_group = None
         if self.singly:
@@ -75,16 +82,38 @@ class Recovery:
         elif group.last_called is not None:
             self.condemn(group, refused)
         else:
-            self._set_aside(group, refused)
+            culprits = self.condemned.keys() & group.settlement.ids()
+            if not culprits:
+                raise refused
+            self.give_up(culprits.pop(), refused)
 
-    def _set_aside(self, group: Group, refused: CommitRefused) -> None:
-        culprits = self.condemned.keys() & group.settlement.ids()
-        if not culprits or self._aside_in_row >= _MOST_ASIDE:
+    def give_up(self, letter_id: int, refused: CommitRefused) -> None:
+        """What became of the letter cannot be written in any form: it stays as it was.
+
+        Errors: CommitRefused where it is the table that refuses them.
+        """
+        self._put_aside(letter_id, refused, "", _MOST_ASIDE)
+
+    def give_up_called(self, letter_id: int, refused: CommitRefused) -> None:
+        """The same of one whose handler cannot be taken back."""
+        why = "its handler was called outside a transaction, and will be again; "
+        self._put_aside(letter_id, refused, why, _MOST_CALLED_ASIDE)
+
+    def give_up_dead(self, letter_ids: Iterable[int], refused: CommitRefused) -> None:
+        """The same of letters that cannot be charged with a death."""
+        for letter_id in letter_ids:
+            self._put_aside(letter_id, refused, "a process died in its handler; ", _MOST_ASIDE)
+
+    def _put_aside(self, letter_id: int, refused: CommitRefused, why: str, most: int) -> None:
+        if self._aside_in_row >= most:
             raise refused
-        self.aside |= culprits
         self._aside_in_row += 1
+        self.aside.add(letter_id)
+        self.condemned[letter_id] = ""
+        text = f"letter {letter_id} stays as it was: {why}{refused}"
+        logger.error("%s", one_line(text))
         if self.refused is None:
-            self.refused = CommitRefused(f"letter {min(culprits)} stays as it was: {refused}")
+            self.refused = CommitRefused(text)
             self.refused.transient = True  # a run goes on with the others
 
     def halve_failing(self, group: Group, fault: StorageFault, start: int) -> None:
