@@ -16,10 +16,11 @@ class ReplayReport:
     `failed` counts attempts that ended with another process, too, once they are charged. `parked`
     counts every parked letter: failed ones, and those parked unattempted as `unreadable`
     or `exhausted`. `skipped` were gone, changed or claimed by others since they were selected.
-    `remaining` are due and were not reached. `waiting` were not due when it began (None: not
-    counted, by a look at those alone that may be due), the first of them at `next_due` (UTC).
-    `errors` are the commonest error texts of the failed attempts with
-    how many letters met each, and the others together.
+    `remaining` are due, or to be parked, and were not reached, or stay as they were because the
+    database refuses every change. `waiting` were not due when it began (None: not counted, by a
+    look at those alone that may be due), the first of them at `next_due` (UTC). `errors` are the
+    commonest error texts of the failed attempts with how many letters met each, and the others
+    together.
     """
 
     started_at: datetime

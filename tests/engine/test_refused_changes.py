@@ -158,5 +158,55 @@ def test_of_letters_called_outside_those_that_are_refused_are_counted_in_a_row(
     assert (report.succeeded, report.remaining) == (6, 24)
 
 
+@pytest.mark.parametrize("count", [1, 2, 1201])
+@pytest.mark.parametrize("place", [0, 0.5, 1])
+def test_a_letter_that_cannot_be_parked_keeps_no_other_from_it(
+    scene: Scene, count: int, place: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    unfit = [scene.letter(failed_at="never") for _ in range(count)]
+    due = scene.letter()
+    kept = unfit[int(place * (count - 1))]
+    _refuse_changes(scene, f"old.id = {kept}", "DELETE")
+    told: list[ReplayReport] = []
+    with pytest.raises(StorageError, match="it is to stay") as caught:
+        scene.replay().drain(on_progress=told.append)
+    assert str(caught.value).startswith(f"letter {kept} stays as it was")
+    assert sum("stays as it was" in line for line in caplog.messages) == 1
+    report = caught.value.report
+    assert report is not None
+    assert (report.parked, report.unreadable, report.skipped) == (count - 1, count - 1, 0)
+    assert (report.succeeded, report.remaining) == (1, 1)
+    assert {r.parked + r.succeeded + r.remaining for r in told} == {count + 1}
+    assert scene.left() == [kept]
+    assert scene.effects() == [due]
+    assert sorted(scene.parked()) == [letter for letter in unfit if letter != kept]
+
+
+def test_several_letters_that_cannot_be_parked_keep_no_other_from_it(scene: Scene) -> None:
+    unfit = [scene.letter(failed_at="never") for _ in range(700)]
+    _refuse_changes(scene, "old.id % 100 = 7 OR old.id BETWEEN 300 AND 330", "DELETE")
+    kept = [i for i in unfit if i % 100 == 7 or 300 <= i <= 330]
+    with pytest.raises(StorageError, match="it is to stay") as caught:
+        scene.drain()
+    report = caught.value.report
+    assert report is not None
+    assert (report.parked, report.remaining) == (700 - len(kept), len(kept))
+    assert scene.left() == kept
+
+
+def test_a_table_that_lets_no_letter_be_parked_is_not_tried_for_ever(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    unfit = [scene.letter(failed_at="never") for _ in range(1100)]
+    scene.letter("fails")
+    _refuse_changes(scene, "true", "DELETE")
+    with pytest.raises(StorageError, match="it is to stay") as caught:
+        scene.drain()
+    assert sum("stays as it was" in line for line in caplog.messages) == 1000
+    report = caught.value.report
+    assert report is not None
+    assert (report.parked, report.failed, report.remaining) == (0, 1, len(unfit))
+
+
 def _assert_counts(scene: Scene, expected: dict[int, int]) -> None:
     assert dict(scene.conn.execute("SELECT id, retry_count FROM dead_letter_queue")) == expected

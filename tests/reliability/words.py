@@ -34,18 +34,13 @@ the letters of the batch go one by one from then on.
 What a handler writes to ATTACHed files in WAL mode is not committed together with its letter:
 SQLite does not promise that.
 
-A letter whose outcome the database refuses in every form (a trigger, a constraint) stays as it was;
-the drain goes on, and reports it at its end. Where its handler runs outside a transaction, the
-drain ends at it.
+A letter of which the database refuses every change (a trigger, a constraint) stays as it was; the
+drain goes on with the others, and reports it at its end. Where its handler runs outside a
+transaction, the next drain calls it again; where it killed its process, that death is forgotten.
 
 A connection that several threads use at once while it is drained: they may wait for each other for
 ever within Python's `sqlite3`, which calls back with locks held. The verbs of a queue are refused
 there; SQL on its connection cannot be.
-
-Known, and not fixed yet: an error of a handler outside a transaction whose text rolls back the
-queue's connection keeps the drain from ending; a trigger that refuses to have a death charged keeps
-the file from being drained; a letter that cannot be parked keeps other such letters from being
-parked; where the outcome of one letter of a batch outside is refused, the others are called again.
 
 The lock of a process that stands still (SIGSTOP, a frozen container) is its own for as long as it
 lives: other drains wait for `busy_timeout`, and then say that the file is locked.

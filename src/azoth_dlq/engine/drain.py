@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Literal
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.config import DlqReplayConfig
-from azoth_dlq.engine import unfit
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.groups import Groups
 from azoth_dlq.engine.plan import LOOK_AT_ALL, Look, Plan, make_plan
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.tally import Tally
 from azoth_dlq.engine.turns import ShutdownRequested
+from azoth_dlq.engine.unfit import UnfitLetters
 from azoth_dlq.errors import StorageError
-from azoth_dlq.kernels.eligibility import Selection
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.report import ReplayReport
 from azoth_dlq.store.base import Busy, CommitRefused, DrainSettings, StorageFault, Store
 
 logger = logging.getLogger("azoth_dlq")
-_CHUNK = 500  # letters that are parked by one statement
 
 
 class Drain:
@@ -105,7 +104,7 @@ class Drain:
         next_due = None if plan is None else plan.next_due
         return ReplayReport(
             **self._tally.counts,
-            remaining=0 if plan is None else self._groups.course.remaining,
+            remaining=0 if plan is None else self._groups.course.remaining + self._unfit.remaining,
             stopped=self._stopped,
             errors=self._tally.commonest(),
             waiting=0 if plan is None else plan.waiting,
@@ -138,6 +137,7 @@ class Drain:
         self._groups.phases.begin()
         letters = plan.letters
         self._groups.plan(letters, limit, asked_for=look.ids is not None)
+        self._unfit = UnfitLetters(letters, self._rules)
         self._plan = plan
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined
@@ -153,9 +153,10 @@ class Drain:
         planned = monotonic()
         if plan.is_stop_over:
             self._end_stop_by_failures()
-        refused = self._park_unfit(letters)
+        with suppress(CommitRefused):  # the others are attempted all the same
+            self._park_unfit()
         self._attempt(None if lasting is None else planned + lasting)
-        refused = refused or self._groups.recovery.refused
+        refused = self._unfit.refused or self._groups.recovery.refused
         if refused is not None:
             raise refused
 
@@ -190,30 +191,13 @@ class Drain:
 
     # Letters that are parked unattempted
 
-    def _park_unfit(self, letters: Selection) -> CommitRefused | None:
-        """The error where the store does not let them be parked: they keep no other letter from
-        being attempted."""
-        try:
-            self._park_chunks(letters)
-        except CommitRefused as refused:
-            self._store.end(commit=False)
-            refused.transient = True  # a run goes on with the others
-            return refused
-        return None
-
-    def _park_chunks(self, letters: Selection) -> None:
-        place, most_seconds = 0, self._config.max_transaction_time.total_seconds()
-        while place < letters.unfit_count:
+    def _park_unfit(self) -> None:
+        seconds = self._config.max_transaction_time.total_seconds()
+        while not self._unfit.is_over:
             self._rest()
             if self._is_shut_down():
                 return
-            with self._groups.without_calls() as (_, group):
-                began = monotonic()
-                while chunk := letters.unfit(place, place + _CHUNK):
-                    unfit.park(chunk, self._groups.claimed, group, self._store, self._rules)
-                    place += len(chunk)
-                    if monotonic() - began >= most_seconds:
-                        break
+            self._unfit.park(self._groups, self._store, seconds)
 
     def _log_unreadable(self) -> None:
         if count := self.report().unreadable:
@@ -222,6 +206,7 @@ class Drain:
     def _count(self, group: Group) -> None:
         """What a committed group did."""
         self._stopped = group.stopped
+        self._unfit.committed(group)
         self._attempted += len(group)
         counts = {
             "succeeded": len(group.acked),

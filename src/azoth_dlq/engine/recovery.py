@@ -68,6 +68,11 @@ class Recovery:
         if group.last_called is not None:
             self.condemned[group.last_called[0]] = culprit_text(group, lost)
 
+    def halve(self, attempted: int, end: int) -> None:
+        """A group of so many letters, which reached to `end`, is lost: the next are smaller."""
+        self._largest_group = max(1, attempted // 2)
+        self._suspects_end = end
+
     def halve_refused(self, group: Group, refused: CommitRefused, end: int) -> None:
         """Some letter of the group, which reached to `end`, keeps it from being committed.
 
@@ -75,8 +80,7 @@ class Recovery:
         """
         attempted = len(group)
         if attempted > 1:
-            self._largest_group = attempted // 2
-            self._suspects_end = end
+            self.halve(attempted, end)
         elif group.batch:
             self.singly.update(group.batch)
         elif group.last_called is not None:
@@ -126,8 +130,7 @@ class Recovery:
         attempted = len(group) + in_hand
         if attempted == 0 or (attempted == 1 and (in_hand or not met_in_call)):
             raise fault
-        self._largest_group = max(1, attempted // 2)
-        self._suspects_end = start + attempted + 1
+        self.halve(attempted, start + attempted + 1)
 
 
 def culprit_text(group: Group, lost: TransactionLost | CommitRefused) -> str:

@@ -2,23 +2,88 @@
 
 from __future__ import annotations
 
-from azoth_dlq.engine._group import Group
-from azoth_dlq.kernels.eligibility import Rules, Verdict, select
-from azoth_dlq.store.base import Store
+from time import monotonic
+from typing import TYPE_CHECKING
 
+from azoth_dlq.engine._group import Group
+from azoth_dlq.engine.recovery import Recovery
+from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
+from azoth_dlq.store.base import CommitRefused, Store
+
+if TYPE_CHECKING:
+    from azoth_dlq.engine.groups import Groups
+
+_CHUNK = 500  # letters that are parked by one statement
 _SHOWN = 60  # characters of a value that cannot be read
 
 
-def park(
+class UnfitLetters:
+    """Those of a plan: parked in groups, from the first to the last. One that cannot be parked
+    keeps no other from it."""
+
+    def __init__(self, letters: Selection, rules: Rules) -> None:
+        self._letters = letters
+        self._rules = rules
+        self._place = 0
+        self._group: Group | None = None
+        self._end = 0  # where it reaches to
+        self._recovery = Recovery()
+
+    @property
+    def remaining(self) -> int:
+        """How many are not parked."""
+        return self._letters.unfit_count - self._place + len(self._recovery.aside)
+
+    @property
+    def is_over(self) -> bool:
+        return self._place >= self._letters.unfit_count
+
+    @property
+    def refused(self) -> CommitRefused | None:
+        """Why the first that cannot be parked is not."""
+        return self._recovery.refused
+
+    def park(self, groups: Groups, store: Store, seconds: float) -> None:
+        """Park the next of them in a group of about so many seconds, or fewer, while one that
+        cannot be parked is looked for. Errors: CommitRefused where there are too many of those."""
+        until = monotonic() + seconds
+        limit = self._place + self._recovery.most(self._letters.unfit_count)
+        try:
+            with groups.without_calls() as (_, self._group):
+                self._end = self._place
+                while chunk := self._letters.unfit(self._end, min(self._end + _CHUNK, limit)):
+                    _park(chunk, groups.claimed, self._group, store, self._rules)
+                    self._end += len(chunk)
+                    if monotonic() >= until:
+                        break
+        except CommitRefused as refused:
+            store.end(commit=False)
+            attempted = self._end - self._place
+            if attempted > 1:
+                self._recovery.halve(attempted, self._end)
+                return
+            ((letter_id, _),) = self._letters.unfit(self._place, self._end)
+            self._recovery.give_up(letter_id, refused)
+            self._place = self._end
+
+    def committed(self, group: Group) -> None:
+        """A group, of these letters or of others, is committed. Told twice, it counts once."""
+        if group is self._group:
+            self._place = self._end
+            self._recovery.committed(group.settlement, self._place)
+
+
+def _park(
     chunk: list[tuple[int, Verdict]], claimed: set[int], group: Group, store: Store, rules: Rules
 ) -> None:
     """Park what is still unfit: under the lock, for another program may have mended a row. Letters
     that other drains have claimed are left to them."""
     ids = [letter_id for letter_id, _ in chunk if letter_id not in claimed]
-    group.skipped += len(chunk) - len(ids)
     rows = store.fetch(ids, inline=0, verify=True)
     by_id = {row[0]: row for row in rows}
-    for letter_id, verdict in select(rows, rules).unfit():
+    unfit = select(rows, rules).unfit()
+    group.skipped += len(chunk) - len(unfit)
+    for letter_id, verdict in unfit:
         reason = _why_unfit(verdict, by_id[letter_id], rules.max_retries)
         unreadable = verdict is not Verdict.EXHAUSTED
         group.park_unattempted(letter_id, reason, unreadable=unreadable)
