@@ -51,10 +51,15 @@ def _longest_wait_for_a_free_file(file: DlqFile, seconds: float) -> float:
     return longest
 
 
-def test_drains_at_once_leave_the_file_to_others_at_one_time(dlq_file: DlqFile) -> None:
+@pytest.mark.parametrize("yield_times", [(0.11, 0.11, 0.11), (0.01, 0.11, 1)])
+def test_drains_at_once_leave_the_file_to_others_at_one_time(
+    dlq_file: DlqFile, yield_times: tuple[float, ...]
+) -> None:
     """Else each takes the turn that another one gives."""
     dlq_file.add(*["takes:1"] * 20_000)
-    programs = [dlq_file.start(max_transaction_time=0.05) for _ in range(3)]
+    programs = [
+        dlq_file.start(max_transaction_time=0.05, yield_time=seconds) for seconds in yield_times
+    ]
     for program in programs:
         program.wait_for("draining")
     time.sleep(1.5)  # until they have met

@@ -25,6 +25,7 @@ from azoth_dlq import (
 )
 from azoth_dlq.store.base import Busy, StorageFault
 from tests.conftest import Scene
+from tests.engine.outside import Outside
 from tests.engine.running import Sleeper, count_looks, run
 
 _HOLDER = """
@@ -107,6 +108,36 @@ def test_a_file_that_cannot_grow_is_tried_again_after_check_interval(scene: Scen
     assert 0 < stored[0] < len(letters)
     assert (report.succeeded, report.failed, report.remaining) == (21, 0, 0)
     assert scene.left() == []
+
+
+def test_a_letter_that_stays_as_it_was_ends_no_run(scene: Scene) -> None:
+    """The others are drained, and it is tried again after check_interval."""
+    kept = scene.letter("fails")
+    unfit = scene.letter(failed_at="never")
+    outside = Outside()
+    scene.registry.register("outside", outside, transactional=False)
+    called = scene.letter("outside")
+    for event in ("UPDATE", "DELETE"):
+        scene.conn.execute(
+            f"CREATE TRIGGER keep_{event} BEFORE {event} ON dead_letter_queue "
+            f"WHEN old.id <= {called} BEGIN SELECT RAISE(ABORT, 'it is to stay'); END"
+        )
+    letters = [scene.letter()]
+
+    def add() -> None:
+        letters.append(scene.letter())
+
+    def release() -> None:
+        add()
+        for event in ("UPDATE", "DELETE"):
+            scene.conn.execute(f"DROP TRIGGER keep_{event}")
+
+    report, slept = run(scene, 3, {1: add, 2: release})
+    assert slept == [60.0, 60.0, 1.0]
+    assert scene.effects() == letters
+    assert (report.succeeded, report.failed, report.parked, report.remaining) == (4, 1, 1, 0)
+    assert (list(scene.parked()), scene.left()) == ([unfit], [kept])
+    assert outside.called == [called] * 3
 
 
 class Faulty:

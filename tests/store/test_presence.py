@@ -17,7 +17,7 @@ from azoth_dlq.store.base import Abandoned, Forked
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.presence import is_alive
-from tests.store.conftest import as_nobody
+from tests.store.conftest import as_nobody, execute
 from tests.store.drainers import NAME, SETTINGS, group, lock, locks, names, presence
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes and links")
@@ -60,6 +60,28 @@ def test_a_lock_is_an_empty_file_and_writes_none_beside_it(path: Path) -> None:
         present.take()
         assert locks(path) == [lock]
     assert set(path.parent.iterdir()) == before
+
+
+def test_each_group_is_told_whether_other_drains_go_on(path: Path) -> None:
+    with open_connection(path) as ours, open_connection(path) as theirs:
+        store, another = SqliteStore(ours), SqliteStore(theirs)
+
+        def has_others() -> bool:
+            opened = store.begin()
+            store.end(commit=True)
+            return opened.others
+
+        with store.draining(SETTINGS):
+            assert not has_others()
+            with another.draining(SETTINGS):
+                group(another)
+                assert has_others()
+            # The rows of drains that ended, or died, are there until a drain begins.
+            assert not has_others()
+            Path(f"{path}-azoth-{NAME}").touch()
+            execute(path, "INSERT INTO azoth_dlq_drainers VALUES (?, 'host', 1, 0)", NAME)
+            assert not has_others()
+            assert len(names(path)) == 3
 
 
 @POSIX
