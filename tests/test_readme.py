@@ -106,3 +106,14 @@ def test_the_commands_of_the_readme_run_on_its_file(folder: Path) -> None:
     for command in shown:
         _add(folder, b"deposit:1")
         assert _run(folder, "-m", "azoth_dlq", *command.split())
+
+
+def test_the_guide_to_the_tests_has_a_row_for_each_of_them() -> None:
+    tests = Path(__file__).parent
+    guide = (tests / "README.md").read_text("utf-8").partition("| what is promised")[2]
+    named: set[Path] = set()
+    for name in re.findall(r"`([\w/*]+(?:\.py)?)`", guide):
+        found = set(tests.glob(f"{name}test_*.py" if name.endswith("/") else name))
+        assert found or not name.endswith(".py"), f"there is no {name}"
+        named |= found
+    assert set(tests.rglob("test_*.py")) - named == set()

@@ -25,7 +25,7 @@ PARTNER_DOWN: Final = 2_000
 TIMEOUT: Final = "TimeoutError: the ledger did not answer within 5 s"
 DEADLOCK: Final = "DeadlockDetected: the ledger chose this transaction as the victim"
 UNREACHABLE: Final = "ConnectionError: the partner bank cannot be reached"
-POISON: Final = "ValueError: invalid literal for int() with base 10: b'12,50 EUR'"
+POISON: Final = "ValueError: the amount is no whole number of cents"
 UNREADABLE: Final = "OSError: the importer lost its clock"
 
 _ACCOUNTS: Final = 100
@@ -51,14 +51,22 @@ registry = EventHandlerRegistry()
 def deposit(conn: sqlite3.Connection, _event_id: int, payload: bytes) -> None:
     """Add `account,cents` to an account."""
     account, cents = payload.split(b",", 1)
-    conn.execute(_MOVE, (int(cents), int(account)))
+    conn.execute(_MOVE, (_whole(cents), int(account)))
 
 
 @registry.handler("withdraw")
 def withdraw(conn: sqlite3.Connection, _event_id: int, payload: bytes) -> None:
     """Take `account,cents` from an account."""
     account, cents = payload.split(b",", 1)
-    conn.execute(_MOVE, (-int(cents), int(account)))
+    conn.execute(_MOVE, (-_whole(cents), int(account)))
+
+
+def _whole(cents: bytes) -> int:
+    try:
+        return int(cents)
+    except ValueError:
+        # Not with the payload in it: an error is stored, logged and shown.
+        raise ValueError("the amount is no whole number of cents") from None
 
 
 @registry.handler("transfer")

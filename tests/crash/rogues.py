@@ -20,8 +20,8 @@ class Rogue(NamedTuple):
     """What it does, and what comes of it on a connection of the queue's own or a plain one.
 
     fails: its letter alone does. harmless: it is done as any other. either: one or the other, by
-    its place. ends: a StorageError ends the drain. ends after: when all letters are done. others:
-    it is done, and others are changed. Else: the name of what goes up.
+    its place. ends: a StorageError ends the drain. others: it is done, and others are changed.
+    Else: the name of what goes up.
     """
 
     act: Act
@@ -223,7 +223,7 @@ def aborts_by_progress(conn: sqlite3.Connection, _letter: int, _folder: Path) ->
 
 def _overriding(name: str) -> None:
     def act(conn: sqlite3.Connection, _letter: int, _folder: Path) -> None:
-        for arguments in (-1, 1, 2, 3):
+        for arguments in (-1, 0, 1, 2, 3):
             conn.create_function(name, arguments, lambda *_: None)
         # Which has the letters behind it fetched anew.
         conn.execute("UPDATE dead_letter_queue SET error_message = 'other' WHERE id = 0")
@@ -232,7 +232,7 @@ def _overriding(name: str) -> None:
     rogue("harmless")(act)
 
 
-for _name in ("length", "coalesce", "iif", "typeof", "lower", "substr"):
+for _name in ("coalesce", "count", "iif", "length", "lower", "max", "substr", "typeof"):
     _overriding(_name)
 
 
@@ -252,7 +252,7 @@ def _lowering(name: str, category: int, limit: int, *, plain: str = "ends") -> N
 _lowering("variables", sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 2)
 _lowering("statements", sqlite3.SQLITE_LIMIT_SQL_LENGTH, 20)
 _lowering("expressions", sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 1)
-_lowering("rows", sqlite3.SQLITE_LIMIT_LENGTH, 10, plain="ends after")
+_lowering("rows", sqlite3.SQLITE_LIMIT_LENGTH, 10, plain="harmless")
 
 
 @rogue("harmless")

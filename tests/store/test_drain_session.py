@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,25 @@ def test_everything_is_put_back_where_a_reader_keeps_a_group_from_its_commit(
         assert settings(connection) == before
         assert scene.queue.count() == 1
         assert scene.drain().succeeded == 1
+
+
+@pytest.mark.parametrize("limit", [20, 100_000])
+def test_limits_that_a_handler_sets_end_with_the_drain(path: Path, limit: int) -> None:
+    categories = (sqlite3.SQLITE_LIMIT_SQL_LENGTH, sqlite3.SQLITE_LIMIT_LENGTH)
+    with closing(sqlite3.connect(path)) as connection:
+        scene = Scene(DeadLetterQueue(connection), path)
+
+        def lower(conn: sqlite3.Connection, *_: object) -> None:
+            for category in categories:
+                conn.setlimit(category, limit)
+
+        scene.registry.register("lowers", lower)
+        letters = [scene.letter("lowers"), scene.letter()]
+        before = [connection.getlimit(category) for category in categories]
+        with suppress(StorageError):
+            scene.drain()
+        assert [connection.getlimit(category) for category in categories] == before
+        assert scene.queue.count() in (0, len(letters))
 
 
 @SINCE_312

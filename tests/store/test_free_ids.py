@@ -49,6 +49,21 @@ def test_a_letter_of_the_highest_id_is_drained_and_requeued(any_scene: Scene) ->
     assert any_scene.left() == [letter]
 
 
+def test_ids_that_are_used_up_amid_a_verb_are_told_though_it_is_undone(any_scene: Scene) -> None:
+    """The second letter's former id is in use again, and the first takes the last one."""
+    any_scene.registry.register("parks", park)
+    highest = any_scene.letter("parks", id=HIGHEST)
+    again = any_scene.letter("parks", id=7)
+    assert any_scene.drain().parked == 2
+    any_scene.letter(id=7)
+    any_scene.conn.execute("DELETE FROM sqlite_sequence WHERE name = 'dead_letter_queue'")
+    any_scene.conn.commit()
+    ids = {letter.dead_letter_id: letter.id for letter in any_scene.queue.permanent_failures()}
+    with pytest.raises(StorageError, match="no id left for another row of dead_letter_queue"):
+        any_scene.queue.requeue([ids[highest], ids[again]])
+    assert any_scene.left() == [7]
+
+
 def test_a_full_disk_is_still_told_as_one(any_scene: Scene) -> None:
     pages: Any = any_scene.conn.execute("PRAGMA page_count").fetchone()[0]
     any_scene.conn.execute(f"PRAGMA max_page_count = {pages}")

@@ -265,14 +265,17 @@ class SqliteQueue:
                     migrate(self._connection)
                 yield
                 self._execute(commit)
-            except BaseException:
+            except BaseException as error:
+                used_up = self._used_up(error)  # as long as what used them is there
                 if self._connection.in_transaction:
                     self._execute(undo)
                     if joined:
                         self._execute(commit)
+                if used_up is not None:
+                    raise used_up from error
                 raise
         except sqlite3.Error as error:
-            raise self._used_up(error) or explain(error, self.where) from error
+            raise explain(error, self.where) from error
 
     def _used_up(self, error: BaseException) -> StorageError | None:
         """The error of a full disk as what it is where a table has no more ids."""

@@ -21,6 +21,7 @@ from azoth_dlq.store.sqlite.raw import is_closed, own_cursor, read, text_of
 
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
 SHORT_WAIT_MS = 100
+_LIMITS = [getattr(sqlite3, name) for name in dir(sqlite3) if name.startswith("SQLITE_LIMIT_")]
 _CRASH_PROOF = frozenset({"delete", "persist", "truncate", "wal"})
 
 
@@ -139,6 +140,8 @@ def set_up(
         # Also where it is closed by then.
         put_back.later(unless_forked, guard, setattr, connection, "guard", None)
         connection.guard = guard
+    limits = [(category, connection.getlimit(category)) for category in _LIMITS]
+    later(_put_back_limits, connection, limits)
     later(guard.rest)
     return Session(guard, autocheckpoint, enlarge_cache)
 
@@ -176,6 +179,11 @@ def _put_back_isolation_level(connection: sqlite3.Connection, level: str | None)
     """Where a transaction is still open, setting it to None would commit that."""
     roll_back(connection)
     set_isolation_level(connection, level)
+
+
+def _put_back_limits(connection: sqlite3.Connection, limits: list[tuple[int, int]]) -> None:
+    for category, limit in limits:
+        connection.setlimit(category, limit)
 
 
 def _let_python_begin(connection: sqlite3.Connection, later: Callable[..., None]) -> None:
