@@ -105,15 +105,37 @@ def test_a_death_in_a_batch_charges_nobody_and_its_letters_go_singly(dlq_file: D
     assert begun(dlq_file.path.parent) == dict(zip(letters, [2, 2, 2, 3, 1], strict=True))
 
 
+def _refuse_updates(file: DlqFile, letter: int) -> None:
+    file.query(
+        f"CREATE TRIGGER keep BEFORE UPDATE ON dead_letter_queue WHEN old.id = {letter} "
+        "BEGIN SELECT RAISE(ABORT, 'it is to stay'); END"
+    )
+
+
+@pytest.mark.parametrize("kind", ["outside_batch", "batch"])
+@pytest.mark.parametrize("refused", range(4))
+def test_a_death_in_a_batch_that_cannot_be_noted_lets_its_letters_be_called_singly(
+    dlq_file: DlqFile, kind: str, refused: int
+) -> None:
+    letters = dlq_file.add(f"{kind}:", f"{kind}:", f"{kind}:exit", f"{kind}:")
+    _refuse_updates(dlq_file, letters[refused])
+    for _ in range(2):
+        assert dlq_file.start(priority="fifo").wait() != 0
+    ending = dlq_file.start(priority="fifo").ending()
+    assert dlq_file.left() == letters[2:3]
+    if refused == 2:
+        assert "a process died in its handler; " in ending.message
+    else:
+        assert ending.ended == "returned"
+        assert dlq_file.charges() == {letters[2]: 1}
+
+
 @pytest.mark.parametrize("deadly", ["outside:exit", "dies:exit"])
 def test_a_death_that_cannot_be_charged_costs_only_its_letter(
     dlq_file: DlqFile, deadly: str
 ) -> None:
     letters = dlq_file.add("outside:", deadly, "ok:", "outside:")
-    dlq_file.query(
-        f"CREATE TRIGGER keep BEFORE UPDATE ON dead_letter_queue WHEN old.id = {letters[1]} "
-        "BEGIN SELECT RAISE(ABORT, 'it is to stay'); END"
-    )
+    _refuse_updates(dlq_file, letters[1])
     assert dlq_file.start(priority="fifo").wait() != 0
     ending = dlq_file.start(priority="fifo").ending()
     assert ending.ended == "StorageError"

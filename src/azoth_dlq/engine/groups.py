@@ -11,11 +11,12 @@ from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine._loop import attempt
 from azoth_dlq.engine.course import Course
+from azoth_dlq.engine.deaths import Deaths
 from azoth_dlq.engine.in_hand import InHand
 from azoth_dlq.engine.letters import INLINE, Limits
 from azoth_dlq.engine.outside import OutsideCall, gather
 from azoth_dlq.engine.phases import Phases
-from azoth_dlq.engine.recovery import DIED, Recovery, culprit_text
+from azoth_dlq.engine.recovery import Recovery, culprit_text
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.turns import Turns
 from azoth_dlq.kernels.eligibility import Selection
@@ -71,10 +72,10 @@ class Groups:
         self._chunk = self._largest_chunk
         self._ack_seconds = _FIRST_ACK_SECONDS
         self.recovery = Recovery()
+        self._deaths = Deaths(store, self.recovery)
         self._committing: Group | None = None  # not counted yet
         self._in_hand = InHand()
         self.claimed: set[int] = set()
-        self._frees_claims = True  # of dead drains, in the first group
 
     def plan(self, letters: Selection, limit: int | None, *, asked_for: bool = False) -> None:
         """Attempt these letters, at most `limit` of them, not counting those that are skipped.
@@ -288,43 +289,24 @@ class Groups:
             self.phases.begin("open")
             opened = self.turns.take(self._store.begin, heed_shutdown=not self.is_amid_call)
             self.turns.meet(others=opened.others)
-            dead = self._died(opened)
+            dead = self._deaths.met(opened)
             if dead is None:
                 self.claimed = self._store.claimed()
                 return opened
             self._settle_deaths(dead)
 
-    def _died(self, opened: Opened) -> Abandoned | None:
-        """What processes had in hand when they died, to be settled in this group."""
-        if opened.died_in:
-            letters = list(opened.died_in)
-            return Abandoned([], letters) if opened.in_batch else Abandoned(letters, [])
-        if not self._frees_claims:
-            return None
-        abandoned = self._store.abandoned()
-        self._frees_claims = False
-        return abandoned if abandoned.single or abandoned.in_batch else None
-
     def _settle_deaths(self, dead: Abandoned) -> None:
-        """A letter is charged with the death in its own handler; those of a batch, which nobody
-        can tell apart, are kept out of batches."""
         group = self._new_group()
-        group.settlement.alone += dead.in_batch
-        ids = [i for i in dead.single if i not in self.recovery.aside]
-        rows = self._store.fetch(ids, inline=0, verify=False) if ids else []
-        charged = [row for row in rows if type(row[1]) is int]
-        for row in charged:
-            group.charge_death(row, DIED)
+        charged = self._deaths.settle(dead, group)
         try:
             self._commit(group)
         except CommitRefused as refused:
-            # Once more, without these.
             self._store.end(commit=False)
-            self._frees_claims = True
-            self.recovery.give_up_dead([row[0] for row in charged], refused)
+            self.turns.freed()
+            self._deaths.forget(dead, refused)
             return
         parked = {parking.id for parking in group.settlement.parked}
-        settled = {row[0] for row in charged if not self._asked_for or row[0] in parked}
+        settled = {i for i in charged if not self._asked_for or i in parked}
         self._note_settled(settled, len(self.course.letters))
 
     # Groups that were lost

@@ -28,7 +28,8 @@ class InHand:
     @property
     def passed(self) -> int:
         """Letters that the plan is past, and that have no outcome yet."""
-        calls = [self.claimed, *([self.called, *self._called_with_it] if self.has_outcome else [])]
+        called = self.called if self.has_outcome else None
+        calls = (self.claimed, called, *self._called_with_it)
         return sum(len(call) for call in calls if call is not None)
 
     def committed(self, group: Group) -> None:

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.store.base import CommitRefused, Settlement, StorageFault, TransactionLost
-
-DIED = (
-    "the process died while the handler of this letter ran (killed, crashed, or out of memory), or "
-    "the handler closed the queue's connection"
-)
 
 _MOST_ASIDE = 1000  # letters in a row; beyond it is the table that refuses them
 _MOST_CALLED_ASIDE = 10  # the same, where each of them was called for nothing
@@ -103,10 +97,9 @@ class Recovery:
         why = "its handler was called outside a transaction, and will be again; "
         self._put_aside(letter_id, refused, why, _MOST_CALLED_ASIDE)
 
-    def give_up_dead(self, letter_ids: Iterable[int], refused: CommitRefused) -> None:
-        """The same of letters that cannot be charged with a death."""
-        for letter_id in letter_ids:
-            self._put_aside(letter_id, refused, "a process died in its handler; ", _MOST_ASIDE)
+    def give_up_dead(self, letter_id: int, refused: CommitRefused) -> None:
+        """The same of one that cannot be charged with a death."""
+        self._put_aside(letter_id, refused, "a process died in its handler; ", _MOST_ASIDE)
 
     def _put_aside(self, letter_id: int, refused: CommitRefused, why: str, most: int) -> None:
         if self._aside_in_row >= most:
