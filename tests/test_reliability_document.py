@@ -12,6 +12,7 @@ from tests.reliability.__main__ import main
 from tests.reliability.page import NONE, OTHERS, page
 from tests.reliability.promises import PROMISES
 from tests.reliability.results import read
+from tests.reliability.words import NONE_FAILED
 
 ROOT = Path(__file__).parents[1]
 FIRST = "tests/crash/test_a.py::a"
@@ -50,7 +51,7 @@ def test_blows_add_up_and_figures_are_the_largest_over_tests_and_runs(tmp_path: 
     text = page(read([first, second]))
     assert f"| {KILLS} | 1,034 |" in text
     assert f"| {WAIT} | 0.75 |" in text
-    assert "1 of 13 promises were attacked, in 1 ways." in " ".join(text.split())
+    assert "1 of 13 promises were attacked in these runs, in 1 ways." in " ".join(text.split())
     for command in ("`pytest -m attack`", "`pytest --long`"):
         assert (
             f"| 2026-11-30 | {command} | 0123456789ab | 3.11.7, 3.40.1 | Linux | 1,234 | 0 | 2 |"
@@ -78,7 +79,7 @@ def test_an_attack_that_failed_and_was_mended_counts_as_it_was_last_made(tmp_pat
     text = page(read([third, second, first]))
     assert f"| {KILLS} | 7 |" in text
     beginning = text.partition("\n## ")[0]
-    assert "Nothing failed in these runs that has not passed since." in " ".join(beginning.split())
+    assert NONE_FAILED in " ".join(beginning.split())
     assert beginning.partition("Failed in one of the runs")[2].count("- `") == 1
     assert "test_a.py::a`" in beginning
 

@@ -143,7 +143,7 @@ def test_the_first_signal_lets_the_letter_in_hand_finish(workplace: Workplace) -
         process.send_signal(signal.SIGTERM)
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
-    assert re.search(r"^  remaining +1   not reached$", stdout, re.MULTILINE)
+    assert re.search(r"^  remaining +1   without an outcome$", stdout, re.MULTILINE)
     assert "Ended by a signal: what was not attempted stays as it was." in stdout
     assert workplace.count("effects") == 2
 

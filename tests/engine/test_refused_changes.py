@@ -43,6 +43,9 @@ def test_a_letter_whose_failure_cannot_be_written_keeps_no_other_from_being_done
     assert told[-1].remaining == 2
     assert any_scene.effects() == letters[::2]
     assert any_scene.left() == [*kept, letters[-1]]
+    assert f"(SQLite: it is to stay): ValueError: event {kept[0]} failed (and 1 more" in str(
+        caught.value
+    )
     # It has not been charged, and is called again by the next drain.
     _assert_counts(any_scene, {kept[0]: 0, kept[1]: 0, letters[-1]: 1})
 
@@ -111,6 +114,7 @@ def test_a_letter_called_outside_whose_outcome_is_refused_costs_only_itself(
     with pytest.raises(StorageError, match=r"will be again; .* stay") as caught:
         any_scene.replay().drain(on_progress=told.append)
     assert str(caught.value).startswith(f"letter {letters[2]} stays as it was")
+    assert ("ValueError: it failed" in str(caught.value)) == (ending == "fails")
     report = caught.value.report
     assert report is not None
     done = (0, 4) if ending == "fails" else (4, 0)

@@ -110,18 +110,19 @@ def test_a_file_that_cannot_grow_is_tried_again_after_check_interval(scene: Scen
     assert scene.left() == []
 
 
+def _refuse_changes(scene: Scene, condition: str) -> None:
+    for event in ("UPDATE", "DELETE"):
+        scene.conn.execute(
+            f"CREATE TRIGGER keep_{event} BEFORE {event} ON dead_letter_queue "
+            f"WHEN {condition} BEGIN SELECT RAISE(ABORT, 'it is to stay'); END"
+        )
+
+
 def test_a_letter_that_stays_as_it_was_ends_no_run(scene: Scene) -> None:
     """The others are drained, and it is tried again after check_interval."""
     kept = scene.letter("fails")
     unfit = scene.letter(failed_at="never")
-    outside = Outside()
-    scene.registry.register("outside", outside, transactional=False)
-    called = scene.letter("outside")
-    for event in ("UPDATE", "DELETE"):
-        scene.conn.execute(
-            f"CREATE TRIGGER keep_{event} BEFORE {event} ON dead_letter_queue "
-            f"WHEN old.id <= {called} BEGIN SELECT RAISE(ABORT, 'it is to stay'); END"
-        )
+    _refuse_changes(scene, f"old.id <= {unfit}")
     letters = [scene.letter()]
 
     def add() -> None:
@@ -135,9 +136,24 @@ def test_a_letter_that_stays_as_it_was_ends_no_run(scene: Scene) -> None:
     report, slept = run(scene, 3, {1: add, 2: release})
     assert slept == [60.0, 60.0, 1.0]
     assert scene.effects() == letters
-    assert (report.succeeded, report.failed, report.parked, report.remaining) == (4, 1, 1, 0)
+    assert (report.succeeded, report.failed, report.parked, report.remaining) == (3, 1, 1, 0)
     assert (list(scene.parked()), scene.left()) == ([unfit], [kept])
-    assert outside.called == [called] * 3
+
+
+def test_a_run_makes_no_call_again_and_again_whose_outcome_is_refused(scene: Scene) -> None:
+    """It cannot be taken back. The others are drained before the run ends."""
+    outside = Outside()
+    scene.registry.register("outside", outside, transactional=False)
+    called = scene.letter("outside")
+    unfit = scene.letter(failed_at="never")
+    _refuse_changes(scene, f"old.id <= {unfit}")
+    letter = scene.letter()
+    with pytest.raises(StorageError, match=r"it is to stay.*\(and 1 more: see the log\)") as caught:
+        Sleeper(scene, 3).replay().run()
+    assert outside.called == [called]
+    assert scene.effects() == [letter]
+    assert caught.value.report is not None
+    assert (caught.value.report.succeeded, caught.value.report.remaining) == (1, 2)
 
 
 class Faulty:

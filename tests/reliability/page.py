@@ -36,6 +36,7 @@ def page(results: Results) -> str:
                 "Python, SQLite",
                 "system",
                 "tests that passed",
+                "failed",
                 "minutes",
             ),
             _runs(results),
@@ -50,8 +51,8 @@ def _in_short(results: Results) -> list[str]:
     attacked = [p for p in PROMISES if any(what in struck for what in p.blows)]
     found = sum(len(promise.found) for promise in PROMISES)
     told = (
-        f"{len(attacked)} of {len(PROMISES)} promises were attacked, in {len(struck)} ways. "
-        f"{found} defects that the attacks found are fixed. "
+        f"{len(attacked)} of {len(PROMISES)} promises were attacked in these runs, in "
+        f"{len(struck)} ways. Up to now attacks have found {found} defects, which are fixed. "
     )
     failed, mended = results.failed, results.mended
     told += f"**Failed in these runs: {len(failed)}**" if failed else words.NONE_FAILED

@@ -6,10 +6,10 @@ What azoth-dlq promises when processes die, disks fail and others write: how eac
 attacked, how often, and what was found. Processes, files, locks and signals are real. A failing
 disk and a clock that jumps are made by a small preloaded library, a loss of power by rebuilding the
 files from a record of what was written to them; the Rust crate azoth is a program that runs its
-SQL. Made by `python -m tests.reliability` from the runs below; it is not edited by hand.
+SQL. The figures are of the runs below: `python -m tests.reliability` makes this page from them.
 """
 
-NONE_FAILED = "Nothing failed in these runs that has not passed since."
+NONE_FAILED = "No attack failed, or where one did in an earlier run, it passed in a later one."
 
 MENDED = "Failed in one of the runs below, and passed in a later one:"
 
@@ -34,19 +34,23 @@ the letters of the batch go one by one from then on.
 What a handler writes to ATTACHed files in WAL mode is not committed together with its letter:
 SQLite does not promise that.
 
-A letter of which the database refuses every change (a trigger, a constraint) stays as it was; the
-drain goes on with the others, and reports it at its end. Where its handler runs outside a
-transaction, the next drain calls it again; where it killed its process, that death is forgotten.
+A letter of which the database refuses every change (a trigger, a constraint) stays as it was,
+uncharged: the drain goes on with the others, and ends with an error that names it. The next drain
+calls it again, and dies again where its handler kills the process. Where the handler runs outside a
+transaction, a `run` ends with that error once the others are done, so that it does not make the
+call for ever.
 
 A connection that several threads use at once while it is drained: they may wait for each other for
 ever within Python's `sqlite3`, which calls back with locks held. The verbs of a queue are refused
 there; SQL on its connection cannot be.
 
 The lock of a process that stands still (SIGSTOP, a frozen container) is its own for as long as it
-lives: other drains wait for `busy_timeout`, and then say that the file is locked.
+lives: other drains wait for `busy_timeout` (30 s, if nothing else is set), and then say that the
+file is locked.
 
 The attacks that need a preloaded library run on Linux, those that need signals or `fork` on systems
-that have them. On network file systems, where SQLite's locks do not hold, nothing is promised.
+that have them; the systems and versions of these runs stand below. On network file systems, where
+SQLite's locks do not hold, nothing is promised.
 """
 
 REPEAT = """

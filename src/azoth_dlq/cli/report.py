@@ -55,7 +55,7 @@ def print_report(report: ReplayReport) -> None:
             ("snoozed", report.snoozed, ""),
             ("parked", report.parked, _parked_unattempted(report)),
             ("skipped", report.skipped, _skipped(report)),
-            ("remaining", report.remaining, "not reached" if report.remaining else ""),
+            ("remaining", report.remaining, "without an outcome" if report.remaining else ""),
             _waiting(report),
         ]
     )

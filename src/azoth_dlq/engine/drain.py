@@ -137,7 +137,7 @@ class Drain:
         self._groups.phases.begin()
         letters = plan.letters
         self._groups.plan(letters, limit, asked_for=look.ids is not None)
-        self._unfit = UnfitLetters(letters, self._rules)
+        self._unfit = UnfitLetters(letters, self._rules, self._groups.recovery.kept)
         self._plan = plan
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined
@@ -156,9 +156,9 @@ class Drain:
         with suppress(CommitRefused):  # the others are attempted all the same
             self._park_unfit()
         self._attempt(None if lasting is None else planned + lasting)
-        refused = self._unfit.refused or self._groups.recovery.refused
-        if refused is not None:
-            raise refused
+        kept = self._groups.recovery.kept.error()
+        if kept is not None:
+            raise kept
 
     def _attempt(self, until: float | None) -> None:
         is_over = False

@@ -16,7 +16,7 @@ from azoth_dlq.engine.in_hand import InHand
 from azoth_dlq.engine.letters import INLINE, Limits
 from azoth_dlq.engine.outside import OutsideCall, gather
 from azoth_dlq.engine.phases import Phases
-from azoth_dlq.engine.recovery import Recovery, culprit_text
+from azoth_dlq.engine.recovery import Kept, Recovery, culprit_text
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.turns import Turns
 from azoth_dlq.kernels.eligibility import Selection
@@ -71,7 +71,7 @@ class Groups:
         self._largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
         self._chunk = self._largest_chunk
         self._ack_seconds = _FIRST_ACK_SECONDS
-        self.recovery = Recovery()
+        self.recovery = Recovery(Kept())
         self._deaths = Deaths(store, self.recovery)
         self._committing: Group | None = None  # not counted yet
         self._in_hand = InHand()
@@ -364,8 +364,9 @@ class Groups:
         self.course.go_back()
         given_up = self._in_hand.refuse(refused)
         if given_up is not None:
-            self.recovery.give_up_called(given_up, refused)
-            self.course.put_aside(self.course.place_of(given_up, self._largest_chunk))
+            (letter_id,) = given_up.ids
+            self.recovery.give_up_called(letter_id, given_up.refused, refused)
+            self.course.put_aside(self.course.place_of(letter_id, self._largest_chunk))
 
     def _redo_failing(self, group: Group, fault: StorageFault) -> None:
         if self._count_if_committed():

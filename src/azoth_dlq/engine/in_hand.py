@@ -44,9 +44,9 @@ class InHand:
         was_alone, self.settled_alone = self.settled_alone, True
         return was_alone
 
-    def refuse(self, refused: CommitRefused) -> int | None:
+    def refuse(self, refused: CommitRefused) -> OutsideCall | None:
         """Such a group is refused: what is tried next is letter by letter, then a failure of the
-        letter, and then, with its id, to give it up.
+        letter, and then to give it up, which is returned.
 
         Errors: CommitRefused where not even that is taken.
         """
@@ -55,7 +55,4 @@ class InHand:
         if len(self.called) > 1:
             self.called, *self._called_with_it = self.called.singly()
             return None
-        if self.called.refuse(refused):
-            return None
-        (letter_id,) = self.called.ids
-        return letter_id
+        return None if self.called.refuse(refused) else self.called

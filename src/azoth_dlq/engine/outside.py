@@ -42,7 +42,7 @@ class OutsideCall:
         self._batch = batch
         self._raised: Raised | None = None
         self.seconds = 0.0
-        self._refused = ""
+        self.refused = ""  # why its outcome could not be committed
         self._is_given_up = False
         self.interrupt: BaseException | None = None
 
@@ -111,8 +111,8 @@ class OutsideCall:
             if row[-2:] != called[-2:]:
                 group.skipped += 1
                 group.settlement.released.append(row[0])
-            elif self._refused:
-                group.failed_with(row, f"{registration.name}: {self._refused}")
+            elif self.refused:
+                group.failed_with(row, f"{registration.name}: {self.refused}")
             elif self._raised is not None:
                 group.failed_as(row, self._raised, self.seconds)
             else:
@@ -135,8 +135,10 @@ class OutsideCall:
         that was refused, too, and the letter is given up. Errors: CommitRefused after that."""
         if self._is_given_up:
             raise refused
-        self._is_given_up = bool(self._refused)
-        self._refused = str(refused)
+        self._is_given_up = bool(self.refused)
+        self.refused = str(refused)
+        if self._raised is not None:
+            self.refused += f": {self._raised.text}"
         return not self._is_given_up
 
     def _call(self, store: Store) -> None:

@@ -13,21 +13,46 @@ _MOST_CALLED_ASIDE = 10  # the same, where each of them was called for nothing
 logger = logging.getLogger("azoth_dlq.letters")
 
 
+class Kept:
+    """Letters that stay as they were, since the database refuses every change of them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first = ""
+        self.were_called = False  # outside a transaction, some of them
+
+    def note(self, letter_id: int, why: str) -> None:
+        text = f"letter {letter_id} stays as it was: {why}"
+        logger.error("%s", one_line(text))
+        self._count += 1
+        self._first = self._first or text
+
+    def error(self) -> CommitRefused | None:
+        """What tells of them, None where there are none. A run goes on with the others, unless it
+        would make calls again and again that cannot be taken back."""
+        if not self._count:
+            return None
+        others = f" (and {self._count - 1} more: see the log)" if self._count > 1 else ""
+        error = CommitRefused(f"{self._first}{others}")
+        error.transient = not self.were_called
+        return error
+
+
 class Recovery:
     """Which letters fail without a further call and which are settled already, by id, and how
     large groups may be while the culprit of a loss is looked for.
 
     settled: their outcome was committed out of the plan's order. condemned: their call took a
     group away, or kept it from being committed; they fail in their place of the order. aside: those
-    of them of which nothing can be written; `refused` tells why, of the first. singly:
+    of them of which nothing can be written. singly:
     letters of a batch that failed, to be called one by one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
         self.settled: set[int] = set()
         self.condemned: dict[int, str] = {}
         self.aside: set[int] = set()
-        self.refused: CommitRefused | None = None
         self._aside_in_row = 0
         self.singly: set[int] = set()
         self._largest_group: int | None = None
@@ -78,6 +103,8 @@ class Recovery:
         elif group.batch:
             self.singly.update(group.batch)
         elif group.last_called is not None:
+            if group.errors:
+                (group.error,) = group.errors  # its own
             self.condemn(group, refused)
         else:
             culprits = self.condemned.keys() & group.settlement.ids()
@@ -90,28 +117,27 @@ class Recovery:
 
         Errors: CommitRefused where it is the table that refuses them.
         """
-        self._put_aside(letter_id, refused, "", _MOST_ASIDE)
+        why = self.condemned.get(letter_id) or str(refused)
+        self._put_aside(letter_id, why, refused, _MOST_ASIDE)
 
-    def give_up_called(self, letter_id: int, refused: CommitRefused) -> None:
-        """The same of one whose handler cannot be taken back."""
-        why = "its handler was called outside a transaction, and will be again; "
-        self._put_aside(letter_id, refused, why, _MOST_CALLED_ASIDE)
+    def give_up_called(self, letter_id: int, why: str, refused: CommitRefused) -> None:
+        """The same of one whose call cannot be taken back."""
+        why = f"its handler was called outside a transaction, and will be again; {why}"
+        self._put_aside(letter_id, why, refused, _MOST_CALLED_ASIDE)
+        self.kept.were_called = True
 
     def give_up_dead(self, letter_id: int, refused: CommitRefused) -> None:
         """The same of one that cannot be charged with a death."""
-        self._put_aside(letter_id, refused, "a process died in its handler; ", _MOST_ASIDE)
+        why = f"a process died in its handler; {refused}"
+        self._put_aside(letter_id, why, refused, _MOST_ASIDE)
 
-    def _put_aside(self, letter_id: int, refused: CommitRefused, why: str, most: int) -> None:
+    def _put_aside(self, letter_id: int, why: str, refused: CommitRefused, most: int) -> None:
         if self._aside_in_row >= most:
             raise refused
         self._aside_in_row += 1
         self.aside.add(letter_id)
-        self.condemned[letter_id] = ""
-        text = f"letter {letter_id} stays as it was: {why}{refused}"
-        logger.error("%s", one_line(text))
-        if self.refused is None:
-            self.refused = CommitRefused(text)
-            self.refused.transient = True  # a run goes on with the others
+        self.condemned[letter_id] = why
+        self.kept.note(letter_id, why)
 
     def halve_failing(self, group: Group, fault: StorageFault, start: int) -> None:
         """The database failed: what can be committed in smaller groups, down to one letter, is.

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from azoth_dlq.engine._group import Group
-from azoth_dlq.engine.recovery import Recovery
+from azoth_dlq.engine.recovery import Kept, Recovery
 from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
 from azoth_dlq.store.base import CommitRefused, Store
 
@@ -21,13 +21,13 @@ class UnfitLetters:
     """Those of a plan: parked in groups, from the first to the last. One that cannot be parked
     keeps no other from it."""
 
-    def __init__(self, letters: Selection, rules: Rules) -> None:
+    def __init__(self, letters: Selection, rules: Rules, kept: Kept) -> None:
         self._letters = letters
         self._rules = rules
         self._place = 0
         self._group: Group | None = None
         self._end = 0  # where it reaches to
-        self._recovery = Recovery()
+        self._recovery = Recovery(kept)
 
     @property
     def remaining(self) -> int:
@@ -37,11 +37,6 @@ class UnfitLetters:
     @property
     def is_over(self) -> bool:
         return self._place >= self._letters.unfit_count
-
-    @property
-    def refused(self) -> CommitRefused | None:
-        """Why the first that cannot be parked is not."""
-        return self._recovery.refused
 
     def park(self, groups: Groups, store: Store, seconds: float) -> None:
         """Park the next of them in a group of about so many seconds, or fewer, while one that
