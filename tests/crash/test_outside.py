@@ -149,6 +149,25 @@ def test_a_death_that_cannot_be_charged_costs_only_its_letter(
     assert dlq_file.charges() == {letters[1]: 1}
 
 
+@NEEDS_SIGKILL
+def test_of_several_deaths_one_that_cannot_be_charged_keeps_no_other_from_it(
+    dlq_file: DlqFile,
+) -> None:
+    letters = dlq_file.add(*["outside:waits"] * 4, "outside:")
+    programs = [_in_hand(dlq_file) for _ in letters[:4]]
+    for program in programs:
+        program.kill()
+    assert _claims(dlq_file) == letters[:4]
+    _refuse_updates(dlq_file, letters[2])
+    dlq_file.let_go("go")
+    ending = dlq_file.start().ending()
+    assert ending.message.startswith(f"letter {letters[2]} stays as it was: a process died in its")
+    assert ending.report is not None
+    assert [ending.report[name] for name in ("succeeded", "failed", "remaining")] == [1, 3, 1]
+    assert (dlq_file.left(), _claims(dlq_file)) == (letters[:4], [])
+    assert dlq_file.charges() == {i: 1 for i in letters[:4] if i != letters[2]}
+
+
 @pytest.mark.parametrize(
     "culprit", ["dies:exit", "outside:exit", "batch:exit", "dies_in_route:exit"]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -13,7 +14,7 @@ from azoth_dlq.store.base import Settlement
 from azoth_dlq.store.sqlite import checkpoint
 from tests.conftest import Scene
 from tests.engine.deaths import die_in_the_handler_of
-from tests.engine.outside import OutsideBatches
+from tests.engine.outside import OutsideBatches, outside, outside_batches
 
 
 def test_a_log_that_cannot_be_emptied_takes_no_figure_back(
@@ -107,3 +108,41 @@ def test_a_replayer_keeps_nothing_of_the_groups_it_counted(scene: Scene) -> None
 def _settlements() -> int:
     gc.collect()
     return sum(isinstance(kept, Settlement) for kept in gc.get_objects())
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_every_report_on_the_way_adds_up(any_scene: Scene, batched: bool) -> None:
+    """Each planned letter is done or remains: also one whose call outside is under way, is done
+    again after its batch, cannot be read, or has been gone since."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("it failed")
+
+    if batched:
+        outside_batches(any_scene, OutsideBatches(refuse))
+    else:
+        outside(any_scene)
+    any_scene.drain()
+    kinds = ("ok", "outside", "outside", "fails", "outside", "outside", "ok", "outside")
+    letters = [any_scene.letter(kind) for kind in kinds * 2]
+    letters += [any_scene.letter(failed_at="never"), any_scene.letter(retry_count=99)]
+    letters.append(any_scene.letter(event_bytes="no bytes"))
+    die_in_the_handler_of(any_scene, letters[4])
+    gone = [letters[1], letters[9], letters[12]]
+    told: list[ReplayReport] = []
+
+    def tell(report: ReplayReport) -> None:
+        told.append(report)
+        if len(told) == 2:
+            with closing(sqlite3.connect(str(any_scene.path))) as other, other:
+                other.executemany(
+                    "DELETE FROM dead_letter_queue WHERE id = ?", ((i,) for i in gone)
+                )
+
+    report = any_scene.replay(max_transaction_time=1e-6).drain(on_progress=tell)
+    told.append(report)
+    assert report.remaining == 0
+    assert {r.attempted + r.skipped + r.unreadable + r.exhausted + r.remaining for r in told} == {
+        len(letters)
+    }
+    assert report.skipped > 0

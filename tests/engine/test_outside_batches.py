@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from azoth_dlq import BatchConfig, EventHandlerRegistry
+from azoth_dlq import BatchConfig, EventHandlerRegistry, StorageError
 from azoth_dlq._event import Event
 from tests.conftest import Scene
 from tests.engine.outside import (
@@ -165,3 +165,23 @@ def test_an_interrupt_of_the_route_during_a_look_ahead_commits_what_was_before(
     assert any_scene.effects() == letters[:1]
     assert retry_counts(any_scene) == dict.fromkeys(letters[1:], 0)
     assert (handler.batches, claims(any_scene)) == ([], [])
+
+
+def test_a_failed_batch_whose_claims_cannot_be_ended_is_not_taken_for_done(
+    any_scene: Scene,
+) -> None:
+    handler = outside_batches(any_scene, OutsideBatches(raises(ValueError("down"))))
+    any_scene.drain()
+    letters = [any_scene.letter("outside") for _ in range(4)]
+    any_scene.conn.execute(
+        f"CREATE TRIGGER keep BEFORE DELETE ON azoth_dlq_claims WHEN old.letter_id = {letters[2]} "
+        "BEGIN SELECT RAISE(ABORT, 'it is to stay'); END"
+    )
+    if any_scene.conn.in_transaction:
+        any_scene.conn.commit()
+    with pytest.raises(StorageError, match="it is to stay") as caught:
+        any_scene.drain()
+    assert caught.value.report is not None
+    assert (caught.value.report.attempted, caught.value.report.remaining) == (0, 4)
+    assert any_scene.left() == letters
+    assert handler.batches == [letters]

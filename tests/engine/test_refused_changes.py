@@ -198,6 +198,18 @@ def test_several_letters_that_cannot_be_parked_keep_no_other_from_it(scene: Scen
     assert scene.left() == kept
 
 
+def test_many_letters_that_cannot_be_parked_cost_the_others_little(scene: Scene) -> None:
+    unfit = [scene.letter(failed_at="never") for _ in range(600)]
+    _refuse_changes(scene, "old.id % 2", "DELETE")
+    written: list[str] = []
+    scene.conn.set_trace_callback(written.append)
+    with pytest.raises(StorageError, match="it is to stay"):
+        scene.drain()
+    scene.conn.set_trace_callback(None)
+    assert scene.left() == unfit[::2]
+    assert sum("INSERT INTO main.permanent_failures" in text for text in written) < 10 * len(unfit)
+
+
 def test_a_table_that_lets_no_letter_be_parked_is_not_tried_for_ever(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ import click
 from azoth_dlq.errors import StorageError
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
-from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.faults import BUSY_CODES, explained, primary_code
 from azoth_dlq.store.sqlite.migrations import inspect
 
 if TYPE_CHECKING:
@@ -24,13 +25,24 @@ database_argument: Callable[[Any], Any] = click.argument("database", metavar="DB
 
 
 @contextmanager
-def queue_of(path: str) -> Iterator[DeadLetterQueue]:
-    """The queue in a file, to work on. Errors: StorageError."""
+def queue_of(path: str, *, wait: float = 0) -> Iterator[DeadLetterQueue]:
+    """The queue in a file, to work on; `wait` seconds, and a few at least, for one that is locked.
+    Errors: StorageError."""
     _check_file(path)
-    with DeadLetterQueue.open(path) as dlq:
+    with _opened(path, monotonic() + wait) as dlq:
         _check_tables(dlq.connection, path)
         dlq.letters(0)  # a table that lacks columns is refused before anything is written
         yield dlq
+
+
+def _opened(path: str, until: float) -> DeadLetterQueue:
+    while True:
+        try:
+            return DeadLetterQueue.open(path)  # waits for a few seconds that no signal ends
+        except StorageError as error:
+            is_locked = primary_code(error.__cause__ or error) in BUSY_CODES
+            if not is_locked or monotonic() >= until:
+                raise
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
     chosen = load_config(config, settings)
     registry = load_registry(handlers)
     show_log() if verbose else keep_log_quiet()
-    with queue_of(database) as dlq:
+    with queue_of(database, wait=chosen.busy_timeout.total_seconds()) as dlq:
         replayer = DlqReplayer(dlq, registry, chosen)
 
         def work(progress: Progress) -> ReplayReport:

@@ -35,7 +35,7 @@ class Progress:
         known = done + report.remaining
         if self._bar is None:
             self._bar = _bar("draining", known, _outlook)
-        # One whose call is under way is in neither figure.
+        # A letter that dies elsewhere is counted, but was not planned.
         self._bar.length = max(self._bar.length, known)
         self._bar.update(done - self._bar.pos, report)
 

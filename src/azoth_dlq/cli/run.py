@@ -62,7 +62,7 @@ def command(
     chosen = load_config(config, settings)
     registry = load_registry(handlers)
     show_log(letters=verbose)
-    with queue_of(database) as dlq:
+    with queue_of(database, wait=chosen.busy_timeout.total_seconds()) as dlq:
         if chosen.enabled:
             interval = plain_seconds(chosen.check_interval)
             told = "replaying %s by %s, looking at least every %s s"

@@ -27,6 +27,7 @@ class Group:
     full: bool
     stale: bool
     skipped: int
+    not_planned: int
     failures_in_row: int
 
     def __new__(

@@ -79,6 +79,7 @@ cdef class Group:
     cdef readonly bint is_probe
     cdef readonly Py_ssize_t unreadable, exhausted, deaths
     cdef public Py_ssize_t skipped, failures_in_row
+    cdef public Py_ssize_t not_planned  # of those that failed: they are no part of the plan
     cdef public tuple last_called  # the row whose handler ran last
     cdef public str handler  # the name of that handler, once it is in question
     cdef public object error  # what that handler raised, in words

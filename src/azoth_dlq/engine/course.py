@@ -1,9 +1,10 @@
-"""Where a drain is in its plan, and which letters of it have an outcome."""
+"""Where a drain is in its plan, and how many letters of it have no outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+from azoth_dlq.engine._group import Group
 from azoth_dlq.kernels.eligibility import Selection
 
 _LOOKED_THROUGH = 10_000  # letters at once
@@ -12,19 +13,17 @@ _LOOKED_THROUGH = 10_000  # letters at once
 class Course:
     """`place` is that of the first letter in `letters` that was not attempted yet.
 
-    Letters before the place where the last committed group ended have an outcome, and a few behind
-    it: those that were settled out of order.
+    What was attempted need not have an outcome: its group may be lost, its call may be under way.
     """
 
     def __init__(self) -> None:
         self.letters = Selection()
         self.place = 0
-        self.start = 0  # of the group
+        self._start = 0  # of the group
         self._limit: int | None = None
         self._attempted = 0
-        self._settled = 0
-        self._settled_further: list[int] = []
-        self._aside: set[int] = set()
+        self._done = 0  # attempted, skipped, or parked
+        self._counted: object = None  # the group counted last
 
     def follow(self, letters: Selection, limit: int | None) -> None:
         """Have these letters attempted, at most `limit` of them."""
@@ -41,10 +40,8 @@ class Course:
 
     @property
     def remaining(self) -> int:
-        """How many letters from `place` on have no outcome."""
-        further = sum(place >= self.place for place in self._settled_further)
-        aside = sum(place < self.place for place in self._aside)
-        return len(self.letters) - self.place - further + aside
+        """How many letters have no outcome that is committed, unfit ones among them."""
+        return len(self.letters) + self.letters.unfit_count - self._done
 
     def next_ids(self, most: int) -> list[int]:
         """The letters from `place` on."""
@@ -56,29 +53,27 @@ class Course:
         return first + self.letters.ids(first, self.place).index(letter_id)
 
     def begin_group(self) -> None:
-        self.start = self.place
+        self._start = self.place
 
-    def put_aside(self, place: int) -> None:
-        """The letter there gets no outcome."""
-        self._aside.add(place)
+    def go_back(self) -> int:
+        """The group is lost: it is done again, from the place that is returned."""
+        self.place = self._start
+        return self.place
 
-    def go_back(self) -> None:
-        """The group is lost: it is done again."""
-        self.place = self.start
+    def count(self, group: Group) -> None:
+        """It is committed. Counted twice, it counts once."""
+        if group.identity is self._counted:
+            return
+        attempted = self._attempted + len(group)
+        unattempted = group.skipped + group.unreadable + group.exhausted
+        done = self._done + len(group) - group.not_planned + unattempted
+        self._counted, self._attempted, self._done = group.identity, attempted, done
 
-    def commit_group(self, attempted: int, *, in_hand: int) -> None:
-        """All before `place` have an outcome but the last `in_hand`."""
-        self._attempted += attempted
-        self._settled = self.place - in_hand
-        self._settled_further = [p for p in self._settled_further if p >= self._settled]
-
-    def note_settled(self, ids: Collection[int], end: int) -> None:
-        """Those letters between `place` and `end` have an outcome, too."""
-        end = min(end, len(self.letters))
+    def ahead(self, ids: Collection[int]) -> set[int]:
+        """Those letters from `place` on."""
+        found: set[int] = set()
+        end = len(self.letters)
         for first in range(self.place if ids else end, end, _LOOKED_THROUGH):
-            places = enumerate(self.letters.ids(first, min(end, first + _LOOKED_THROUGH)), first)
-            self._settled_further += [place for place, i in places if i in ids]
-
-    def end(self) -> None:
-        """Have `place` before every letter without an outcome."""
-        self.place = self._settled
+            some = self.letters.ids(first, min(end, first + _LOOKED_THROUGH))
+            found.update(i for i in some if i in ids)
+        return found

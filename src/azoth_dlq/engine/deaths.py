@@ -14,46 +14,72 @@ DIED = (
 
 class Deaths:
     """A letter is charged with the death in its own handler; those of a batch, which nobody can
-    tell apart, are kept out of batches."""
+    tell apart, are kept out of batches.
+
+    What the database refuses to have written of one keeps none of the others from it: they are
+    settled in several groups then, as much in each as is taken.
+    """
 
     def __init__(self, store: Store, recovery: Recovery) -> None:
         self._store = store
         self._recovery = recovery
         self._frees_claims = True  # of dead drains, in the first group
-        self._forgotten: set[int] = set()  # letters of which no death can be written
+        self._dead: list[Abandoned] = []  # what a group each is to settle
+        self._known: set[int] = set()  # letters of which the store tells again
 
     def met(self, opened: Opened) -> Abandoned | None:
         """What is to be settled in this group."""
+        told = Abandoned([], [])
         if opened.died_in:
             letters = list(opened.died_in)
-            return Abandoned([], letters) if opened.in_batch else Abandoned(letters, [])
-        if not self._frees_claims:
-            return None
-        abandoned = self._store.abandoned()
-        self._frees_claims = False
-        return abandoned if abandoned.single or abandoned.in_batch else None
+            told = Abandoned([], letters) if opened.in_batch else Abandoned(letters, [])
+        elif self._frees_claims:
+            told = self._store.abandoned()
+            self._frees_claims = False
+        single = [i for i in told.single if i not in self._known]
+        in_batch = [i for i in told.in_batch if i not in self._known]
+        if single or in_batch:
+            self._dead.append(Abandoned(single, in_batch))
+        return self._dead.pop(0) if self._dead else None
 
     def settle(self, dead: Abandoned, group: Group) -> list[int]:
         """Have the group charge them; the letters that it charges."""
-        group.settlement.alone += self._remembered(dead.in_batch)
-        ids = self._remembered(dead.single)
-        rows = self._store.fetch(ids, inline=0, verify=False) if ids else []
+        group.settlement.alone += dead.in_batch
+        rows = self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []
         charged = [row for row in rows if type(row[1]) is int]
         for row in charged:
             group.charge_death(row, DIED)
         return [row[0] for row in charged]
 
-    def forget(self, dead: Abandoned, refused: CommitRefused) -> None:
-        """That group cannot be committed: it is to be opened once more, and to charge nobody. In
-        this drain letters are not called in whose own handler a process died, and those of a batch
-        singly. Errors: CommitRefused where it was so already."""
-        if self._forgotten.issuperset([*dead.single, *dead.in_batch]):
-            raise refused
-        self._forgotten.update(dead.single, dead.in_batch)
-        self._recovery.singly.update(dead.in_batch)
-        for letter_id in dead.single:
-            self._recovery.give_up_dead(letter_id, refused)
-        self._frees_claims = True
+    def committed(self) -> None:
+        """So is a group that settles some."""
+        if not self._dead:
+            self._known.clear()
 
-    def _remembered(self, ids: list[int]) -> list[int]:
-        return [letter_id for letter_id in ids if letter_id not in self._forgotten]
+    def refuse(self, dead: Abandoned, refused: CommitRefused) -> None:
+        """The group that was to settle these cannot be committed: others are to settle less each.
+        Where a single letter is left its death is forgotten, and it is not called in this drain, or
+        singly where it died in a batch.
+
+        Errors: CommitRefused where it is no letter's doing.
+        """
+        single, in_batch = dead
+        letters = [*single, *in_batch]
+        if not letters:
+            raise refused
+        self._known.update(letters)
+        self._frees_claims = True
+        if single and in_batch:
+            self._dead[:0] = [Abandoned(single, []), Abandoned([], in_batch)]
+            return
+        if len(letters) > 1:
+            self._dead[:0] = [
+                Abandoned(single[::2], in_batch[::2]),
+                Abandoned(single[1::2], in_batch[1::2]),
+            ]
+            return
+        if single:
+            self._recovery.give_up_dead(single[0], refused)
+        self._recovery.singly.update(in_batch)
+        # Even so a group is needed in which the store takes them as settled.
+        self._dead.insert(0, Abandoned([], []))

@@ -104,7 +104,7 @@ class Drain:
         next_due = None if plan is None else plan.next_due
         return ReplayReport(
             **self._tally.counts,
-            remaining=0 if plan is None else self._groups.course.remaining + self._unfit.remaining,
+            remaining=0 if plan is None else self._groups.course.remaining,
             stopped=self._stopped,
             errors=self._tally.commonest(),
             waiting=0 if plan is None else plan.waiting,
@@ -137,7 +137,6 @@ class Drain:
         self._groups.phases.begin()
         letters = plan.letters
         self._groups.plan(letters, limit, asked_for=look.ids is not None)
-        self._unfit = UnfitLetters(letters, self._rules, self._groups.recovery.kept)
         self._plan = plan
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined
@@ -154,7 +153,7 @@ class Drain:
         if plan.is_stop_over:
             self._end_stop_by_failures()
         with suppress(CommitRefused):  # the others are attempted all the same
-            self._park_unfit()
+            self._park_unfit(UnfitLetters(letters, self._rules, self._groups.recovery.kept))
         self._attempt(None if lasting is None else planned + lasting)
         kept = self._groups.recovery.kept.error()
         if kept is not None:
@@ -191,13 +190,13 @@ class Drain:
 
     # Letters that are parked unattempted
 
-    def _park_unfit(self) -> None:
+    def _park_unfit(self, letters: UnfitLetters) -> None:
         seconds = self._config.max_transaction_time.total_seconds()
-        while not self._unfit.is_over:
+        while not letters.is_over:
             self._rest()
             if self._is_shut_down():
                 return
-            self._unfit.park(self._groups, self._store, seconds)
+            letters.park(self._groups, self._store, seconds)
 
     def _log_unreadable(self) -> None:
         if count := self.report().unreadable:
@@ -206,7 +205,6 @@ class Drain:
     def _count(self, group: Group) -> None:
         """What a committed group did."""
         self._stopped = group.stopped
-        self._unfit.committed(group)
         self._attempted += len(group)
         counts = {
             "succeeded": len(group.acked),

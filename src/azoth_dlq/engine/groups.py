@@ -111,6 +111,7 @@ class Groups:
             if not (settle_only or self._settles_alone() or self._stop.requested):
                 self._attempt_letters(group, began, verify=not opened.unchanged)
             self._commit(group)
+            self._tell()
         except BaseException as error:  # noqa: BLE001 -- what cannot be mended is raised again
             self._recover(error, group)
         finally:
@@ -128,14 +129,13 @@ class Groups:
         try:
             yield opened, group
             self._commit(group)
+            self._tell()
         finally:
             self.turns.freed()
 
     def end_amid(self) -> None:
-        """An error ends the drain: count the group that is committed all the same; letters whose
-        outcome is not remain."""
+        """An error ends the drain: count the group that is committed all the same."""
         self._count_if_committed()
-        self.course.end()
 
     def _count_if_committed(self) -> bool:
         """Whether the group whose COMMIT did not return is in the file."""
@@ -209,7 +209,6 @@ class Groups:
         """The letter's call took a group away, or kept it from being committed: it fails in its
         place of the order, without another call."""
         if letter_id in self.recovery.aside:
-            self.course.put_aside(self.course.place)
             self.course.place += 1
             return
         rows = self._store.fetch([letter_id], inline=0, verify=False)
@@ -232,7 +231,7 @@ class Groups:
             self.recovery.singly.update(call.ids)
             # Those between them that are gone were counted as skipped.
             gone = set(course.next_ids(end - course.place)).difference(call.ids)
-            self._note_settled(gone, end)
+            self.recovery.settled.update(gone)
 
     def _settles_alone(self) -> bool:
         """Whether nothing goes into a group but the outcome of a call. A route is a program's own
@@ -265,21 +264,15 @@ class Groups:
             self._ack_seconds = self.turns.commit_seconds / len(group)
         self.recovery.committed(group.settlement, self.course.place)
         self._count(group)
-        self._tell()
 
     def _count(self, group: Group) -> None:
         """The group is committed. Done twice, it counts once."""
         self._in_hand.committed(group)
         self.turns.keep_outcome = self._in_hand.has_outcome
-        self.course.commit_group(len(group), in_hand=self._in_hand.passed)
+        self.course.count(group)
         self._around.failures_in_row.count = group.failures_in_row
         self._committed(group)
         self._committing = None
-
-    def _note_settled(self, ids: set[int], end: int) -> None:
-        """Letters of the plan, before place `end`, have an outcome out of the plan's order."""
-        self.recovery.settled.update(ids)
-        self.course.note_settled(ids, end)
 
     # Opening a group
 
@@ -298,16 +291,21 @@ class Groups:
     def _settle_deaths(self, dead: Abandoned) -> None:
         group = self._new_group()
         charged = self._deaths.settle(dead, group)
+        parked = {parking.id for parking in group.settlement.parked}
+        # A letter that is asked for by its id is attempted all the same.
+        over = {i for i in charged if not self._asked_for or i in parked}
+        planned = self.course.ahead(over) - self.recovery.settled
+        group.not_planned = len(charged) - len(planned)
         try:
             self._commit(group)
         except CommitRefused as refused:
             self._store.end(commit=False)
             self.turns.freed()
-            self._deaths.forget(dead, refused)
+            self._deaths.refuse(dead, refused)
             return
-        parked = {parking.id for parking in group.settlement.parked}
-        settled = {i for i in charged if not self._asked_for or i in parked}
-        self._note_settled(settled, len(self.course.letters))
+        self._deaths.committed()
+        self.recovery.settled |= planned
+        self._tell()
 
     # Groups that were lost
 
@@ -319,14 +317,13 @@ class Groups:
         match error:
             case TransactionLost():
                 self._redo_without_culprit(group, error)
+            case _ if group.interrupt is not None:
+                raise group.interrupt from error
             case CommitRefused():
                 self._redo_halved(group, error)
             case StorageFault():
-                if group.interrupt is None:
-                    self._redo_failing(group, error)
+                self._redo_failing(group, error)
             case _:
-                if group.interrupt is not None:
-                    raise group.interrupt from error
                 raise error
 
     def _redo_without_culprit(self, group: Group, lost: TransactionLost) -> None:
@@ -353,27 +350,25 @@ class Groups:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         self._commit(group)
-        self._note_settled(set(group.settlement.ids()), self.course.place + self._largest_chunk)
+        self.recovery.settled.update(group.settlement.ids())
+        self._tell()
 
     def _redo_halved(self, group: Group, refused: CommitRefused) -> None:
         self._metrics.lost_group()
-        if not self.is_amid_call:
-            self.recovery.halve_refused(group, refused, self.course.place)
-            self.course.go_back()
-            return
+        end = self.course.place
         self.course.go_back()
-        given_up = self._in_hand.refuse(refused)
-        if given_up is not None:
+        if not self.is_amid_call:
+            self.recovery.halve_refused(group, refused, end)
+        elif (given_up := self._in_hand.refuse(refused)) is not None:
             (letter_id,) = given_up.ids
             self.recovery.give_up_called(letter_id, given_up.refused, refused)
-            self.course.put_aside(self.course.place_of(letter_id, self._largest_chunk))
 
     def _redo_failing(self, group: Group, fault: StorageFault) -> None:
         if self._count_if_committed():
             raise fault
         self._metrics.lost_group()
+        start = self.course.go_back()
         if not self.is_amid_call:
-            self.recovery.halve_failing(group, fault, self.course.start)
+            self.recovery.halve_failing(group, fault, start)
         elif self._in_hand.settle_alone():
             raise fault
-        self.course.go_back()

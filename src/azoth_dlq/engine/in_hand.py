@@ -25,13 +25,6 @@ class InHand:
         """Whether there is one to be written."""
         return self.called is not None and not self.called.is_to_be_released
 
-    @property
-    def passed(self) -> int:
-        """Letters that the plan is past, and that have no outcome yet."""
-        called = self.called if self.has_outcome else None
-        calls = (self.claimed, called, *self._called_with_it)
-        return sum(len(call) for call in calls if call is not None)
-
     def committed(self, group: Group) -> None:
         """A group that is told twice counts once."""
         self.claimed = group.next_call
@@ -48,10 +41,12 @@ class InHand:
         """Such a group is refused: what is tried next is letter by letter, then a failure of the
         letter, and then to give it up, which is returned.
 
-        Errors: CommitRefused where not even that is taken.
+        Errors: CommitRefused where not even that a call is over can be written.
         """
         if self.called is None or not self.settle_alone():
             return None
+        if self.called.is_to_be_released:
+            raise refused
         if len(self.called) > 1:
             self.called, *self._called_with_it = self.called.singly()
             return None

@@ -132,9 +132,7 @@ class OutsideCall:
 
     def refuse(self, refused: CommitRefused) -> bool:
         """The outcome of the one letter cannot be committed: have it fail, saying so; False where
-        that was refused, too, and the letter is given up. Errors: CommitRefused after that."""
-        if self._is_given_up:
-            raise refused
+        that was refused, too, and the letter is given up."""
         self._is_given_up = bool(self.refused)
         self.refused = str(refused)
         if self._raised is not None:

@@ -9,6 +9,7 @@ from azoth_dlq.engine.failure import one_line
 from azoth_dlq.store.base import CommitRefused, Settlement, StorageFault, TransactionLost
 
 _MOST_ASIDE = 1000  # letters in a row; beyond it is the table that refuses them
+_LARGE_GROUP = 4096  # letters; larger ones are as many as their time allows
 _MOST_CALLED_ASIDE = 10  # the same, where each of them was called for nothing
 logger = logging.getLogger("azoth_dlq.letters")
 
@@ -66,8 +67,10 @@ class Recovery:
         """These letters are settled, with all before `place` of the plan."""
         if self._aside_in_row and settlement.ids():
             self._aside_in_row = 0
-        if place >= self._suspects_end:
-            self._largest_group = None
+        if self._largest_group is not None and place >= self._suspects_end:
+            # Not at once as large as before: letters of one kind may be refused one after another.
+            larger = 2 * self._largest_group
+            self._largest_group = larger if larger < _LARGE_GROUP else None
         if self.singly:
             self.singly.difference_update(settlement.ids())
 

@@ -25,14 +25,7 @@ class UnfitLetters:
         self._letters = letters
         self._rules = rules
         self._place = 0
-        self._group: Group | None = None
-        self._end = 0  # where it reaches to
         self._recovery = Recovery(kept)
-
-    @property
-    def remaining(self) -> int:
-        """How many are not parked."""
-        return self._letters.unfit_count - self._place + len(self._recovery.aside)
 
     @property
     def is_over(self) -> bool:
@@ -41,31 +34,27 @@ class UnfitLetters:
     def park(self, groups: Groups, store: Store, seconds: float) -> None:
         """Park the next of them in a group of about so many seconds, or fewer, while one that
         cannot be parked is looked for. Errors: CommitRefused where there are too many of those."""
-        until = monotonic() + seconds
+        end, until = self._place, monotonic() + seconds
         limit = self._place + self._recovery.most(self._letters.unfit_count)
         try:
-            with groups.without_calls() as (_, self._group):
-                self._end = self._place
-                while chunk := self._letters.unfit(self._end, min(self._end + _CHUNK, limit)):
-                    _park(chunk, groups.claimed, self._group, store, self._rules)
-                    self._end += len(chunk)
+            with groups.without_calls() as (_, group):
+                while chunk := self._letters.unfit(end, min(end + _CHUNK, limit)):
+                    _park(chunk, groups.claimed, group, store, self._rules)
+                    end += len(chunk)
                     if monotonic() >= until:
                         break
         except CommitRefused as refused:
             store.end(commit=False)
-            attempted = self._end - self._place
-            if attempted > 1:
-                self._recovery.halve(attempted, self._end)
+            attempted = self._letters.unfit(self._place, end)
+            if not attempted:
+                raise
+            if len(attempted) > 1:
+                self._recovery.halve(len(attempted), end)
                 return
-            ((letter_id, _),) = self._letters.unfit(self._place, self._end)
-            self._recovery.give_up(letter_id, refused)
-            self._place = self._end
-
-    def committed(self, group: Group) -> None:
-        """A group, of these letters or of others, is committed. Told twice, it counts once."""
-        if group is self._group:
-            self._place = self._end
-            self._recovery.committed(group.settlement, self._place)
+            self._recovery.give_up(attempted[0][0], refused)
+        else:
+            self._recovery.committed(group.settlement, end)
+        self._place = end
 
 
 def _park(
