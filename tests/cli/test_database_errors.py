@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -103,6 +104,21 @@ def test_a_locked_file_is_waited_for_and_told(workplace: Workplace, command: str
     assert "projection.db is locked by another program" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert workplace.count("dead_letter_queue") == 1
+
+
+def test_a_file_that_nobody_can_read_is_waited_for_as_long_as_asked(workplace: Workplace) -> None:
+    """Not only while it is drained, but when it is opened, too."""
+    workplace.make("ok")
+    workplace.execute("PRAGMA journal_mode=DELETE")
+    with closing(sqlite3.connect(workplace.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        command = ("drain", "projection.db", "--handlers", "handlers:registry")
+        with workplace.start(*command, "--busy-timeout", "30") as process:
+            time.sleep(7)  # SQLite's connections wait for 5 s by themselves
+            other.execute("ROLLBACK")
+            _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    assert workplace.count("dead_letter_queue") == 0
 
 
 def test_a_file_of_a_newer_incompatible_version_is_refused(
