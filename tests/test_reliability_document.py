@@ -51,7 +51,7 @@ def test_blows_add_up_and_figures_are_the_largest_over_tests_and_runs(tmp_path: 
     text = page(read([first, second]))
     assert f"| {KILLS} | 1,034 |" in text
     assert f"| {WAIT} | 0.75 |" in text
-    assert "1 of 13 promises were attacked in these runs, in 1 ways." in " ".join(text.split())
+    assert "1 of 14 promises were attacked in these runs, in 1 ways." in " ".join(text.split())
     for command in ("`pytest -m attack`", "`pytest --long`"):
         assert (
             f"| 2026-11-30 | {command} | 0123456789ab | 3.11.7, 3.40.1 | Linux | 1,234 | 0 | 2 |"

@@ -194,8 +194,13 @@ every figure is that of the file, and the next drain goes on.
             Found(
                 "The text of an error, and objects that go with its frames, ran after the letter "
                 "had been taken back: what they wrote stayed, and a commit of theirs charged the "
-                "next letter",
+                "next letter; outside a transaction, a rollback of theirs kept the drain from "
+                "ending",
                 "tests/crash/test_rogue_handlers.py",
+            ),
+            Found(
+                "Limits that a handler set on a connection of the program's own outlived the drain",
+                "tests/store/test_drain_session.py",
             ),
             Found(
                 "A blob left open kept the drain waiting for itself, and ended it as locked",
@@ -235,11 +240,6 @@ can be done is done once, what cannot be read is parked or reported. (Full disks
                 "tests/crash/test_naughty_files.py",
             ),
             Found(
-                "A letter whose failure could not be written, because of a trigger, say, kept "
-                "those behind it from being attempted, in each drain",
-                "tests/engine/test_refused_changes.py",
-            ),
-            Found(
                 "An error of SQLite's that quotes bytes of a damaged file was reported as a defect "
                 "of this package",
                 "tests/crash/test_naughty_files.py",
@@ -248,6 +248,45 @@ can be done is done once, what cannot be read is parked or reported. (Full disks
                 "State that a drain keeps and that is no UTF-8 ended each drain, and a permanent "
                 "failure whose former id is no number each requeue",
                 "tests/crash/test_naughty_files.py",
+            ),
+        ),
+    ),
+    Promise(
+        "What the database refuses of one letter costs no other",
+        """
+Triggers refuse random changes of random letters (to be counted, put off, parked or removed), in
+all ways that SQLite has, while handlers within transactions and outside, singly and in batches,
+return, fail, ask for other outcomes, remove letters, interrupt or stop the drain. No letter is kept
+from being done by what is refused of another; nothing is lost or done twice; and the figures of
+every report, on the way and at the end, add up to the letters that were planned.
+        """,
+        ("drain of a file whose triggers refuse random changes",),
+        found=(
+            Found(
+                "A letter whose failure could not be written kept those behind it from being "
+                "attempted, in each drain; so did one that could not be charged with a death, and "
+                "one whose outcome outside was refused in every form",
+                "tests/engine/test_refused_changes.py",
+            ),
+            Found(
+                "One unfit letter that could not be parked kept others from it",
+                "tests/engine/test_refused_changes.py",
+            ),
+            Found(
+                "A death in a batch of which nothing could be noted kept the file from being "
+                "drained, and of several deaths one that could not be charged kept the others "
+                "from it",
+                "tests/crash/test_outside.py",
+            ),
+            Found(
+                "A failed batch outside a transaction was taken for done where not even its claims "
+                "could be ended",
+                "tests/engine/test_outside_batches.py",
+            ),
+            Found(
+                "Reports on the way left letters out whose call was under way, and counted letters "
+                "twice that had died elsewhere",
+                "tests/engine/test_figures_at_the_end.py",
             ),
         ),
     ),

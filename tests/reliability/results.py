@@ -112,13 +112,13 @@ def _load(path: Path) -> Part:
 
 
 def _run(part: Part, tests: list[Test]) -> Run:
-    commit, others = part.get("commit"), part.get("failed")
-    failed = {test.name for test in tests if test.outcome in ("failed", "error")}
-    failed |= {name.text() for name in others.elements()} if others else set()
+    commit = part.get("commit")
     try:
         date = datetime.fromisoformat(part["date"].text())
     except ValueError as error:
         raise UnfitError(f"{part.where}.date must be a date: {error}") from error
+    failed = {test.name for test in tests if test.outcome in ("failed", "error")}
+    failed |= {name.text() for name in part["failed"].elements()}
     return Run(
         date=date,
         command=part["command"].text(),
