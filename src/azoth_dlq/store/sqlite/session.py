@@ -140,8 +140,6 @@ def set_up(
         # Also where it is closed by then.
         put_back.later(unless_forked, guard, setattr, connection, "guard", None)
         connection.guard = guard
-    limits = [(category, connection.getlimit(category)) for category in _LIMITS]
-    later(_put_back_limits, connection, limits)
     later(guard.rest)
     return Session(guard, autocheckpoint, enlarge_cache)
 
@@ -181,9 +179,15 @@ def _put_back_isolation_level(connection: sqlite3.Connection, level: str | None)
     set_isolation_level(connection, level)
 
 
-def _put_back_limits(connection: sqlite3.Connection, limits: list[tuple[int, int]]) -> None:
+def put_back_limits(connection: sqlite3.Connection, guard: Guard, put_back: PutBack) -> None:
+    """Have what handlers set of them put back, before all else is that needs statements."""
+    limits = [(category, connection.getlimit(category)) for category in _LIMITS]
+    put_back.later(_unless_gone, connection, guard, _set_limits, connection, limits)
+
+
+def _set_limits(connection: sqlite3.Connection, limits: list[tuple[int, int]]) -> None:
     for category, limit in limits:
-        connection.setlimit(category, limit)
+        sqlite3.Connection.setlimit(connection, category, limit)
 
 
 def _let_python_begin(connection: sqlite3.Connection, later: Callable[..., None]) -> None:

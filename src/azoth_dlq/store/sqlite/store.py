@@ -101,6 +101,7 @@ class SqliteStore(SqliteOutside):
         put_back.later(session.unless_forked, guard, self._leave_marker)
         put_back.later(session.unless_forked, guard, self._checkpoint_at_end)
         put_back.later(session.unless_forked, guard, partial(self.end, commit=False))
+        session.put_back_limits(connection, guard, put_back)
 
     def _leave_marker(self) -> None:
         marker = self._marker
