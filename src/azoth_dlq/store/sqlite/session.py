@@ -22,6 +22,7 @@ from azoth_dlq.store.sqlite.raw import is_closed, own_cursor, read, text_of
 # Waits for a lock are cut into pieces of this length, so that signals and shutdown() are heard.
 SHORT_WAIT_MS = 100
 _LIMITS = [getattr(sqlite3, name) for name in dir(sqlite3) if name.startswith("SQLITE_LIMIT_")]
+_set_limit = sqlite3.Connection.setlimit  # a connection of ours refuses it amid a drain
 _CRASH_PROOF = frozenset({"delete", "persist", "truncate", "wal"})
 
 
@@ -187,7 +188,7 @@ def put_back_limits(connection: sqlite3.Connection, guard: Guard, put_back: PutB
 
 def _set_limits(connection: sqlite3.Connection, limits: list[tuple[int, int]]) -> None:
     for category, limit in limits:
-        sqlite3.Connection.setlimit(connection, category, limit)
+        _set_limit(connection, category, limit)
 
 
 def _let_python_begin(connection: sqlite3.Connection, later: Callable[..., None]) -> None:
