@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.reliability.__main__ import main
+from tests.reliability.__main__ import PAGE, main
 from tests.reliability.page import NONE, OTHERS, page
 from tests.reliability.promises import PROMISES
 from tests.reliability.results import read
@@ -126,3 +126,11 @@ def test_files_that_are_not_there_are_refused(
 
 def test_the_test_of_each_defect_is_there() -> None:
     assert [f.test for p in PROMISES for f in p.found if not (ROOT / f.test).is_file()] == []
+
+
+def test_the_page_tells_of_every_attack_and_none_failed() -> None:
+    text = PAGE.read_text("utf-8")
+    assert [promise.title for promise in PROMISES if f"## {promise.title}\n" not in text] == []
+    assert NONE not in text
+    assert f"## {OTHERS}\n" not in text
+    assert NONE_FAILED in " ".join(text.split())
