@@ -36,7 +36,7 @@ def sanitizers(session: nox.Session) -> None:
     Linux, GCC."""
     options = [word for name, value in SANITIZED.items() for word in ("-C", f"{name}={value}")]
     session.install(".[test]", *options)
-    reports = Path(session.create_tmp()) / "reports"
+    reports = Path(session.create_tmp()).resolve() / "reports"  # children run elsewhere
     reports.mkdir(exist_ok=True)
     for report in reports.iterdir():
         report.unlink()
