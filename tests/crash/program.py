@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from azoth_dlq import (
     DeadLetterQueue,
     DlqReplayConfig,
     DlqReplayer,
+    EventHandlerRegistry,
     InvalidStateError,
     ReplayReport,
     StorageError,
 )
+from azoth_dlq.registry import Registration
 from tests.crash import handlers
 from tests.crash.talk import Pauses, say
 
@@ -37,10 +40,10 @@ LETTERS_A_FETCH = BatchConfig().max_batch_size
 
 @dataclass
 class Order:
-    """Settings of the drain; points to pause at (opened, committed, yielding, settling, fetching);
-    seconds to leave the file alone after each commit; seconds after which a thread asks for a
-    shutdown; bytes beyond which no file may grow; whether it goes on until SIGTERM; whether a route
-    looks at each event."""
+    """Settings of the drain; points to pause at (opened, committed, yielding, settling, fetching,
+    `lookup N`); seconds to leave the file alone after each commit; seconds after which a thread
+    asks for a shutdown; bytes beyond which no file may grow; whether it goes on until SIGTERM;
+    whether a route looks at each event."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     pauses: list[str] = field(default_factory=list)
@@ -80,6 +83,19 @@ def _pause_while_fetching(connection: sqlite3.Connection, pauses: Pauses) -> Non
     connection.create_function("length", 1, length)
 
 
+def _pause_at_lookups(pauses: Pauses) -> None:
+    """When the handler of the n-th event is looked up."""
+    resolve, lookups = EventHandlerRegistry.resolve, count(1)
+
+    def resolve_later(
+        registry: EventHandlerRegistry, event_bytes: bytes
+    ) -> tuple[Registration, bytes]:
+        pauses.at(f"lookup {next(lookups)}")
+        return resolve(registry, event_bytes)
+
+    EventHandlerRegistry.resolve = resolve_later  # type: ignore[assignment,method-assign]
+
+
 def drain(path: Path, order: Order) -> ReplayReport:
     pauses = Pauses(path.parent, order.pauses)
 
@@ -97,6 +113,7 @@ def drain(path: Path, order: Order) -> ReplayReport:
         if "fetching" in pauses:
             _pause_while_fetching(queue.connection, pauses)
         config = DlqReplayConfig.from_mapping(order.settings)
+        _pause_at_lookups(pauses)
         registry = handlers.registry(path.parent, routed=order.routed)
         replayer = DlqReplayer(queue, registry, config, sleep=None if order.runs else sleep)
         pauses.at("opened")

@@ -195,6 +195,20 @@ def test_a_kill_during_a_handler_behind_a_call_takes_back_no_outcome(dlq_file: D
     assert begun(dlq_file.path.parent) == {called: 1}
 
 
+@NEEDS_SIGKILL
+@pytest.mark.parametrize(("lookup", "charged"), [(1, []), (2, [0]), (3, [0]), (4, [0]), (5, [0])])
+def test_a_kill_while_the_outcome_of_a_call_is_recorded_charges_that_letter_alone(
+    dlq_file: DlqFile, lookup: int, charged: list[int]
+) -> None:
+    """And none of those behind it, whose handlers are looked up meanwhile, but not called."""
+    letters = dlq_file.add("outside:", "unknown:", *["outside_batch:"] * 2, "ok:")
+    program = dlq_file.start(f"lookup {lookup}", priority="fifo")
+    program.wait_for(f"lookup {lookup}")
+    program.kill()
+    assert dlq_file.drain()["failed"] == len(charged) + 1
+    assert dlq_file.charges() == {letters[n]: 1 for n in [*charged, 1]}
+
+
 def test_a_claimed_letter_is_left_to_its_drain(dlq_file: DlqFile) -> None:
     """Also by a drain that would park it."""
     letters = dlq_file.add("ok:", "outside:waits", "ok:")
@@ -317,6 +331,21 @@ def test_sigint_in_a_call_frees_its_letter(dlq_file: DlqFile) -> None:
     assert (dlq_file.charges(), _claims(dlq_file)) == ({}, [])
     dlq_file.let_go("go")
     assert dlq_file.drain()["succeeded"] == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGINT to one process")
+@pytest.mark.parametrize("lookup", range(2, 6))
+def test_sigint_while_handlers_are_looked_up_takes_back_nothing_that_is_done(
+    dlq_file: DlqFile, lookup: int
+) -> None:
+    letters = dlq_file.add("ok:", *["outside_batch:"] * 3, "ok:")
+    program = dlq_file.start(f"lookup {lookup}", priority="fifo")
+    program.wait_for(f"lookup {lookup}")
+    program.interrupt(signal.SIGINT)
+    assert program.ending().ended == "KeyboardInterrupt"
+    assert dlq_file.effects() == letters[:1]
+    assert dlq_file.left() == letters[1:]
+    assert (dlq_file.charges(), _claims(dlq_file)) == ({}, [])
 
 
 def test_a_shutdown_during_a_call_finishes_it(dlq_file: DlqFile) -> None:

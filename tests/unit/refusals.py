@@ -12,7 +12,8 @@ from azoth_dlq._event import Event
 from azoth_dlq.engine._calls import Calls
 from azoth_dlq.engine._failure import texts_of
 from azoth_dlq.engine._group import Group
-from azoth_dlq.engine._loop import Attempts, Batch, Resolver, attempt
+from azoth_dlq.engine._loop import Attempts, Batch, attempt
+from azoth_dlq.engine._resolver import Resolver
 from azoth_dlq.kernels import backoff, eligibility, order
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite._put_back import PutBack

@@ -116,6 +116,11 @@ cdef class Group:
         return len(self.acked) + self.failed + self.snoozed
 
     @property
+    def last_acked(self):
+        """The letter done last, None where none is."""
+        return self.acked[len(self.acked) - 1] if self.acked else None
+
+    @property
     def failed(self):
         return len(self.errors)
 
@@ -145,7 +150,8 @@ cdef class Group:
         """The letter's handler (None: the event led to none) raised `error` after `seconds`.
 
         `undo`: takes back what was written, and returns what the handler did wrong, or None. Until
-        then the letter is isolated, for what tells the error is its own code.
+        then the letter is isolated, for what tells the error is its own code. None: nothing of a
+        program's own was called.
         """
         cdef Raised raised = Raised(
             registration, error, with_traceback=self.keeps_history or self.tells_debug
@@ -153,7 +159,7 @@ cdef class Group:
         self.error = raised.text
         # Its frames may hold a cursor, and with it a statement that is half read.
         BaseException.with_traceback(error, None)
-        violation = undo(error)
+        violation = None if undo is None else undo(error)
         if violation is None:
             self.failed_as(row, raised, seconds)
         else:

@@ -1,14 +1,11 @@
 from typing import Any, Self, final
 
 from azoth_dlq.engine._group import Group
+from azoth_dlq.engine._resolver import Resolver
 from azoth_dlq.engine.letters import Limits
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.store.base import Store
-
-@final
-class Resolver:
-    def __new__(cls, registry: EventHandlerRegistry) -> Self: ...
 
 @final
 class Batch:

@@ -5,82 +5,25 @@ comes between a handler's return and the record of it.
 """
 
 cimport cython
-from cpython.bytes cimport (
-    PyBytes_AS_STRING,
-    PyBytes_CheckExact,
-    PyBytes_FromStringAndSize,
-    PyBytes_GET_SIZE,
-)
+from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_CheckExact
 from cpython.time cimport monotonic
-from libc.string cimport memchr, memcmp
 
 from azoth_dlq._event cimport Event
 from azoth_dlq.engine._calls cimport Calls
+from azoth_dlq.engine._resolver cimport Resolver
 from azoth_dlq.engine.letters import (
     event_bytes_of,
     note_batch_failure,
     note_failed_attempt,
     warn_slow,
 )
-from azoth_dlq.kernels.csrc cimport azdlq_utf8_valid
 from azoth_dlq.registry import check_ran
 from azoth_dlq.store import base
 from azoth_dlq.store.base import Forked, TransactionLost
 
 cdef double SLOW_CALL_SECONDS = 1.0
 cdef long KEPT_ALONE = base.ALONE
-
-
-@cython.final
-cdef class Resolver:
-    """Finds registration and payload of an event; most events have the type of the one before."""
-
-    cdef object registry, registration, call, batch_call, validate
-    cdef dict by_key
-    cdef bytes key
-    cdef bint transactional
-
-    def __cinit__(self, registry):
-        self.registry = registry
-        self.by_key = registry.by_key
-        self.key = None
-
-    cdef bytes resolve(self, bytes event_bytes):
-        """The payload; what is called for it is left in the attributes.
-
-        Errors: EventDecodeError.
-        """
-        cdef const char *text = PyBytes_AS_STRING(event_bytes)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(event_bytes)
-        cdef const char *colon
-        cdef Py_ssize_t length
-        if self.by_key is not None and azdlq_utf8_valid(text, size):
-            colon = <const char *> memchr(text, b":", size)
-            length = colon - text if colon != NULL else -1
-            if length >= 0 and self.is_same_key(text, length):
-                return PyBytes_FromStringAndSize(colon + 1, size - length - 1)
-        registration, payload = self.registry.resolve(event_bytes)
-        if registration is not self.registration:
-            self.use(registration)
-        return payload
-
-    cdef int use(self, registration) except -1:
-        self.registration = registration
-        self.call = registration.call
-        self.batch_call = registration.batch_call
-        self.validate = registration.validate
-        self.transactional = registration.transactional
-        if self.by_key is not None:
-            self.key = registration.event_type.encode()
-        return 0
-
-    cdef bint is_same_key(self, const char *text, Py_ssize_t length):
-        return (
-            self.key is not None
-            and PyBytes_GET_SIZE(self.key) == length
-            and memcmp(PyBytes_AS_STRING(self.key), text, length) == 0
-        )
 
 
 @cython.final
@@ -194,7 +137,7 @@ cdef class Attempts:
     cdef Batch batch, batch_before
     cdef Py_ssize_t place, behind, letters, done
     cdef double before
-    cdef bint succeeded, ended, outside_only
+    cdef bint isolated, succeeded, ended, outside_only
 
     def __cinit__(self, list rows, group, store, registry, limits):
         self.rows, self.group, self.store, self.limits = rows, group, store, limits
@@ -241,36 +184,61 @@ cdef class Attempts:
     cdef bint attempt(self, tuple row, bytes event_bytes) except -1:
         """Call the letter's handler, with those that go with it in a batch, and note the outcome;
         False where it is not to be called within this transaction."""
-        self.isolate(row[0])
-        self.last_before, self.called_before, self.batch_before = self.last, self.called, self.batch
-        self.last, self.called, self.batch = row, None, None
-        self.letters = 1
+        cdef bint routed = self.resolver.by_key is None, is_for_later = False
+        cdef bytes payload = None
         error = None
+        if routed:  # It may kill the process; nothing else does while a handler is looked up.
+            self.take(row, isolated=True)
         try:
-            # Within the isolation: a route, too, may kill the process.
             payload = self.resolver.resolve(event_bytes)
-            self.called = self.resolver.registration
-            if not self.resolver.transactional or self.outside_only:
+            is_for_later = not self.resolver.transactional or self.outside_only
+            if routed and is_for_later:
                 self.keep()
-                if not self.resolver.transactional:
-                    self.group.outside = self.called, payload, event_bytes
-                self.group.full = True
-                self.forget_last()
-                return False
-            self.call(row, payload)
-            if self.keep():
-                self.group.stale = self.ended = True
         except (TransactionLost, Forked):
             raise
         except Exception as raised:
             error = raised
+        if error is None and is_for_later:
+            if not self.resolver.transactional:
+                self.group.outside = self.resolver.registration, payload, event_bytes
+            self.group.full = True
+            if routed:
+                self.forget_last()
+            return False
+        if not routed:
+            self.take(row, isolated=error is None)
+        if error is None:
+            error = self.call(row, payload)
         if error is None:
             self.note_success(row)
         else:  # Only here nothing else holds its frames.
             self.note_failure(row, error)
         return True
 
-    cdef int call(self, tuple row, bytes payload) except -1:
+    cdef int take(self, tuple row, bint isolated) except -1:
+        """The loop is at this letter; `isolated`: a death is its doing, and what is written its."""
+        if isolated:
+            self.isolate(row[0])
+        self.isolated = isolated
+        self.last_before, self.called_before, self.batch_before = self.last, self.called, self.batch
+        self.last, self.called, self.batch = row, None, None
+        self.letters = 1
+        return 0
+
+    cdef object call(self, tuple row, bytes payload):
+        """What the handler raised, or None."""
+        self.called = self.resolver.registration
+        try:
+            self.call_alone_or_in_batch(row, payload)
+            if self.keep():
+                self.group.stale = self.ended = True
+        except (TransactionLost, Forked):
+            raise
+        except Exception as raised:
+            return raised
+        return None
+
+    cdef int call_alone_or_in_batch(self, tuple row, bytes payload) except -1:
         if self.resolver.batch_call is not None:
             self.batch = Batch(
                 self.rows, self.store, self.resolver, self.limits, self.limits.most - self.done
@@ -318,7 +286,8 @@ cdef class Attempts:
         if self.succeeded:
             self.group.failures_in_row = 0
             self.succeeded = False
-        note_failed_attempt(row, self.called, error, self.group, self.store, seconds=seconds)
+        undo = self.store.undo if self.isolated else None
+        note_failed_attempt(row, self.called, error, self.group, undo, seconds=seconds)
         self.ended = self.group.full
         if self.called is not None:
             self.calls.add(self.called, seconds, 1, 0)
@@ -345,10 +314,9 @@ cdef class Attempts:
 
     cdef int interrupted(self, interrupt) except -1:
         """Take back what was in hand, unless its outcome is noted."""
-        cdef Py_ssize_t acked = len(self.acked)
         self.group.interrupt = interrupt
         self.group.full = True
-        self.store.undo(unless=self.acked[acked - 1] if acked else None)
+        self.store.undo(unless=self.group.last_acked)
         if self.letters and len(self.group) > self.done:
             # Failed, and noted so.
             self.place = self.behind

@@ -188,7 +188,7 @@ class Groups:
         except Exception:
             raise
         except BaseException as interrupt:  # noqa: BLE001 -- raised once the group is committed
-            self._store.undo()
+            self._store.undo(unless=group.last_acked)
             group.interrupt = interrupt
             return 0
         return len(group.next_call)
@@ -346,7 +346,7 @@ class Groups:
         """The group's effects are in the file, its outcomes are not: write those now."""
         self._open()
         if lost is not None and group.last_called is not None:
-            if group.acked[-1:] == [group.last_called[0]]:
+            if group.last_acked == group.last_called[0]:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         self._commit(group)

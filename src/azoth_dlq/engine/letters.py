@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from azoth_dlq.engine._group import Group
@@ -44,12 +45,13 @@ def note_failed_attempt(  # noqa: PLR0913 -- what is known of a failed call
     registration: Registration | None,
     error: Exception,
     group: Group,
-    store: Store,
+    undo: Callable[[Exception], str | None] | None,
     *,
     seconds: float,
 ) -> None:
-    """Take back what the letter's handler wrote, and record what it raised after `seconds`."""
-    group.raised(row, registration, error, seconds, store.undo)
+    """Take back what the letter's handler wrote, if one was called, and record what was raised
+    after `seconds`."""
+    group.raised(row, registration, error, seconds, undo)
     group.error = None
 
 

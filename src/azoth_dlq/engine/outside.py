@@ -189,18 +189,22 @@ def _following(
 ) -> Iterator[tuple[Row, bytes]]:
     """Letters of the same handler with their payloads, up to the first that is of another, or
     that comes late, or cannot be read."""
+    routed = registry.by_key is None
     for row in rows:
         if _is_alone(row) or not isinstance(row[-1], bytes) or type(row[-2]) is not int:
             return
-        # Where a route kills the process, it is this letter's doing.
-        store.isolate(row[0])
+        if routed:
+            # Where a route kills the process, it is this letter's doing.
+            store.isolate(row[0])
         try:
             found, payload = registry.resolve(row[-1])
-            store.keep()
+            if routed:
+                store.keep()
         except (TransactionLost, Forked):
             raise
         except Exception:  # noqa: BLE001 -- it fails on its own, when its turn comes
-            store.undo()
+            if routed:
+                store.undo()
             return
         if found is not registration:
             return
