@@ -7,7 +7,6 @@ keeps what was done.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import shlex
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.sanitizers import HAVE_OURS
 
 _LONGEST_SECONDS = 4 * 3600
 _FAILED = ("failed", "error")
@@ -121,8 +122,7 @@ def _command(config: pytest.Config) -> str:
     """How pytest was called, but for where this is kept."""
     arguments = shlex.join(config.invocation_params.args)
     arguments = re.sub(r"--attacks-json[ =]\S+ ?", "", arguments).strip()
-    has_sanitizers = "libasan" in os.environ.get("LD_PRELOAD", "")
-    return f"{'nox -s sanitizers --' if has_sanitizers else 'pytest'} {arguments}".strip()
+    return f"{'nox -s sanitizers --' if HAVE_OURS else 'pytest'} {arguments}".strip()
 
 
 def _surroundings() -> dict[str, Any]:

@@ -7,6 +7,8 @@ import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tests.sanitizers import preload
+
 VARIABLE = "AZOTH_SHIM_CLOCK"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HANDS = struct.Struct("=qq")  # as the shim has them
@@ -19,7 +21,7 @@ class WallClock:
 
     def __init__(self, path: Path, shim: Path) -> None:
         self.path = path
-        self.environment = {"LD_PRELOAD": str(shim), VARIABLE: str(path)}
+        self.environment = {**preload(shim), VARIABLE: str(path)}
         self.off = timedelta(0)
         self._stands_at: datetime | None = None
         path.write_bytes(bytes(_HANDS.size))

@@ -23,6 +23,7 @@ from azoth_dlq import EventHandlerRegistry
 from tests.crash.moods import Mood, Moods
 from tests.crash.processes import Ending
 from tests.crash.server import Server
+from tests.sanitizers import preload
 
 _SOURCE = Path(__file__).parent / "shim"
 _HEAD = struct.Struct("=iiqq")  # kind, size of the path, offset or new length, size of the data
@@ -130,17 +131,11 @@ def build_shim(folder: Path) -> Path:
     return folder / "libshim.so"
 
 
-def _behind_what_is_preloaded(shim: Path) -> str:
-    """A sanitizer's library has to come first."""
-    return f"{os.environ.get('LD_PRELOAD', '')} {shim}".strip()
-
-
 class Forker(Server):
     """Drains files in children of one process."""
 
     def __init__(self, shim: Path, environment: Mapping[str, str] | None = None) -> None:
-        preloaded = {"LD_PRELOAD": _behind_what_is_preloaded(shim)}
-        super().__init__("forker", {**(environment or {}), **preloaded})
+        super().__init__("forker", {**(environment or {}), **preload(shim)})
 
     def drain(
         self,

@@ -36,6 +36,7 @@ def die(way: str) -> None:
         case "exit":
             os._exit(70)
         case "segfault":
+            signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # a sanitizer would report it
             faulthandler._sigsegv()  # type: ignore[attr-defined]  # noqa: SLF001 -- made for tests
         case "abort":
             os.abort()

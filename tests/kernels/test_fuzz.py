@@ -3,7 +3,6 @@ plainly right (`csrc/fuzz/`), and reads and writes nothing beside what is its ow
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from tests import sanitizers
 from tests.attacks import Attack
 
 _SOURCE = Path(__file__).parents[2] / "csrc"
 _KERNELS = ("backoff", "eligibility", "match", "order", "timestamp", "utf8")
 _LONGEST = {"eligibility": 900, "order": 800}
-_SANITIZER = ("LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")  # of this process, where it has one
 _TARGET = "int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n == ~0ul; }"
 
 
 def _run(*command: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    surroundings = {name: value for name, value in os.environ.items() if name not in _SANITIZER}
+    surroundings = sanitizers.environment_without()
     surroundings["ASAN_OPTIONS"] = "detect_leaks=0"  # no kernel allocates, and it may not be traced
     return subprocess.run(
         command, check=False, capture_output=True, text=True, input=stdin, env=surroundings

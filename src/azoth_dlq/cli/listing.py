@@ -136,7 +136,8 @@ def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
         "?" if age is None else duration_text(age),
     )
     return (
-        *(_cut(one_line(str(cell)), _WIDEST) for cell in cells),
+        # Cut first, too: one may be megabytes.
+        *(_cut(one_line(str(cell)[: _WIDEST + 1]), _WIDEST) for cell in cells),
         one_line(first_line(why(letter))),
     )
 
