@@ -98,7 +98,7 @@ def idle_queue(idle_file: Path) -> Iterator[DeadLetterQueue]:
 
 @pytest.mark.parametrize(
     ("inserted", "at_most", "floor"),
-    [(0, 0.005, 0.05), (1, 0.01, 0.1)],
+    [(0, 0.005, 0.05), (1, 0.01, 0.2)],
     ids=["nothing due", "another program inserted one"],
 )
 def test_idle(  # noqa: PLR0913, PLR0917 -- fixtures, and a row of a table
