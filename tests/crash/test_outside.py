@@ -195,20 +195,6 @@ def test_a_kill_during_a_handler_behind_a_call_takes_back_no_outcome(dlq_file: D
     assert begun(dlq_file.path.parent) == {called: 1}
 
 
-@NEEDS_SIGKILL
-@pytest.mark.parametrize(("lookup", "charged"), [(1, []), (2, [0]), (3, [0]), (4, [0]), (5, [0])])
-def test_a_kill_while_the_outcome_of_a_call_is_recorded_charges_that_letter_alone(
-    dlq_file: DlqFile, lookup: int, charged: list[int]
-) -> None:
-    """And none of those behind it, whose handlers are looked up meanwhile, but not called."""
-    letters = dlq_file.add("outside:", "unknown:", *["outside_batch:"] * 2, "ok:")
-    program = dlq_file.start(f"lookup {lookup}", priority="fifo")
-    program.wait_for(f"lookup {lookup}")
-    program.kill()
-    assert dlq_file.drain()["failed"] == len(charged) + 1
-    assert dlq_file.charges() == {letters[n]: 1 for n in [*charged, 1]}
-
-
 def test_a_claimed_letter_is_left_to_its_drain(dlq_file: DlqFile) -> None:
     """Also by a drain that would park it."""
     letters = dlq_file.add("ok:", "outside:waits", "ok:")

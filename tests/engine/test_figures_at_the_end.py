@@ -14,6 +14,7 @@ from azoth_dlq.store.base import Settlement
 from azoth_dlq.store.sqlite import checkpoint
 from tests.conftest import Scene
 from tests.engine.deaths import die_in_the_handler_of
+from tests.engine.lost_groups import roll_back_by_conflict
 from tests.engine.outside import OutsideBatches, outside, outside_batches
 
 
@@ -82,6 +83,25 @@ def test_letters_of_a_failed_batch_remain(scene: Scene, interrupt: type[BaseExce
     assert scene.left() == letters[1:]
 
 
+def test_a_letter_that_takes_its_group_away_and_is_charged_meanwhile_counts_once(
+    scene: Scene,
+) -> None:
+    """Another process died in it before it is called again."""
+    scene.drain()
+
+    def rogue(conn: sqlite3.Connection, event_id: int, _payload: bytes) -> None:
+        die_in_the_handler_of(scene, event_id)
+        roll_back_by_conflict(conn)
+
+    scene.registry.register("rogue", rogue)
+    letters = [scene.letter("rogue"), scene.letter(), scene.letter()]
+    told: list[ReplayReport] = []
+    told.append(scene.replay().drain(on_progress=told.append))
+    assert [report.attempted + report.remaining for report in told] == [3] * len(told)
+    assert (told[-1].failed, told[-1].succeeded, told[-1].skipped) == (1, 2, 0)
+    assert scene.left() == letters[:1]
+
+
 def test_progress_that_fails_is_not_told_again(scene: Scene) -> None:
     scene.letter()
     told: list[int] = []
@@ -110,10 +130,12 @@ def _settlements() -> int:
     return sum(isinstance(kept, Settlement) for kept in gc.get_objects())
 
 
+@pytest.mark.parametrize("died_in", [4, 16, 17])
 @pytest.mark.parametrize("batched", [False, True])
-def test_every_report_on_the_way_adds_up(any_scene: Scene, batched: bool) -> None:
+def test_every_report_on_the_way_adds_up(any_scene: Scene, batched: bool, died_in: int) -> None:
     """Each planned letter is done or remains: also one whose call outside is under way, is done
-    again after its batch, cannot be read, or has been gone since."""
+    again after its batch, cannot be read, or has been gone since; and one that a process died in,
+    which may be one that cannot be read, or is exhausted."""
 
     def refuse(*_: object) -> None:
         raise ValueError("it failed")
@@ -127,7 +149,7 @@ def test_every_report_on_the_way_adds_up(any_scene: Scene, batched: bool) -> Non
     letters = [any_scene.letter(kind) for kind in kinds * 2]
     letters += [any_scene.letter(failed_at="never"), any_scene.letter(retry_count=99)]
     letters.append(any_scene.letter(event_bytes="no bytes"))
-    die_in_the_handler_of(any_scene, letters[4])
+    die_in_the_handler_of(any_scene, letters[died_in])
     gone = [letters[1], letters[9], letters[12]]
     told: list[ReplayReport] = []
 

@@ -63,6 +63,28 @@ def test_a_foreign_key_that_forbids_the_ack_fails_its_letter_alone(any_scene: Sc
     _assert_counts(any_scene, {letters[2]: 1})
 
 
+@pytest.mark.parametrize("kind", ["ok", "outside"])
+@pytest.mark.parametrize("unreadable", [0, 2, 4])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_row_that_cannot_be_read_nor_parked_keeps_no_letter_from_being_done(
+    any_scene: Scene, caplog: pytest.LogCaptureFixture, kind: str, unreadable: int, more: int
+) -> None:
+    outside(any_scene)
+    letters = [
+        any_scene.letter(kind, event_bytes=1.5 if unreadable <= n <= unreadable + more else None)
+        for n in range(6)
+    ]
+    kept = letters[unreadable : unreadable + more + 1]
+    _refuse_changes(any_scene, f"old.id IN ({kept[0]}, {kept[-1]})", "DELETE")
+    with pytest.raises(StorageError, match="it is to stay") as caught:
+        any_scene.drain()
+    report = caught.value.report
+    assert report is not None
+    assert (report.succeeded, report.remaining) == (6 - len(kept), len(kept))
+    assert any_scene.left() == kept
+    assert sum("stays as it was" in line for line in caplog.messages) == len(kept)
+
+
 def test_a_table_that_refuses_every_failure_ends_the_drain_before_all_are_called(
     scene: Scene,
 ) -> None:

@@ -235,6 +235,30 @@ def test_a_transaction_of_the_handlers_own_is_no_endless_loop(
     assert (report.succeeded, report.failed) == (6, 1)
 
 
+@pytest.mark.parametrize("end", [sqlite3.Connection.commit, sqlite3.Connection.rollback])
+def test_a_transaction_of_the_handlers_own_is_told_of_no_letter_behind_it(
+    plain_scene: Scene, end: Any
+) -> None:
+    """Also where that one's event leads to no handler."""
+
+    def sneaky(conn: sqlite3.Connection) -> None:
+        _own_authorizer(conn)
+        end(conn)
+        conn.execute("BEGIN IMMEDIATE")
+
+    good, culprit = _surrounded(plain_scene, sneaky)
+    plain_scene.conn.execute(
+        "UPDATE dead_letter_queue SET event_bytes = CAST('zzz' AS BLOB) WHERE id = ?", (good[3],)
+    )
+    plain_scene.conn.commit()
+    report = plain_scene.drain()
+    assert plain_scene.left() == [culprit, good[3]]
+    errors = {letter.id: letter.last_error or "" for letter in plain_scene.queue.letters()}
+    assert "ended the transaction" in errors[culprit]
+    assert "EventDecodeError" in errors[good[3]]
+    assert (report.succeeded, report.failed, report.remaining) == (5, 2, 0)
+
+
 def test_a_commit_behind_the_guard_that_goes_on_writing_fails_its_letter(
     plain_scene: Scene,
 ) -> None:

@@ -124,9 +124,8 @@ letter at most; a claim is freed by the death of its process, and by nothing els
                 "tests/crash/test_outside.py",
             ),
             Found(
-                "A kill while the outcome of a call was recorded charged the letter behind it, too, "
-                "whose handler was being looked up",
-                "tests/crash/test_outside.py",
+                "A kill while the outcome of a call was recorded charged two letters",
+                "tests/crash/test_deaths_between_handlers.py",
             ),
         ),
     ),

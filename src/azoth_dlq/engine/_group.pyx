@@ -116,9 +116,9 @@ cdef class Group:
         return len(self.acked) + self.failed + self.snoozed
 
     @property
-    def last_acked(self):
-        """The letter done last, None where none is."""
-        return self.acked[len(self.acked) - 1] if self.acked else None
+    def written(self):
+        """Letters attempted, or parked unattempted."""
+        return len(self) + self.unreadable + self.exhausted
 
     @property
     def failed(self):

@@ -135,9 +135,9 @@ cdef class Attempts:
     cdef tuple last, last_before
     cdef object called, called_before
     cdef Batch batch, batch_before
-    cdef Py_ssize_t place, behind, letters, done
+    cdef Py_ssize_t place, behind, letters, done, unreadable
     cdef double before
-    cdef bint isolated, succeeded, ended, outside_only
+    cdef bint succeeded, ended, outside_only
 
     def __cinit__(self, list rows, group, store, registry, limits):
         self.rows, self.group, self.store, self.limits = rows, group, store, limits
@@ -145,7 +145,7 @@ cdef class Attempts:
         self.connection, self.isolate, self.keep = store.connection, store.isolate, store.keep
         self.calls = Calls(group)
         self.resolver = Resolver(registry)
-        self.done = len(group)
+        self.done, self.unreadable = len(group), group.unreadable
         self.outside_only = limits.outside_only
         self.before = monotonic()
 
@@ -153,16 +153,23 @@ cdef class Attempts:
         """Attempt one letter or batch after the other, until something ends it."""
         cdef Py_ssize_t most = self.limits.most
         cdef double ends_at = self.limits.ends_at, ack_seconds = self.limits.ack_seconds
+        cdef bint is_late
         cdef tuple row
         while self.place < len(self.rows):
             row = self.rows[self.place]
+            if self.outside_only and row[len(row) - 1] is None:
+                # A death while a large one is looked up would be taken for one in the call whose
+                # outcome this group is to keep: that is committed first.
+                self.group.full = True
+                break
             self.behind = self.place + 1
             self.letters = 0
             event_bytes = self.event_bytes(row)
             if event_bytes is not None and not self.attempt(row, event_bytes):
                 break
             self.go_on(row)
-            if self.done >= most or self.before + self.done * ack_seconds >= ends_at:
+            is_late = self.before + self.done * ack_seconds >= ends_at
+            if is_late or self.done + self.unreadable >= most:
                 self.group.full = self.ended = True
             if self.ended or stop.requested:
                 break
@@ -178,70 +185,49 @@ cdef class Attempts:
             return event_bytes
         event_bytes = event_bytes_of(row, self.group, self.store)
         self.ended = self.group.full
+        self.unreadable = self.group.unreadable
         self.before = monotonic()
         return event_bytes
 
     cdef bint attempt(self, tuple row, bytes event_bytes) except -1:
         """Call the letter's handler, with those that go with it in a batch, and note the outcome;
         False where it is not to be called within this transaction."""
-        cdef bint routed = self.resolver.by_key is None, is_for_later = False
-        cdef bytes payload = None
+        if not self.outside_only:
+            self.isolate(row[0])
+        self.last_before, self.called_before, self.batch_before = self.last, self.called, self.batch
+        self.last, self.called, self.batch = row, None, None
+        self.letters = 1
         error = None
-        if routed:  # It may kill the process; nothing else does while a handler is looked up.
-            self.take(row, isolated=True)
         try:
+            # Within the isolation: a route, too, may kill the process.
             payload = self.resolver.resolve(event_bytes)
-            is_for_later = not self.resolver.transactional or self.outside_only
-            if routed and is_for_later:
-                self.keep()
+            self.called = self.resolver.registration
+            if not self.resolver.transactional or self.outside_only:
+                if not self.outside_only:
+                    self.keep()
+                if not self.resolver.transactional:
+                    self.group.outside = self.called, payload, event_bytes
+                self.group.full = True
+                self.forget_last()
+                return False
+            self.call(row, payload)
+            if self.keep():
+                self.group.stale = self.ended = True
         except (TransactionLost, Forked):
             raise
         except Exception as raised:
             error = raised
-        if error is None and is_for_later:
-            if not self.resolver.transactional:
-                self.group.outside = self.resolver.registration, payload, event_bytes
-            self.group.full = True
-            if routed:
-                self.forget_last()
-            return False
-        if not routed:
-            self.take(row, isolated=error is None)
-        if error is None:
-            error = self.call(row, payload)
         if error is None:
             self.note_success(row)
         else:  # Only here nothing else holds its frames.
             self.note_failure(row, error)
         return True
 
-    cdef int take(self, tuple row, bint isolated) except -1:
-        """The loop is at this letter; `isolated`: a death is its doing, and what is written its."""
-        if isolated:
-            self.isolate(row[0])
-        self.isolated = isolated
-        self.last_before, self.called_before, self.batch_before = self.last, self.called, self.batch
-        self.last, self.called, self.batch = row, None, None
-        self.letters = 1
-        return 0
-
-    cdef object call(self, tuple row, bytes payload):
-        """What the handler raised, or None."""
-        self.called = self.resolver.registration
-        try:
-            self.call_alone_or_in_batch(row, payload)
-            if self.keep():
-                self.group.stale = self.ended = True
-        except (TransactionLost, Forked):
-            raise
-        except Exception as raised:
-            return raised
-        return None
-
-    cdef int call_alone_or_in_batch(self, tuple row, bytes payload) except -1:
+    cdef int call(self, tuple row, bytes payload) except -1:
         if self.resolver.batch_call is not None:
             self.batch = Batch(
-                self.rows, self.store, self.resolver, self.limits, self.limits.most - self.done
+                self.rows, self.store, self.resolver, self.limits,
+                self.limits.most - self.done - self.unreadable,
             )
             self.behind = self.batch.gather(self.place, payload)
             self.letters = self.behind - self.place
@@ -286,7 +272,7 @@ cdef class Attempts:
         if self.succeeded:
             self.group.failures_in_row = 0
             self.succeeded = False
-        undo = self.store.undo if self.isolated else None
+        undo = None if self.outside_only else self.store.undo
         note_failed_attempt(row, self.called, error, self.group, undo, seconds=seconds)
         self.ended = self.group.full
         if self.called is not None:
@@ -314,9 +300,10 @@ cdef class Attempts:
 
     cdef int interrupted(self, interrupt) except -1:
         """Take back what was in hand, unless its outcome is noted."""
+        cdef Py_ssize_t acked = len(self.acked)
         self.group.interrupt = interrupt
         self.group.full = True
-        self.store.undo(unless=self.group.last_acked)
+        self.store.undo(unless=self.acked[acked - 1] if acked else None)
         if self.letters and len(self.group) > self.done:
             # Failed, and noted so.
             self.place = self.behind

@@ -11,7 +11,8 @@ _LOOKED_THROUGH = 10_000  # letters at once
 
 
 class Course:
-    """`place` is that of the first letter in `letters` that was not attempted yet.
+    """`place` is that of the first letter in `letters` that was not attempted yet, `unfit_place`
+    that of the first unfit one that was not parked.
 
     What was attempted need not have an outcome: its group may be lost, its call may be under way.
     """
@@ -19,6 +20,7 @@ class Course:
     def __init__(self) -> None:
         self.letters = Selection()
         self.place = 0
+        self.unfit_place = 0
         self._start = 0  # of the group
         self._limit: int | None = None
         self._attempted = 0
@@ -70,10 +72,16 @@ class Course:
         self._counted, self._attempted, self._done = group.identity, attempted, done
 
     def ahead(self, ids: Collection[int]) -> set[int]:
-        """Those letters from `place` on."""
+        """Those letters from `place` on, and from `unfit_place`."""
         found: set[int] = set()
+        if not ids:
+            return found
         end = len(self.letters)
-        for first in range(self.place if ids else end, end, _LOOKED_THROUGH):
+        for first in range(self.place, end, _LOOKED_THROUGH):
             some = self.letters.ids(first, min(end, first + _LOOKED_THROUGH))
             found.update(i for i in some if i in ids)
+        end = self.letters.unfit_count
+        for first in range(self.unfit_place, end, _LOOKED_THROUGH):
+            unfit = self.letters.unfit(first, min(end, first + _LOOKED_THROUGH))
+            found.update(i for i, _ in unfit if i in ids)
         return found

@@ -153,7 +153,7 @@ class Drain:
         if plan.is_stop_over:
             self._end_stop_by_failures()
         with suppress(CommitRefused):  # the others are attempted all the same
-            self._park_unfit(UnfitLetters(letters, self._rules, self._groups.recovery.kept))
+            self._park_unfit(UnfitLetters(self._groups, self._rules))
         self._attempt(None if lasting is None else planned + lasting)
         kept = self._groups.recovery.kept.error()
         if kept is not None:
@@ -196,7 +196,7 @@ class Drain:
             self._rest()
             if self._is_shut_down():
                 return
-            letters.park(self._groups, self._store, seconds)
+            letters.park(self._store, seconds)
 
     def _log_unreadable(self) -> None:
         if count := self.report().unreadable:

@@ -159,7 +159,7 @@ class Groups:
             # A handler that kills the process must not take back what became of the letter before.
             outside_only=self.is_amid_call,
         )
-        while not (course.is_over or group.full) and len(group) < limits.most:
+        while not (course.is_over or group.full) and group.written < limits.most:
             ids = course.next_ids(min(self._chunk, self.course.still_allowed - len(group)))
             if ids[0] in recovery.condemned:
                 self._fail_condemned(ids[0], group)
@@ -188,7 +188,7 @@ class Groups:
         except Exception:
             raise
         except BaseException as interrupt:  # noqa: BLE001 -- raised once the group is committed
-            self._store.undo(unless=group.last_acked)
+            self._store.undo()
             group.interrupt = interrupt
             return 0
         return len(group.next_call)
@@ -208,15 +208,15 @@ class Groups:
     def _fail_condemned(self, letter_id: int, group: Group) -> None:
         """The letter's call took a group away, or kept it from being committed: it fails in its
         place of the order, without another call."""
-        if letter_id in self.recovery.aside:
-            self.course.place += 1
+        self.course.place += 1
+        if letter_id in self.recovery.aside or letter_id in self.recovery.settled:
             return
-        rows = self._store.fetch([letter_id], inline=0, verify=False)
+        wanted = [] if letter_id in self.claimed else [letter_id]
+        rows = self._store.fetch(wanted, inline=0, verify=False)
         if rows:
             group.failed_with(rows[0], self.recovery.condemned[letter_id])
         else:
             group.skipped += 1
-        self.course.place += 1
 
     def _call_outside(self, call: OutsideCall) -> None:
         self._in_hand.claimed, self._in_hand.called = None, call
@@ -346,7 +346,7 @@ class Groups:
         """The group's effects are in the file, its outcomes are not: write those now."""
         self._open()
         if lost is not None and group.last_called is not None:
-            if group.last_acked == group.last_called[0]:
+            if group.acked[-1:] == [group.last_called[0]]:
                 group.acked.pop()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         self._commit(group)

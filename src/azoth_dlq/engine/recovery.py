@@ -100,9 +100,11 @@ class Recovery:
 
         Errors: CommitRefused where that is none of them, or too many.
         """
-        attempted = len(group)
-        if attempted > 1:
-            self.halve(attempted, end)
+        if group.written > 1:
+            self.halve(group.written, end)
+        elif group.unreadable:
+            (parking,) = group.settlement.parked
+            self.give_up(parking.id, refused)
         elif group.batch:
             self.singly.update(group.batch)
         elif group.last_called is not None:

@@ -6,8 +6,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from azoth_dlq.engine._group import Group
-from azoth_dlq.engine.recovery import Kept, Recovery
-from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, select
+from azoth_dlq.engine.recovery import Recovery
+from azoth_dlq.kernels.eligibility import Rules, Verdict, select
 from azoth_dlq.store.base import CommitRefused, Store
 
 if TYPE_CHECKING:
@@ -21,31 +21,33 @@ class UnfitLetters:
     """Those of a plan: parked in groups, from the first to the last. One that cannot be parked
     keeps no other from it."""
 
-    def __init__(self, letters: Selection, rules: Rules, kept: Kept) -> None:
-        self._letters = letters
+    def __init__(self, groups: Groups, rules: Rules) -> None:
+        self._groups = groups
+        self._course = groups.course
+        self._letters = groups.course.letters
         self._rules = rules
-        self._place = 0
-        self._recovery = Recovery(kept)
+        self._recovery = Recovery(groups.recovery.kept)
 
     @property
     def is_over(self) -> bool:
-        return self._place >= self._letters.unfit_count
+        return self._course.unfit_place >= self._letters.unfit_count
 
-    def park(self, groups: Groups, store: Store, seconds: float) -> None:
+    def park(self, store: Store, seconds: float) -> None:
         """Park the next of them in a group of about so many seconds, or fewer, while one that
         cannot be parked is looked for. Errors: CommitRefused where there are too many of those."""
-        end, until = self._place, monotonic() + seconds
-        limit = self._place + self._recovery.most(self._letters.unfit_count)
+        start = end = self._course.unfit_place
+        until = monotonic() + seconds
+        limit = start + self._recovery.most(self._letters.unfit_count)
         try:
-            with groups.without_calls() as (_, group):
+            with self._groups.without_calls() as (_, group):
                 while chunk := self._letters.unfit(end, min(end + _CHUNK, limit)):
-                    _park(chunk, groups.claimed, group, store, self._rules)
+                    self._park(chunk, group, store)
                     end += len(chunk)
                     if monotonic() >= until:
                         break
         except CommitRefused as refused:
             store.end(commit=False)
-            attempted = self._letters.unfit(self._place, end)
+            attempted = self._letters.unfit(start, end)
             if not attempted:
                 raise
             if len(attempted) > 1:
@@ -54,23 +56,22 @@ class UnfitLetters:
             self._recovery.give_up(attempted[0][0], refused)
         else:
             self._recovery.committed(group.settlement, end)
-        self._place = end
+        self._course.unfit_place = end
 
-
-def _park(
-    chunk: list[tuple[int, Verdict]], claimed: set[int], group: Group, store: Store, rules: Rules
-) -> None:
-    """Park what is still unfit: under the lock, for another program may have mended a row. Letters
-    that other drains have claimed are left to them."""
-    ids = [letter_id for letter_id, _ in chunk if letter_id not in claimed]
-    rows = store.fetch(ids, inline=0, verify=True)
-    by_id = {row[0]: row for row in rows}
-    unfit = select(rows, rules).unfit()
-    group.skipped += len(chunk) - len(unfit)
-    for letter_id, verdict in unfit:
-        reason = _why_unfit(verdict, by_id[letter_id], rules.max_retries)
-        unreadable = verdict is not Verdict.EXHAUSTED
-        group.park_unattempted(letter_id, reason, unreadable=unreadable)
+    def _park(self, chunk: list[tuple[int, Verdict]], group: Group, store: Store) -> None:
+        """Park what is still unfit: under the lock, for another program may have mended a row.
+        Letters that other drains have claimed are left to them."""
+        settled = self._groups.recovery.settled  # charged with a death when the group was opened
+        ids = [letter_id for letter_id, _ in chunk if letter_id not in settled]
+        wanted = [letter_id for letter_id in ids if letter_id not in self._groups.claimed]
+        rows = store.fetch(wanted, inline=0, verify=True)
+        by_id = {row[0]: row for row in rows}
+        unfit = select(rows, self._rules).unfit()
+        group.skipped += len(ids) - len(unfit)
+        for letter_id, verdict in unfit:
+            reason = _why_unfit(verdict, by_id[letter_id], self._rules.max_retries)
+            unreadable = verdict is not Verdict.EXHAUSTED
+            group.park_unattempted(letter_id, reason, unreadable=unreadable)
 
 
 def _why_unfit(verdict: Verdict, row: tuple[object, ...], max_retries: int) -> str:

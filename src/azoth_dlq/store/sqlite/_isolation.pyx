@@ -214,7 +214,8 @@ cdef class Isolation:
         return self._letter
 
     def leave(self):
-        """The handler's call is over: whether it changed letters that may have been fetched.
+        """The handler's call is over: whether it changed letters that may have been fetched. A
+        death from here on is nobody's.
 
         Errors: TransactionLost, InvalidStateError (see `Store.keep`).
         """
@@ -224,6 +225,7 @@ cdef class Isolation:
             raise self._lost("the handler's call ended the transaction")
         if guard.violation is not None:
             raise InvalidStateError(guard.violation)
+        self._slots[IN_HAND_SLOT] = 0
         return guard.touched_queue and self._connection.total_changes != self._changes
 
     def undone(self):
