@@ -74,20 +74,34 @@ class Trial:
         count = chance.choice((1, 2, 5, 12, 30))
         self.kinds = {i: chance.choice(kinds) for i in range(1, count + 1)}
         self.acts = {i: chance.choice(ACTS) for i in self.kinds}
-        self.unfit = {i for i in self.kinds if chance.random() < 0.08}
+        shapes = ("plain",) * 9 + ("large", "unknown", "unreadable", "undated")
+        self.shapes = {i: chance.choice(shapes) for i in self.kinds}
         self.refused: set[int] = set()
         with DeadLetterQueue.open(path) as queue:
             DlqReplayer(queue, EventHandlerRegistry()).drain()  # makes all tables
             queue.connection.executescript(
                 "CREATE TABLE effects (event_id); CREATE TABLE notes (text)"
             )
-            for i, kind in self.kinds.items():
-                queue.connection.execute(
-                    "INSERT INTO dead_letter_queue (id, event_id, event_bytes, error_message, "
-                    "failed_at) VALUES (?, ?, CAST(? AS BLOB), 'boom', ?)",
-                    (i, i, f"{kind}:", "never" if i in self.unfit else "2026-01-01 00:00:00"),
-                )
+            queue.connection.executemany(
+                "INSERT INTO dead_letter_queue (id, event_id, event_bytes, error_message, "
+                "failed_at) VALUES (?, ?, ?, 'boom', ?)",
+                [(i, i, self._event_bytes(i), self._failed_at(i)) for i in self.kinds],
+            )
             self._refuse_changes(queue.connection)
+
+    def _event_bytes(self, letter: int) -> object:
+        match self.shapes[letter]:
+            case "large":
+                return f"{self.kinds[letter]}:{'x' * 20_000}".encode()
+            case "unknown":
+                return b"of no type"
+            case "unreadable":
+                return 1.5
+            case _:
+                return f"{self.kinds[letter]}:".encode()
+
+    def _failed_at(self, letter: int) -> str:
+        return "never" if self.shapes[letter] == "undated" else "2026-01-01 00:00:00"
 
     def _refuse_changes(self, conn: sqlite3.Connection) -> None:
         for change, condition in CHANGES.items():
@@ -167,13 +181,13 @@ class Trial:
 
     def check(self, ended: Exception | KeyboardInterrupt | None) -> None:
         with closing(sqlite3.connect(self.path)) as conn:
-            left = {i for (i,) in conn.execute("SELECT id FROM dead_letter_queue")}
+            left = dict(conn.execute("SELECT id, retry_count FROM dead_letter_queue"))
             parked = {i for (i,) in conn.execute("SELECT event_id FROM permanent_failures")}
             effects = Counter(i for (i,) in conn.execute("SELECT event_id FROM effects"))
             (claims,) = conn.execute("SELECT count(*) FROM azoth_dlq_claims").fetchone()
         assert {self._total(report) for report in self.told} <= {len(self.kinds)}
-        assert not left & parked
-        done = self.kinds.keys() - left - parked
+        assert not left.keys() & parked
+        done = self.kinds.keys() - left.keys() - parked
         assert done <= self.returned | self.removed
         within = {i for i, kind in self.kinds.items() if not kind.startswith("outside")}
         assert all(times == 1 for times in effects.values())
@@ -185,10 +199,15 @@ class Trial:
         if not isinstance(ended, KeyboardInterrupt) and "stops" not in self.acts.values():
             self._check_nobody_was_kept(left)
 
-    def _check_nobody_was_kept(self, left: set[int]) -> None:
-        """From being called, or parked, by what was refused of others."""
-        kept = {i for i in left - self.refused if not self.calls[i] or i in self.unfit}
-        assert kept == set()
+    def _check_nobody_was_kept(self, left: dict[int, int]) -> None:
+        """From being called, charged, or parked, by what was refused of others."""
+        for letter in left.keys() - self.refused:
+            match self.shapes[letter]:
+                case "unknown":
+                    assert left[letter] == 1
+                case shape:
+                    assert shape in ("plain", "large")
+                    assert self.calls[letter]
 
     @staticmethod
     def _total(report: ReplayReport) -> int:
