@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, ReplayReport, StorageError
-from azoth_dlq.tuning import candidates
+from azoth_dlq.tuning import candidates, search
 from azoth_dlq.tuning.candidates import Candidate
 from azoth_dlq.tuning.copies import Facts, copy_of, room_for_copies
 from azoth_dlq.tuning.search import BudgetTooSmall, Findings, NothingToTune, Search
@@ -30,11 +30,13 @@ Cost = Callable[[Candidate, int], float]
 
 
 class MadeUp:
-    """Trials that take no time; what a letter costs is told by the candidate and the round."""
+    """Trials that take no time, but by their own clock; what a letter costs is told by the
+    candidate and the round."""
 
     def __init__(self, cost: Cost, *, seconds: float = 0.0, **report: Any) -> None:
         self.cost = cost
         self.seconds = seconds
+        self.now = time.monotonic()
         self.report = ReplayReport(started_at=datetime.now(UTC), **{"succeeded": 1000, **report})
         self.tried: list[str] = []
 
@@ -42,21 +44,21 @@ class MadeUp:
         del most_seconds
         cost = self.cost(candidate, self.tried.count(candidate.name))
         self.tried.append(candidate.name)
-        time.sleep(self.seconds)
+        self.now += self.seconds
         seconds = cost * max(self.report.attempted, 1)
         return Trial(self.report, 1000, seconds, PHASES, candidate.is_cycle)
 
 
 def found(trials: MadeUp, *, budget: float = 60.0, only_drains: bool = False) -> Findings:
-    search = Search(
+    looking = Search(
         trials,  # type: ignore[arg-type]  # it is used for `run` alone
         DlqReplayConfig(),
         FACTS,
-        until=time.monotonic() + budget,
+        until=trials.now + budget,
         only_drains=only_drains,
         on_trial=lambda *_: None,
     )
-    return search.run()
+    return looking.run()
 
 
 def gains(**faster: float) -> Cost:
@@ -209,11 +211,18 @@ def test_nothing_can_be_told(report: dict[str, Any], told: str) -> None:
         found(MadeUp(gains(), **report))
 
 
-def test_a_budget_for_less_than_three_rounds_is_refused_with_one_that_is_enough() -> None:
+def test_a_budget_for_less_than_three_rounds_is_refused_with_one_that_is_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def of_trials() -> MadeUp:
+        trials = MadeUp(gains(), seconds=0.02)
+        monkeypatch.setattr(search, "monotonic", lambda: trials.now)
+        return trials
+
     with pytest.raises(BudgetTooSmall, match=r"take about \d+ s") as refused:
-        found(MadeUp(gains(), seconds=0.02), budget=0.5)
+        found(of_trials(), budget=0.5)
     needed = float(str(refused.value).split()[-2])
-    assert found(MadeUp(gains(), seconds=0.02), budget=needed).rounds >= 3
+    assert found(of_trials(), budget=needed).rounds >= 3
 
 
 def test_memory_beyond_the_file_is_not_tried() -> None:

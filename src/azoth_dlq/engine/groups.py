@@ -160,7 +160,7 @@ class Groups:
             outside_only=self.is_amid_call,
         )
         while not (course.is_over or group.full) and group.written < limits.most:
-            ids = course.next_ids(min(self._chunk, self.course.still_allowed - len(group)))
+            ids = course.next_ids(min(self._chunk, limits.most - group.written))
             if ids[0] in recovery.condemned:
                 self._fail_condemned(ids[0], group)
                 continue
