@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from azoth_dlq import StorageError
+from azoth_dlq import DeadLetterQueue, StorageError
 from azoth_dlq.store.sqlite.marker import Marker
 from tests.crash.processes import DlqFile, Ending
 
@@ -31,6 +31,12 @@ class SmallDisk:
         done = subprocess.run(mount, check=False, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"a small file system cannot be mounted: {done.stderr.strip()}")
+
+    def fill(self, *, leaving: int = 0) -> None:
+        with contextlib.suppress(OSError), (self.folder / "filler").open("wb", 0) as filler:
+            while filler.write(b"x" * 4096):
+                pass
+        os.truncate(self.folder / "filler", (self.folder / "filler").stat().st_size - leaving)
 
     def grow(self) -> None:
         grow = ["mount", "-o", "remount,size=60m", str(self.folder)]
@@ -98,8 +104,29 @@ def test_a_full_disk_is_told_before_the_letter_in_hand_is_mapped(small_disk: Sma
     """A store to a mapped page that the disk has no room for would kill the process."""
     database = small_disk.folder / "letters.db"
     database.touch()
-    with contextlib.suppress(OSError), (small_disk.folder / "filler").open("wb", 0) as filler:
-        while filler.write(b"x" * 4096):
-            pass
-    with pytest.raises(StorageError, match="No space left"):
+    small_disk.fill()
+    with pytest.raises(StorageError, match=r"No space left on device\); .* free some space"):
         Marker(str(database))
+
+
+def test_a_full_disk_is_told_where_letters_are_only_looked_at(small_disk: SmallDisk) -> None:
+    """SQLite needs a file for that, too."""
+    file = DlqFile.make(small_disk.folder / "projection.db", "wal")
+    small_disk.fill()
+    with pytest.raises(StorageError, match=r"-shm file .* free some space"):
+        DeadLetterQueue.open(file.path)
+
+
+def test_a_log_that_a_full_disk_has_no_room_for_takes_nothing_back(small_disk: SmallDisk) -> None:
+    """It fits into the file of the log, and not into the database."""
+    file = DlqFile.make(small_disk.folder / "projection.db", "wal")
+    letters = file.add("grows:100000", "ok:")
+    small_disk.fill(leaving=280_000)
+    ending = file.start().ending()
+    assert "disk is full; free some space" in ending.message
+    assert "All that was done is committed; the -wal file could not be copied" in ending.message
+    assert ending.report is not None
+    assert (ending.report["succeeded"], ending.report["remaining"]) == (2, 0)
+    small_disk.grow()
+    assert file.effects() == letters
+    assert file.left() == []

@@ -7,10 +7,9 @@ import os
 import stat
 from contextlib import suppress
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 # What may pass by itself: a full disk, too many open files, and the like.
-_PASSING = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
-)
+_PASSING = NO_ROOM | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 
 def may_pass(error: OSError) -> bool:

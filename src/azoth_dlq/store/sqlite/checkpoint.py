@@ -6,6 +6,7 @@ import bisect
 import os
 import sqlite3
 
+from azoth_dlq.errors import StorageError
 from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite.faults import BUSY_CODES, explained, primary_code
 from azoth_dlq.store.sqlite.raw import is_closed
@@ -55,10 +56,17 @@ class Log:
     def finish(self) -> None:
         """Copy what there is, and leave no large file. Errors: StorageError."""
         length = length_of_log(self._database)
-        if length >= LARGE_BYTES:
-            self._copy_and(pragmas.EMPTY_LOG)
-        elif length:
-            self._do(pragmas.CHECKPOINT)
+        try:
+            if length >= LARGE_BYTES:
+                self._copy_and(pragmas.EMPTY_LOG)
+            elif length:
+                self._do(pragmas.CHECKPOINT)
+        except StorageError as error:
+            raise StorageError(
+                f"{error}. All that was done is committed; the -wal file could not be copied into "
+                "the database, which the next drain does",
+                transient=error.transient,
+            ) from error
 
     def _copy_and(self, begin_anew: str) -> bool:
         for _ in range(1 + _COPIES_AGAIN):

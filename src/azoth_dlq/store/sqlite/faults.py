@@ -50,6 +50,13 @@ _MEANINGS = {
     sqlite3.SQLITE_CONSTRAINT: "refuses what is written",
 }
 
+# By the extended code, where that tells more.
+_SHM = (
+    "cannot be used: the -shm file beside it cannot be made or grown; free some space if the disk "
+    "is full, and see that its folder may be written"
+)
+_EXTENDED_MEANINGS = {sqlite3.SQLITE_IOERR_SHMOPEN: _SHM, sqlite3.SQLITE_IOERR_SHMSIZE: _SHM}
+
 # These errors of Python's sqlite3 have no code of SQLite's.
 _MISUSES = {
     "SQLite objects created in a thread": "a queue belongs to the thread that made it; open "
@@ -87,7 +94,9 @@ def explain(error: BaseException, where: str) -> StorageError | InvalidStateErro
             if str(error).startswith(beginning):
                 return InvalidStateError(f"{where}: {meaning}")
     code = _code(error)
-    meaning = _MEANINGS.get(code, "cannot be used")
+    meaning = _EXTENDED_MEANINGS.get(
+        getattr(error, "sqlite_errorcode", 0), _MEANINGS.get(code, "cannot be used")
+    )
     return StorageError(f"{where} {meaning} (SQLite: {error})", transient=code in _TRANSIENT_CODES)
 
 

@@ -17,7 +17,7 @@ import struct
 from typing import NamedTuple
 
 from azoth_dlq.errors import StorageError
-from azoth_dlq.store.sqlite.beside import create_beside, make_like, may_pass
+from azoth_dlq.store.sqlite.beside import NO_ROOM, create_beside, make_like, may_pass
 
 _MAGIC = b"azothdlq"
 # Magic, boot id, identity of the database, nonce of the group, how many letters are in hand (of a
@@ -109,9 +109,14 @@ def _map_beside(database: str) -> mmap.mmap:
         finally:
             os.close(descriptor)
     except OSError as error:
+        way_out = (
+            "free some space and try again"
+            if error.errno in NO_ROOM
+            else "it must be an ordinary file that may be written, or not exist"
+        )
         raise StorageError(
             f"{path} cannot be opened ({error.strerror}); the drain keeps the letter in hand "
-            "there: it must be an ordinary file that may be written, or not exist",
+            f"there: {way_out}",
             transient=may_pass(error),
         ) from error
 
