@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from benchmarks.document import markdown
 from benchmarks.measured import readable
 from tests.reliability import words
-from tests.reliability.promises import PROMISES, Promise
+from tests.reliability.promise import Promise
+from tests.reliability.promises import PROMISES
 from tests.reliability.results import Results
 
 NONE = "not in these runs"

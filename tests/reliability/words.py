@@ -7,6 +7,9 @@ attacked, how often, and what was found. Processes, files, locks and signals are
 disk and a clock that jumps are made by a small preloaded library, a loss of power by rebuilding the
 files from a record of what was written to them; the Rust crate azoth is a program that runs its
 SQL. The figures are of the runs below: `python -m tests.reliability` makes this page from them.
+What [does not hold everywhere](#what-does-not-hold-everywhere) stands behind the promises. The
+words are those of the [README](../README.md): a letter is an event that failed, it is charged with
+an attempt that it spends, and parked (a permanent failure) when none is left.
 """
 
 NONE_FAILED = "No attack failed, or where one did in an earlier run, it passed in a later one."
@@ -25,8 +28,17 @@ journal modes TRUNCATE and PERSIST.
 `journal_mode=OFF` and `MEMORY` survive no crash: a drain of such a file is refused with an error
 that says so.
 
-A handler registered with `transactional=False` calls other systems, where nobody can take anything
-back: it is called at least once, and again after a death, with the same event id.
+What a handler writes to the queue's file is done once; what else it does, nobody can take back. A
+crash undoes the group that is open, about a quarter of a second of calls, and they are made again.
+A handler registered with `transactional=False` is alone in that: it is called at least once, and
+again after a death in the call, with the same event id.
+
+A kill from outside (`kill -9`, the OOM killer) while a handler runs looks like that handler's
+doing: its letter is charged, one a kill, and parked when its attempts are spent. `requeue` moves it
+back.
+
+The letter in hand stands in the file `<database>-azoth`. Where that is removed after a crash,
+nobody is charged, and a deadly letter that meets this each time blocks those behind it.
 
 A death in a handler that takes batches charges nobody, because nobody can tell whose doing it was;
 the letters of the batch go one by one from then on.
@@ -54,10 +66,12 @@ SQLite's locks do not hold, nothing is promised.
 """
 
 REPEAT = """
-The first command makes the attacks as short as they are in the suite, in minutes, the second long,
-in an hour or two on two processors; against the package that is installed. Either says at the end
-how often it struck. The page is made of one run or of several; of a test that is in several, the
-latest counts.
+In a clone, with `pip install '.[test]'`. The first command makes the attacks as short as they are
+in the suite, in minutes, the second long, in an hour or two on two processors; against the package
+that is installed. Either says at the end how often it struck. Some need Linux, some root, a C
+compiler and CMake, those on the kernels Clang with libFuzzer: what is skipped is named. The page is
+made of one run or of several (`--attacks-json` kept what each of those below did); of a test that
+is in several, the latest counts. `--into` writes another file than this.
 """
 
 REPEAT_COMMANDS = (
