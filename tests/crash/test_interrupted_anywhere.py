@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from azoth_dlq import (
     ReplayReport,
 )
 from azoth_dlq._event import Event
+from azoth_dlq.engine.outside import OutsideCall
 from tests.attacks import Attack
 
 TRACED = (str(Path(azoth_dlq.__file__).parent), contextlib.__file__)
@@ -39,6 +40,7 @@ EVENTS = [
     *(b"calls_batch:", b"calls_batch:bad", b"writes:"),
 ]
 BAD = [n for n, event in enumerate(EVENTS) if event.endswith(b"bad")]
+CALLS = [n for n, event in enumerate(EVENTS) if event.startswith(b"calls:")]
 GOOD_WRITES = [n for n, event in enumerate(EVENTS) if n not in BAD and event[:5] != b"calls"]
 CLEANING_UP = (
     "session.py",
@@ -50,6 +52,7 @@ CLEANING_UP = (
     "contextlib.py",
 )
 Line = tuple[str, int]
+called: Counter[int] = Counter()
 Fresh = Callable[[], DeadLetterQueue]
 
 
@@ -77,6 +80,7 @@ def write(conn: sqlite3.Connection, event_id: int, payload: bytes) -> None:
 
 
 def call(_conn: None, event_id: int, payload: bytes) -> None:
+    called[event_id] += 1
     if payload == b"bad":
         raise ValueError(event_id)
 
@@ -96,6 +100,7 @@ class Interruption:
 
     def __init__(self, line: Line | None = None, time: int = 0) -> None:
         self.times: Counter[Line] = Counter()
+        self.came_in_call = False  # of a handler outside a transaction, or what tidies up after it
         self._line = line
         self._time = time
 
@@ -110,8 +115,15 @@ class Interruption:
             line = frame.f_code.co_filename, frame.f_lineno
             self.times[line] += 1
             if line == self._line and self.times[line] == self._time:
+                self.came_in_call = _is_within(OutsideCall.call.__code__, frame)
                 raise KeyboardInterrupt
         return self.within
+
+
+def _is_within(code: CodeType, frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
 
 
 @pytest.fixture
@@ -252,13 +264,16 @@ def interrupt_everywhere(path: Path, fresh: Fresh, attack: Attack) -> None:
     interrupted = 0
     for instant in instants(undisturbed.times, attack.size(3, long=1)):
         with fresh() as queue:
+            called.clear()
             before = state(queue.connection)
-            interrupted += drain(queue, Interruption(*instant))
+            interruption = Interruption(*instant)
+            interrupted += drain(queue, interruption)
             assert state(queue.connection) == before, instant
             check(queue, path)
             DlqReplayer(queue, registry(), SETTINGS).drain()
             check(queue, path)
             assert queue.count() == 0, instant
+            assert interruption.came_in_call or [called[n] for n in CALLS] == [1, 1], instant
             claims = numbers(queue.connection, "SELECT letter_id FROM azoth_dlq_claims")
             assert claims == [], instant
     attack.struck("KeyboardInterrupt at a line of a drain", interrupted)

@@ -107,6 +107,10 @@ letter at most; a claim is freed by the death of its process, and by nothing els
                 "tests/crash/test_outside.py",
             ),
             Found(
+                "An interrupt before the outcome of a call was written had the call made again",
+                "tests/crash/test_interrupted_anywhere.py",
+            ),
+            Found(
                 "A kill while the outcome of a call was recorded charged two letters",
                 "tests/crash/test_deaths_between_handlers.py",
             ),

@@ -122,7 +122,7 @@ class Drain:
             self._groups.end_amid()
             raise
         except BaseException:
-            self._groups.end_amid()
+            self._groups.end_interrupted()
             if self._plan is not None:
                 self._tell()
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -33,6 +33,7 @@ from azoth_dlq.store.base import (
 
 Row = tuple[Any, ...]
 _CHUNK = 500  # letters fetched at once, where no handler takes batches
+_FEWEST = 50  # the same, where one is attempted: those before it may be skipped
 _TELLING = 500  # letters from which on the time of their acks says what one takes
 _FIRST_ACK_SECONDS = 2e-6
 
@@ -137,6 +138,14 @@ class Groups:
         """An error ends the drain: count the group that is committed all the same."""
         self._count_if_committed()
 
+    def end_interrupted(self) -> None:
+        """An interrupt does: also write what became of a call, which would be made again."""
+        self.end_amid()
+        if self._in_hand.has_outcome:
+            self.turns.hurry()
+            with suppress(Exception):  # as if it had come during the call
+                self.work(settle_only=True)
+
     def _count_if_committed(self) -> bool:
         """Whether the group whose COMMIT did not return is in the file."""
         group, self._committing = self._committing, None
@@ -160,7 +169,8 @@ class Groups:
             outside_only=self.is_amid_call,
         )
         while not (course.is_over or group.full) and group.written < limits.most:
-            ids = course.next_ids(min(self._chunk, limits.most - group.written))
+            useful = max(limits.most - group.written, _FEWEST)
+            ids = course.next_ids(min(self._chunk, useful, course.still_allowed - len(group)))
             if ids[0] in recovery.condemned:
                 self._fail_condemned(ids[0], group)
                 continue

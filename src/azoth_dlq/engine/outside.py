@@ -43,6 +43,7 @@ class OutsideCall:
         self._raised: Raised | None = None
         self.seconds = 0.0
         self.refused = ""  # why its outcome could not be committed
+        self.is_over = False  # nothing interrupted it
         self._is_given_up = False
         self.interrupt: BaseException | None = None
 
@@ -60,7 +61,8 @@ class OutsideCall:
     @property
     def is_to_be_released(self) -> bool:
         """Whether nothing is written of the call but that it is over."""
-        return self.interrupt is not None or self.is_failed_batch or self._is_given_up
+        has_outcome = self.is_over and self.interrupt is None
+        return not has_outcome or self.is_failed_batch or self._is_given_up
 
     def claim(self, store: Store) -> None:
         """Within the open group: the letters are in hand from its commit on."""
@@ -76,6 +78,7 @@ class OutsideCall:
         except BaseException as interrupt:  # noqa: BLE001 -- raised once the outcome is committed
             self._interrupted(interrupt, store)
         self.seconds = monotonic() - began
+        self.is_over = True
         if self._raised is not None and self._batch:
             warn_batch_failed(self.ids, self._registration.name, self._raised.text)
 
@@ -127,7 +130,7 @@ class OutsideCall:
         pairs = zip(self._rows, self._payloads, strict=True)
         calls = [OutsideCall([row], [p], self._registration, batch=False) for row, p in pairs]
         for call in calls:
-            call.seconds = self.seconds / len(calls)
+            call.seconds, call.is_over = self.seconds / len(calls), True
         return calls
 
     def refuse(self, refused: CommitRefused) -> bool:
