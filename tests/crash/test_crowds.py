@@ -86,7 +86,8 @@ def test_processes_that_stand_still_longer_than_any_timeout_go_on_where_they_wer
     programs = _start(dlq_file, busy_timeout=TIMEOUT_SECONDS)
     for _ in range(pauses):
         program = random.choice(programs)
-        time.sleep(random.uniform(0, 0.1))
+        # What becomes of a call is to be written between them: it waits ten timeouts, and no more.
+        time.sleep(random.uniform(0, 0.4))
         program.interrupt(signal.SIGSTOP)
         time.sleep(3 * TIMEOUT_SECONDS)
         program.interrupt(signal.SIGCONT)

@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -193,6 +194,26 @@ def test_a_kill_during_a_handler_behind_a_call_takes_back_no_outcome(dlq_file: D
     assert dlq_file.drain()["failed"] == 1
     assert dlq_file.drain()["succeeded"] == 1
     assert begun(dlq_file.path.parent) == {called: 1}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system stops no process")
+def test_a_process_that_stands_still_before_an_outcome_is_written_has_not_waited(
+    dlq_file: DlqFile,
+) -> None:
+    letters = dlq_file.add("outside:waits")
+    program = dlq_file.start(busy_timeout=0.2)
+    program.wait_for("in hand")
+    with closing(dlq_file.connect()) as other:
+        other.execute("BEGIN IMMEDIATE")
+        dlq_file.let_go("go")
+        time.sleep(0.1)
+        program.interrupt(signal.SIGSTOP)
+        time.sleep(2.5)  # an outcome is waited with for ten times as long as others
+        program.interrupt(signal.SIGCONT)
+        time.sleep(0.2)
+        other.execute("ROLLBACK")
+    assert program.report()["succeeded"] == 1
+    assert begun(dlq_file.path.parent) == dict.fromkeys(letters, 1)
 
 
 def test_a_claimed_letter_is_left_to_its_drain(dlq_file: DlqFile) -> None:

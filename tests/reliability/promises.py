@@ -49,6 +49,11 @@ and go on later; handlers fork. (A thread that uses the queue which another one 
         ("process that stands still for three times its timeout", "handler that forks"),
         found=(
             Found(
+                "A process that stood still before the outcome of a call was written gave it up, "
+                "as if it had waited all the while, and the call was made again",
+                "tests/crash/test_outside.py",
+            ),
+            Found(
                 "What a thread added to a queue that another thread drained was undone together "
                 "with the letter in hand, where that failed; it is refused now",
                 "tests/store/test_given_connections.py",

@@ -19,6 +19,7 @@ _PERIOD_SECONDS = 0.82
 _TURN_SECONDS = 0.22  # who waits for a lock looks every 100 ms
 _LONGEST_MARGIN_SECONDS = 0.15
 _POLL_SECONDS = 0.005
+_LONGEST_TRY_SECONDS = 0.35  # what takes longer is a process that stood still, and has not waited
 _HURRIED_SECONDS = 1.0
 _TIMES_FOR_OUTCOMES = 10  # as long as `busy_timeout`
 logger = logging.getLogger("azoth_dlq")
@@ -121,14 +122,15 @@ class Turns:
 
         Errors: Busy after that; ShutdownRequested.
         """
-        began, seconds, is_prolonged = monotonic(), self._busy_seconds, False
+        waited, seconds, is_prolonged = 0.0, self._busy_seconds, False
         while True:
+            began = monotonic()
             try:
                 return action()
             except Busy as busy:
                 if heed_shutdown and self._stop.requested:
                     raise ShutdownRequested from busy
-                if monotonic() - began >= seconds:
+                if waited >= seconds:
                     if not self.keep_outcome or is_prolonged:
                         raise
                     is_prolonged = True
@@ -139,6 +141,7 @@ class Turns:
                         seconds,
                     )
                 sleep(_POLL_SECONDS)
+                waited += min(monotonic() - began, _LONGEST_TRY_SECONDS)
 
 
 def _next_turn(now: float) -> float:
