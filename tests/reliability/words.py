@@ -31,7 +31,8 @@ that says so.
 What a handler writes to the queue's file is done once; what else it does, nobody can take back. A
 crash undoes the group that is open, about a quarter of a second of calls, and they are made again.
 A handler registered with `transactional=False` is alone in that: it is called at least once, and
-again after a death in the call, with the same event id.
+again after a death in the call, or where the file stays locked for ten times `busy_timeout` behind
+it, with the same event id.
 
 A kill from outside (`kill -9`, the OOM killer) while a handler runs looks like that handler's
 doing: its letter is charged, one a kill, and parked when its attempts are spent. `requeue` moves it
