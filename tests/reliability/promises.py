@@ -14,7 +14,8 @@ A program with the 5 s timeout that Python sets by default inserts every 50 ms b
 both journal modes; the statements of the Rust crate azoth 0.2.5 (`UPDATE … retry_count,
 last_retry_at`, `DELETE … WHERE id`) run beside it the whole time; and both beside eight processes
 that drain at once. Nobody is refused, everybody makes progress, nothing is done twice. They wait
-for the group that is open, about a second, or as long as one call of a handler takes.
+for the groups before them, a second or two where the machine is busy, or as long as one call of a
+handler takes.
         """,
         (
             "insertion beside a drain, with a timeout of 5 s",
