@@ -8,6 +8,8 @@ import tracemalloc
 import pytest
 
 from azoth_dlq import cli
+from azoth_dlq.cli import listing
+from azoth_dlq.engine.failure import one_line
 from tests.attacks import Attack
 from tests.cli.conftest import Workplace
 
@@ -47,6 +49,22 @@ def test_a_list_holds_one_payload_at_a_time(
     assert capsys.readouterr().out.count("boom") == letters + 1
     assert peak < 5 * size
     attack.struck("letter with a huge payload looked at", letters)
+
+
+def test_a_list_escapes_no_more_of_a_huge_time_than_it_shows(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workplace.make("ok", failed_at=MANY_LINES)
+    escaped: list[int] = []
+
+    def counted(text: str) -> str:
+        escaped.append(len(text))
+        return one_line(text)
+
+    monkeypatch.setattr(listing, "one_line", counted)
+    assert cli.main(["list", str(workplace.database)]) == 0
+    assert r"line\x0aline" in capsys.readouterr().out
+    assert max(escaped) < 100
 
 
 def test_the_reason_that_a_huge_row_is_parked_for_is_short(workplace: Workplace) -> None:
