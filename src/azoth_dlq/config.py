@@ -18,6 +18,7 @@ from azoth_dlq.errors import ConfigError
 from azoth_dlq.kernels.backoff import delay
 from azoth_dlq.kernels.eligibility import Rules
 from azoth_dlq.priority import ReplayPriority
+from azoth_dlq.rates import parse_rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,9 @@ _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
 _MEBIBYTE: Final = 2**20
 _NEVER: Final = "never"
+_UNLIMITED: Final = "unlimited"
+_FASTEST: Final = 1e9  # attempts a second
+_SLOWEST: Final = 1e-6
 _DEFAULT_BACKOFF: Final = BackoffStrategy.exponential(10, 3600)
 
 _SHORTEST_US: Final = {
@@ -34,6 +38,7 @@ _SHORTEST_US: Final = {
     "max_transaction_time": 1,
     "yield_time": 0,
     "busy_timeout": 0,
+    "timeout": 1,
 }
 _BOUNDS: Final = {
     # The Rust crate azoth 0.2.5 reads retry counts as 32-bit integers.
@@ -44,8 +49,14 @@ _BOUNDS: Final = {
     # SQLite counts it in KiB, as a 32-bit integer.
     "cache_size": (_MEBIBYTE, 2**40),
     "mmap_size": (0, _INT64_MAX),
+    "concurrency": (1, 10_000),
 }
 _MAY_BE_NONE: Final = {"cache_size", "mmap_size"}
+_MEANS_NONE: Final = {
+    "stop_on_consecutive_failures": _NEVER,
+    "timeout": _NEVER,
+    "rate_limit": _UNLIMITED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,13 @@ class DlqReplayConfig:
       connection's own cache is larger.
     - mmap_size = None (0 or more; None: as the connection has it): bytes of the file that SQLite
       maps into memory while a drain works. An error of the disk below a map ends the process.
+    - concurrency = 1 (1 to 10000): attempts at once of handlers registered with
+      `transactional=False`; the others are attempted one at a time.
+    - timeout = None (more than 0; None: never): how long such a handler may take, unless it was
+      registered with a timeout of its own. An async one is cancelled; the thread of another is
+      left behind.
+    - rate_limit = None (more than 0; None: unlimited): the most attempts a second, of all handlers
+      together.
     """
 
     enabled: bool = True
@@ -100,6 +118,9 @@ class DlqReplayConfig:
     memory_limit: int = 64 * _MEBIBYTE
     cache_size: int | None = 32 * _MEBIBYTE
     mmap_size: int | None = None
+    concurrency: int = 1
+    timeout: timedelta | None = None
+    rate_limit: float | None = None
 
     if TYPE_CHECKING:
         # A dataclass cannot say that it takes more types than it keeps.
@@ -122,6 +143,9 @@ class DlqReplayConfig:
             memory_limit: int = ...,
             cache_size: int | None = ...,
             mmap_size: int | None = ...,
+            concurrency: int = ...,
+            timeout: Duration | None = ...,
+            rate_limit: float | None = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -133,6 +157,8 @@ class DlqReplayConfig:
             "priority", self.priority, ReplayPriority, "a ReplayPriority (parse() reads texts)"
         )
         for name, shortest in _SHORTEST_US.items():
+            if name == "timeout" and self.timeout is None:
+                continue
             duration = to_microseconds(getattr(self, name), name, minimum=shortest)
             object.__setattr__(self, name, from_microseconds(duration))
         for name, (least, most) in _BOUNDS.items():
@@ -149,13 +175,16 @@ class DlqReplayConfig:
             )
             _check_integer(name, value, 1, _INT64_MAX, allowed)
         object.__setattr__(self, "jitter", _checked_share("jitter", self.jitter))
+        object.__setattr__(self, "rate_limit", checked_rate("rate_limit", self.rate_limit))
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Make a config from plain values, as TOML or JSON give them.
 
-        Durations are seconds, or texts such as "90s", "15m", "2h" or "3d", `backoff` and `priority`
-        their text forms; as TOML has no null, `stop_on_consecutive_failures` may be "never".
+        Durations are seconds, or texts such as "90s", "15m", "2h" or "3d", rates a number a second,
+        or texts such as "50/s" or "600/m", `backoff` and `priority` their text forms; as TOML has
+        no null, `stop_on_consecutive_failures` and `timeout` may be "never", and `rate_limit`
+        "unlimited".
         Errors: `ConfigError`.
         """
         allowed = [field.name for field in fields(cls)]
@@ -214,6 +243,20 @@ def _checked_share(name: str, value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+def checked_rate(name: str, value: object) -> float | None:
+    """Attempts a second, None: unlimited. Errors: ConfigError."""
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not _SLOWEST <= value <= _FASTEST:  # type: ignore[operator]
+        allowed = (
+            f"attempts a second from {_SLOWEST:g} to {_FASTEST:g}, or None for no limit (as an "
+            f'option or in a file a number, or such as 50/s or 600/m, or "{_UNLIMITED}")'
+        )
+        raise ConfigError.for_field(name, value, allowed)
+    return float(value)  # type: ignore[arg-type]
+
+
 def _unknown_setting(key: object, allowed: list[str]) -> str:
     import difflib  # noqa: PLC0415 -- most programs make no such mistake
     import reprlib  # noqa: PLC0415 -- as above
@@ -230,11 +273,11 @@ def _from_plain(name: str, value: Any) -> Any:
         return BackoffStrategy.parse(value)
     if name == "priority":
         return ReplayPriority.parse(value)
-    if name in _SHORTEST_US:
+    if name in _SHORTEST_US and value != _MEANS_NONE.get(name):
         return from_microseconds(parse_duration(value, name, minimum=_SHORTEST_US[name]))
-    if name == "stop_on_consecutive_failures" and value == _NEVER:
-        return None
-    return value
+    if name == "rate_limit" and value != _UNLIMITED:
+        return parse_rate(value)
+    return None if value == _MEANS_NONE.get(name) else value
 
 
 def _to_plain(value: Any) -> Any:

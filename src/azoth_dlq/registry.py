@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 from azoth_dlq._event import Event
+from azoth_dlq.durations import Duration, to_microseconds
 from azoth_dlq.errors import ConfigError, EventDecodeError, InvalidStateError
+from azoth_dlq.registration import (
+    HandlerCall,
+    Registration,
+    check_callable,
+    check_plain,
+    check_ran,
+    registration_of,
+)
 
-# A handler says itself of what kind its connection is, so the first argument is Any.
-HandlerCall: TypeAlias = Callable[[Any, int, bytes], object]
-Validate: TypeAlias = Callable[[bytes], object]
-BatchCall: TypeAlias = Callable[[Any, Any], object]
 Route: TypeAlias = Callable[[bytes], tuple[str, bytes]]
 """Takes the bytes of an event apart into its type and its payload."""
 
@@ -43,46 +46,6 @@ class BatchConfig:
             raise ConfigError.for_field("max_batch_size", size, "an int of 1 or more")
 
 
-class Registration(NamedTuple):
-    """A handler as a drain calls it.
-
-    `call(conn, event_id, payload)` validates first where the handler does; `name` is the
-    handler's module and qualified name, for messages; `handler` is what was registered. Where
-    `transactional` is False it is called outside any transaction, and `conn` is None, or with
-    `needs_connection` one that only reads.
-    """
-
-    event_type: str
-    call: HandlerCall
-    validate: Validate | None
-    batch_call: BatchCall | None
-    name: str
-    handler: object
-    transactional: bool = True
-    needs_connection: bool = False
-
-    def call_batch(self, conn: Any, events: list[Event]) -> None:
-        """Validate every payload where the handler does, then call its `handle_batch`."""
-        if self.batch_call is None:
-            raise InvalidStateError(f"{self.name} has no handle_batch")
-        if self.validate is not None:
-            for event in events:
-                self.validate(event.payload)
-        check_ran(self.batch_call(conn, events), self.name)
-
-
-def check_ran(result: object, name: str) -> None:
-    """Errors: TypeError where what a handler returned is still to be run: nobody would."""
-    if inspect.isawaitable(result) or isinstance(result, Generator | AsyncGenerator):
-        if isinstance(result, Coroutine | Generator):
-            result.close()
-        kind = type(result).__name__
-        raise TypeError(
-            f"{name} returned a {kind}, which is still to be run; register a plain function that "
-            "does its work when it is called"
-        )
-
-
 class EventHandlerRegistry:
     """Handlers by event type.
 
@@ -94,7 +57,7 @@ class EventHandlerRegistry:
 
     def __init__(self, route: Route | None = None, batch: BatchConfig | None = None) -> None:
         if route is not None:
-            _check_callable(route, "route", "event_bytes")
+            check_callable(route, "route", "event_bytes")
         if not isinstance(batch, BatchConfig | None):
             raise ConfigError.for_field("batch", batch, "a BatchConfig")
         self.batch = batch if batch is not None else BatchConfig()
@@ -109,6 +72,7 @@ class EventHandlerRegistry:
         *,
         transactional: bool = True,
         needs_connection: bool = False,
+        timeout: Duration | None = None,
     ) -> None:
         """Let `handler` replay the events of a type.
 
@@ -120,7 +84,9 @@ class EventHandlerRegistry:
         What a handler writes through `conn` is committed together with its letter. One that calls
         other systems is registered with `transactional=False`: it runs outside any transaction, at
         least once, and gets None for `conn`, or with `needs_connection=True` a connection of its
-        own that only reads.
+        own that only reads. Such a one may be `async def`, and has `timeout` (a `timedelta` or
+        seconds; None: the settings') for each call: an async one is cancelled then, the thread of
+        another is left behind, and either has failed.
         Errors: `ConfigError`; `InvalidStateError` where the type has a handler already.
         """
         _check_event_type(event_type, routed=self._route is not None)
@@ -129,10 +95,26 @@ class EventHandlerRegistry:
                 f"event type {event_type!r}: needs_connection=True goes with transactional=False; "
                 "other handlers get the queue's own connection"
             )
-        registration = _registration(event_type, handler)._replace(
+        seconds = None
+        if timeout is not None:
+            seconds = to_microseconds(timeout, "timeout", minimum=1) / 1_000_000
+            if transactional:
+                raise ConfigError(
+                    f"event type {event_type!r}: timeout= goes with transactional=False; other "
+                    "handlers run in the drain's own thread, amid its transaction, where nothing "
+                    "can end them"
+                )
+        registration = registration_of(event_type, handler)._replace(
             transactional=bool(transactional),
             needs_connection=bool(needs_connection),
+            timeout=seconds,
         )
+        if registration.is_async and transactional:
+            raise ConfigError(
+                f"{registration.name} is async: while it waits, the drain's transaction would stay "
+                "open, and keep every other program from writing; register it with "
+                "transactional=False, or a plain function"
+            )
         known = self._by_type.get(event_type)
         if known is not None:
             message = f"event type {event_type!r} is handled by {known.name} already"
@@ -141,7 +123,12 @@ class EventHandlerRegistry:
         self._by_key[event_type.encode()] = registration
 
     def handler(
-        self, event_type: str, *, transactional: bool = True, needs_connection: bool = False
+        self,
+        event_type: str,
+        *,
+        transactional: bool = True,
+        needs_connection: bool = False,
+        timeout: Duration | None = None,
     ) -> Callable[[_H], _H]:
         """Return a decorator that registers a function and returns it unchanged."""
         # Without this, @registry.handler without its brackets would silently register nothing.
@@ -153,6 +140,7 @@ class EventHandlerRegistry:
                 function,
                 transactional=transactional,
                 needs_connection=needs_connection,
+                timeout=timeout,
             )
             return function
 
@@ -189,25 +177,30 @@ class EventHandlerRegistry:
         return registration, payload
 
     def process(self, conn: Any, event_id: int, event_bytes: bytes) -> None:
-        """Call the handler of an event; what it raises is passed on. Errors: `EventDecodeError`."""
+        """Call the handler of an event; what it raises is passed on.
+
+        Errors: `EventDecodeError`; `InvalidStateError` where the handler is async."""
         registration, payload = self.resolve(event_bytes)
+        check_plain(registration)
         check_ran(registration.call(conn, event_id, payload), registration.name)
 
     def process_batched(self, conn: Any, events: Iterable[tuple[int, bytes]]) -> None:
         """Call the handlers of `(event_id, event_bytes)` events, in order: contiguous runs of a
         type go to its `handle_batch`, where it has one, at most `batch.max_batch_size` at once.
 
-        What a handler raises ends it and is passed on. Errors: `EventDecodeError`.
+        What a handler raises ends it and is passed on. Errors as of `process`.
         """
         resolved = ((event_id, *self.resolve(event_bytes)) for event_id, event_bytes in events)
         for registration, run in groupby(resolved, key=itemgetter(1)):
+            check_plain(registration)
             payloads = ((event_id, payload) for event_id, _, payload in run)
             if registration.batch_call is None:
                 for event_id, payload in payloads:
                     check_ran(registration.call(conn, event_id, payload), registration.name)
                 continue
             while some := list(islice(payloads, self.batch.max_batch_size)):
-                registration.call_batch(conn, [Event(*pair) for pair in some])
+                result = registration.call_batch(conn, [Event(*pair) for pair in some])
+                check_ran(result, registration.name)
 
     @property
     def registrations(self) -> list[Registration]:
@@ -218,6 +211,21 @@ class EventHandlerRegistry:
     def has_batches(self) -> bool:
         """Whether any handler takes batches."""
         return any(one.batch_call is not None for one in self._by_type.values())
+
+    @property
+    def has_timeouts(self) -> bool:
+        """Whether any handler has a timeout of its own."""
+        return any(one.timeout is not None for one in self._by_type.values())
+
+    @property
+    def has_async(self) -> bool:
+        """Whether any handler is to be awaited."""
+        return any(one.is_async for one in self._by_type.values())
+
+    @property
+    def has_outside(self) -> bool:
+        """Whether any handler runs outside the transaction."""
+        return any(not one.transactional for one in self._by_type.values())
 
     @property
     def needs_connection(self) -> bool:
@@ -278,84 +286,6 @@ def _check_event_type(event_type: object, *, routed: bool) -> None:
     except UnicodeEncodeError:
         allowed = "text that UTF-8 can hold (no lone surrogates)"
         raise ConfigError.for_field("event_type", event_type, allowed) from None
-
-
-def _registration(event_type: str, handler: object) -> Registration:
-    if inspect.isclass(handler):
-        allowed = "a function or an object, not a class: register an instance of it"
-        raise ConfigError.for_field("handler", handler, allowed)
-    name = _qualified_name(handler)
-    is_object = hasattr(handler, "handle")
-    if not is_object and not callable(handler):
-        needed = "have handle(conn, event_id, payload), also where it has handle_batch"
-        raise ConfigError(f"{name} is not callable: it must be a function, or {needed}")
-    call: Any = getattr(handler, "handle", handler)
-    _check_callable(call, name, "conn", "event_id", "payload")
-    validate = getattr(handler, "validate", None) if is_object else None
-    if validate is not None:
-        _check_callable(validate, f"{name}.validate", "payload")
-    batch_call = getattr(handler, "handle_batch", None) if is_object else None
-    if batch_call is not None:
-        _check_callable(batch_call, f"{name}.handle_batch", "conn", "events")
-    return Registration(
-        event_type=event_type,
-        call=call if validate is None else _validating(validate, call),
-        validate=validate,
-        batch_call=batch_call,
-        name=name,
-        handler=handler,
-    )
-
-
-def _validating(validate: Validate, call: HandlerCall) -> HandlerCall:
-    def validate_then_call(conn: Any, event_id: int, payload: bytes) -> object:
-        validate(payload)
-        return call(conn, event_id, payload)
-
-    return validate_then_call
-
-
-def _check_callable(function: object, name: str, *parameters: str) -> None:
-    if not callable(function):
-        raise ConfigError(f"{name} is not callable: it must take ({', '.join(parameters)})")
-    code = _unwrapped(function)
-    if not inspect.isroutine(code):
-        code = type(code).__call__
-    if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
-        reason = "calling it runs nothing, and nobody would await it"
-        raise ConfigError(f"{name} is async: {reason}; register a plain function")
-    if inspect.isgeneratorfunction(code):
-        raise ConfigError(f"{name} is a generator: calling it runs nothing; remove its yield")
-    _check_signature(function, name, parameters)
-
-
-def _check_signature(
-    function: Callable[..., object], name: str, parameters: tuple[str, ...]
-) -> None:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        # Some compiled functions don't tell theirs.
-        return
-    try:
-        signature.bind(*parameters)
-    except TypeError as error:
-        message = f"{name}{signature} cannot be called with ({', '.join(parameters)}): {error}"
-        raise ConfigError(message) from None
-
-
-def _unwrapped(function: object) -> object:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
-
-
-def _qualified_name(handler: object) -> str:
-    named = _unwrapped(handler)
-    if not hasattr(named, "__qualname__"):
-        named = type(named)
-    module = getattr(named, "__module__", None) or type(named).__module__
-    return f"{module}.{named.__qualname__}"
 
 
 def _check_utf8(text: bytes, what: str) -> None:

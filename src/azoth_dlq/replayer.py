@@ -6,15 +6,16 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
+from weakref import finalize
 
 from azoth_dlq import clock as wall_clock
-from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.config import DlqReplayConfig, checked_rate
 from azoth_dlq.engine.drain import Drain
 from azoth_dlq.engine.plan import LOOK_AT_ALL, Look
+from azoth_dlq.engine.rate import Rate
 from azoth_dlq.engine.run import Run
-from azoth_dlq.engine.stop import Stop
+from azoth_dlq.engine.stop import Stop, StopOfOne
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.errors import ConfigError, InvalidStateError
 from azoth_dlq.metrics import DlqMetrics
@@ -53,13 +54,27 @@ class DlqReplayer:
         self._clock = clock
         self._stop = Stop()
         self._metrics = DlqMetrics()
+        self._rate = Rate(self._config.rate_limit)
         self._surroundings = Surroundings(
             clock, self._stop.wait if sleep is None else sleep, self._stop, self._metrics
         )
+        self._surroundings.rate = self._rate
+        finalize(self, self._surroundings.close)
 
     @property
     def config(self) -> DlqReplayConfig:
         return self._config
+
+    @property
+    def rate_limit(self) -> float | None:
+        """The most attempts a second, of all handlers together; None: unlimited. At first that of
+        the settings; it may be set at any time, by any thread and by signal handlers, also while a
+        drain or a run goes on. Errors: ConfigError."""
+        return self._rate.a_second
+
+    @rate_limit.setter
+    def rate_limit(self, attempts_a_second: float | None) -> None:
+        self._rate.a_second = checked_rate("rate_limit", attempts_a_second)
 
     @property
     def metrics(self) -> DlqMetrics:
@@ -104,29 +119,42 @@ class DlqReplayer:
         """
         return self._run(self._dlq, on_progress)
 
+    async def drain_async(
+        self,
+        *,
+        now: bool = False,
+        connect: Callable[[], sqlite3.Connection] | None = None,
+        on_progress: Progress | None = None,
+    ) -> ReplayReport:
+        """Do as `drain` does in a worker thread, on a connection of its own: opened from the path
+        of the queue's file, or by `connect()` (called there, closed at the end).
+
+        Async handlers are awaited in the event loop that this is called in; other handlers and
+        `on_progress` are called in threads. Cancelled, it ends once the letters in hand are
+        finished, or given back, and goes on up; later drains of this replayer are not affected.
+        Errors as of `drain`; InvalidStateError where the queue has no file and there is no
+        `connect`.
+        """
+        _check("now", now, bool, "True or False")
+        stop = StopOfOne(self._stop)
+
+        def work(dlq: DeadLetterQueue, surroundings: Surroundings) -> ReplayReport:
+            surroundings.stop = stop
+            return Drain(dlq.store, self._registry, self._config, surroundings).run(now=now)
+
+        return await self._in_thread(work, connect, on_progress, end=stop.request)
+
     async def run_async(
         self,
         *,
         connect: Callable[[], sqlite3.Connection] | None = None,
         on_progress: Progress | None = None,
     ) -> ReplayReport:
-        """Do the same in a worker thread, on a connection of its own: opened from the path of the
-        queue's file, or by `connect()` (called there, closed at the end).
-
-        Handlers and `on_progress` are called in that thread. Cancelling it is a `shutdown()`: it
-        ends once the letter in hand is finished. Errors as of `run`; InvalidStateError where the
-        queue has no file and there is no `connect`.
+        """Do as `run` does, where and how `drain_async` drains. Cancelling it is a `shutdown()`: it
+        ends once the letters in hand are finished, or given back. Errors as of `run`;
+        InvalidStateError where the queue has no file and there is no `connect`.
         """
-        from azoth_dlq.engine.worker import in_thread  # noqa: PLC0415 -- asyncio costs its import
-
-        _check("connect", connect, Callable | None, "a callable that returns a connection, or None")
-        file = self._dlq.file
-        if connect is None and file is None:
-            raise InvalidStateError(
-                "the queue has no file that could be opened in another thread; give connect="
-            )
-        run = partial(self._run_elsewhere, connect, file, on_progress)
-        return await in_thread(run, end=self.shutdown)
+        return await self._in_thread(self._run_with, connect, on_progress, end=self.shutdown)
 
     def shutdown(self) -> None:
         """End a drain or run after the letter in hand, and a sleep at once, for good: each later
@@ -156,7 +184,10 @@ class DlqReplayer:
         return drain.run(look, now=now, limit=limit)
 
     def _run(self, dlq: DeadLetterQueue, on_progress: Progress | None) -> ReplayReport:
-        run = Run(dlq.store, self._registry, self._config, self._with_progress(on_progress))
+        return self._run_with(dlq, self._with_progress(on_progress))
+
+    def _run_with(self, dlq: DeadLetterQueue, surroundings: Surroundings) -> ReplayReport:
+        run = Run(dlq.store, self._registry, self._config, surroundings)
         if not self._config.enabled:
             logger.info(
                 "nothing is replayed: enabled is False; enabled=True (--enabled) changes it"
@@ -164,19 +195,46 @@ class DlqReplayer:
             return run.report()
         return run.run()
 
-    def _run_elsewhere(
+    async def _in_thread(
         self,
+        work: Callable[[DeadLetterQueue, Surroundings], ReplayReport],
         connect: Callable[[], sqlite3.Connection] | None,
-        file: str | None,
         on_progress: Progress | None,
+        *,
+        end: Callable[[], None],
     ) -> ReplayReport:
-        if connect is None:
-            with DeadLetterQueue.open(file or "") as dlq:
-                return self._run(dlq, on_progress)
-        connection = connect()
+        """Do `work` on a connection of its own; `end` ends it."""
+        from asyncio import get_running_loop  # noqa: PLC0415 -- asyncio costs its import
+
+        from azoth_dlq.engine.worker import in_thread  # noqa: PLC0415 -- as above
+
+        _check("connect", connect, Callable | None, "a callable that returns a connection, or None")
+        file = self._dlq.file
+        if connect is None and file is None:
+            raise InvalidStateError(
+                "the queue has no file that could be opened in another thread; give connect="
+            )
+        loop = get_running_loop()
+
+        def there() -> ReplayReport:
+            surroundings = self._with_progress(on_progress)
+            surroundings.loop = loop
+            if connect is None:
+                with DeadLetterQueue.open(file or "") as dlq:
+                    return work(dlq, surroundings)
+            return self._work_on(connect(), work, surroundings)
+
+        return await in_thread(there, end=end)
+
+    def _work_on(
+        self,
+        connection: sqlite3.Connection,
+        work: Callable[[DeadLetterQueue, Surroundings], ReplayReport],
+        surroundings: Surroundings,
+    ) -> ReplayReport:
         _check("connect()", connection, sqlite3.Connection, "a sqlite3.Connection")
         try:
-            return self._run(DeadLetterQueue(connection), on_progress)
+            return work(DeadLetterQueue(connection), surroundings)
         finally:
             # One that was made in another thread cannot be closed here, nor used: that is told.
             with suppress(sqlite3.ProgrammingError):

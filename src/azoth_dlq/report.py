@@ -20,7 +20,8 @@ class ReplayReport:
     database refuses every change. `waiting` were not due when it began (None: not counted, by a
     look at those alone that may be due), the first of them at `next_due` (UTC). `errors` are the
     commonest error texts of the failed attempts with how many letters met each, and the others
-    together.
+    together. `lost`: calls that took longer than their timeout and could not be ended: they failed
+    with that, and the threads that they run in were left behind.
     """
 
     started_at: datetime
@@ -37,6 +38,7 @@ class ReplayReport:
     waiting: int | None = 0
     next_due: datetime | None = None
     errors: tuple[tuple[str, int], ...] = ()
+    lost: int = 0
 
     @property
     def attempted(self) -> int:
@@ -56,6 +58,8 @@ class ReplayReport:
         parts = [_counts(self, ("succeeded", "failed", "snoozed"), f"{self.attempted} attempted")]
         if self.parked:
             parts.append(_counts(self, ("unreadable", "exhausted"), f"{self.parked} parked"))
+        if self.lost:
+            parts.append(f"{self.lost} lost in threads that still ran")
         if self.skipped:
             parts.append(f"{self.skipped} skipped")
         if self.remaining:

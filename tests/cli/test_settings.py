@@ -29,14 +29,17 @@ EXAMPLES: dict[str, tuple[str, Any, str]] = {
     "memory_limit": ("1048576", 1048576, "64MiB"),
     "cache_size": ("1048576", 1048576, "1048575"),
     "mmap_size": ("0", 0, "-1"),
+    "concurrency": ("16", 16, "0"),
+    "timeout": ("2m", 120, "0"),
+    "rate_limit": ("600/m", 10, "50/d"),
 }
 
 
-OPTIONS = [
-    text
-    for name, (good, _, _) in EXAMPLES.items()
-    for text in (f"--{name.replace('_', '-')}", good)
-]
+def option(name: str) -> str:
+    return "--rate" if name == "rate_limit" else f"--{name.replace('_', '-')}"
+
+
+OPTIONS = [text for name, (good, _, _) in EXAMPLES.items() for text in (option(name), good)]
 
 
 def write_file(workplace: Workplace, *, enabled: bool) -> None:
@@ -51,10 +54,6 @@ def settings(workplace: Workplace, *arguments: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)["settings"]
     return shown
-
-
-def option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def test_every_setting_has_an_option(workplace: Workplace) -> None:
@@ -107,9 +106,10 @@ def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> N
 def test_help_tells_every_setting_and_its_default(workplace: Workplace, command: str) -> None:
     told = " ".join(workplace.run(command, "--help").stdout.split())
     defaults = DlqReplayConfig().to_mapping()
+    words = {"timeout": "never", "rate_limit": "unlimited", "mmap_size": "as SQLite has it"}
+    words["enabled"] = "true"
     assert re.findall(r"\[default: ([^\]]+)\]", told) == [
-        {None: "as SQLite has it", True: "true"}.get(value, str(value))
-        for value in defaults.values()
+        words.get(name, str(value)) for name, value in defaults.items()
     ]
     assert all(option(name) in told for name in defaults)
     assert "Not used yet" not in told

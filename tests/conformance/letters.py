@@ -5,11 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from azoth_dlq.store.base import (
-    NewLetter,
-    Settlement,
-    Store,
-)
+from azoth_dlq.store.base import NewLetter, Store
+from azoth_dlq.store.settlement import Settlement
 from tests.conformance.backends import Backend
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from azoth_dlq.errors import InvalidStateError, StorageError
-from azoth_dlq.store.base import Attempted, Busy, CommitRefused
+from azoth_dlq.store.base import Busy, CommitRefused
+from azoth_dlq.store.settlement import Attempted
 from azoth_dlq.types import Drainer
 
 
@@ -50,6 +51,7 @@ class Claim(NamedTuple):
 
     drainer: object
     batch: bool
+    slot: int | None = None
 
 
 @dataclass
@@ -110,6 +112,7 @@ class MemoryDatabase:
         self.commits = 0
         self.alive: set[object] = set()  # drains
         self.ended: set[object] = set()  # that did not die
+        self.marks: dict[object, bytearray] = {}  # of started calls, by drain
 
 
 class MemoryConnection:

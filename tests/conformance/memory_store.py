@@ -12,18 +12,16 @@ from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.base import (
-    Attempted,
     DrainSettings,
     Figures,
     NewLetter,
     Opened,
-    Parking,
-    Settlement,
     StorageFault,
     Store,
     Suspects,
     TransactionLost,
 )
+from azoth_dlq.store.settlement import Attempted, Parking, Settlement
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 from tests.conformance.fitting import fits
 from tests.conformance.memory_claims import MemoryClaims

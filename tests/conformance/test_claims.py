@@ -11,16 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.store.base import (
-    Abandoned,
-    DrainSettings,
-    Parking,
-    Retry,
-    Settlement,
-    Snoozed,
-    StorageFault,
-    Store,
-)
+from azoth_dlq.store.base import Abandoned, DrainSettings, StorageFault, Store
+from azoth_dlq.store.settlement import Parking, Retry, Settlement, Snoozed
 from azoth_dlq.types import Drainer
 from tests.conformance.backends import SETTINGS, Backend
 from tests.conformance.letters import NOW, call, commit

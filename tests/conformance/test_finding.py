@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.kernels.order import ErrorTypes
-from azoth_dlq.store.base import Parking, Settlement
+from azoth_dlq.store.settlement import Parking, Settlement
 from tests.conformance.backends import Backend
 from tests.conformance.letters import NEW, NOW
 

@@ -6,15 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from azoth_dlq.store.base import (
-    Busy,
-    CommitRefused,
-    Parking,
-    Retry,
-    Settlement,
-    Snoozed,
-    Store,
-)
+from azoth_dlq.store.base import Busy, CommitRefused, Store
+from azoth_dlq.store.settlement import Parking, Retry, Settlement, Snoozed
 from tests.conformance.backends import Backend
 from tests.conformance.letters import EPOCH, NEW, NOW, NOW_TEXT, call, candidates, commit
 

@@ -9,7 +9,8 @@ import pytest
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.kernels.eligibility import parse_timestamp
-from azoth_dlq.store.base import Figures, NewLetter, Parking, Retry, Settlement, Store
+from azoth_dlq.store.base import Figures, NewLetter, Store
+from azoth_dlq.store.settlement import Parking, Retry, Settlement
 from azoth_dlq.types import FailedEvent, PermanentFailure
 from tests.conformance.backends import Backend
 from tests.conformance.letters import NEW, NOW

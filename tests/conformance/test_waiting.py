@@ -8,7 +8,8 @@ import pytest
 
 from azoth_dlq import BackoffStrategy, DlqReplayConfig, InvalidStateError
 from azoth_dlq.kernels.eligibility import select
-from azoth_dlq.store.base import Parking, Retry, Snoozed, Store, Suspects
+from azoth_dlq.store.base import Store, Suspects
+from azoth_dlq.store.settlement import Parking, Retry, Snoozed
 from tests.conformance.backends import Backend
 from tests.conformance.letters import NOW, NOW_TEXT, candidates, commit
 

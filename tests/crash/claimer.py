@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from azoth_dlq.store.base import Busy, DrainSettings, Settlement
+from azoth_dlq.store.base import Busy, DrainSettings
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from tests.crash.talk import say, wait_for
 

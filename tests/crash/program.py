@@ -30,7 +30,7 @@ from azoth_dlq import (
     ReplayReport,
     StorageError,
 )
-from azoth_dlq.registry import Registration
+from azoth_dlq.registration import Registration
 from tests.crash import handlers
 from tests.crash.talk import Pauses, say
 

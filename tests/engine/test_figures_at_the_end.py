@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from azoth_dlq import ReplayReport, StorageError
-from azoth_dlq.store.base import Settlement
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import checkpoint
 from tests.conftest import Scene
 from tests.engine.deaths import die_in_the_handler_of

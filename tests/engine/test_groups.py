@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from azoth_dlq import ReplayReport
-from azoth_dlq.store.base import Settlement
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import statements as sql
 from tests.conftest import Scene
 

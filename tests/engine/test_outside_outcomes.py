@@ -256,7 +256,7 @@ def _claim_as_another(scene: Scene, letter: int) -> Any:
     lock = sqlite3.connect(f"{scene.path}-azoth-{name}", isolation_level=None)
     lock.execute("PRAGMA journal_mode = MEMORY")
     lock.execute("BEGIN EXCLUSIVE")
-    elsewhere(scene, "INSERT INTO azoth_dlq_claims VALUES (?, ?, 0)", letter, name)
+    elsewhere(scene, "INSERT INTO azoth_dlq_claims VALUES (?, ?, 0, NULL)", letter, name)
     return lock
 
 

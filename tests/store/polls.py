@@ -10,7 +10,8 @@ from typing import Any
 
 from azoth_dlq import BackoffStrategy, DlqReplayConfig
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
-from azoth_dlq.store.base import DrainSettings, Settlement, Suspects
+from azoth_dlq.store.base import DrainSettings, Suspects
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import SqliteStore
 
 NOON = parse_timestamp("2026-11-24 12:00:00")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from azoth_dlq.store.base import Abandoned, Settlement
+from azoth_dlq.store.base import Abandoned
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import SqliteStore, open_connection, open_for_looking
 from azoth_dlq.store.sqlite.presence import is_alive
 from tests.store.conftest import execute
@@ -65,7 +66,7 @@ def test_other_files_stay(path: Path, store: SqliteStore, suffix: str) -> None:
     other.touch()
     drain(store)
     execute(path, "INSERT INTO azoth_dlq_drainers VALUES (?, 'host', 1, 1)", suffix)
-    execute(path, "INSERT INTO azoth_dlq_claims VALUES (7, ?, 0)", suffix)
+    execute(path, "INSERT INTO azoth_dlq_claims VALUES (7, ?, 0, NULL)", suffix)
     assert store.figures().draining == []
     drain(store)
     assert other.exists()
@@ -88,7 +89,7 @@ def test_a_row_cannot_have_another_file_opened_or_removed(
     name = "x/../victim"
     Path(f"{path}-azoth-x").mkdir()
     execute(path, "INSERT INTO azoth_dlq_drainers VALUES (?, 'host', 1, 1)", name)
-    execute(path, "INSERT INTO azoth_dlq_claims VALUES (7, ?, 0)", name)
+    execute(path, "INSERT INTO azoth_dlq_claims VALUES (7, ?, 0, NULL)", name)
     with lock(victim), store.draining(SETTINGS):
         store.begin()
         assert store.abandoned() == Abandoned([], [])

@@ -11,15 +11,8 @@ from typing import Any
 import pytest
 
 from azoth_dlq import DeadLetterQueue
-from azoth_dlq.store.base import (
-    Attempted,
-    CommitRefused,
-    DrainSettings,
-    Parking,
-    Retry,
-    Settlement,
-    Snoozed,
-)
+from azoth_dlq.store.base import CommitRefused, DrainSettings
+from azoth_dlq.store.settlement import Attempted, Parking, Retry, Settlement, Snoozed
 from azoth_dlq.store.sqlite import SqliteStore, history, migrations, open_for_looking
 from tests.store.conftest import execute
 

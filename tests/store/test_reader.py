@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from azoth_dlq import InvalidStateError, StorageError
-from azoth_dlq.store.base import Settlement
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from tests.store.drainers import NEW, SETTINGS, group
 

@@ -12,7 +12,8 @@ import pytest
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.kernels.eligibility import select
-from azoth_dlq.store.base import Busy, DrainSettings, Retry, Settlement, Snoozed, Suspects
+from azoth_dlq.store.base import Busy, DrainSettings, Suspects
+from azoth_dlq.store.settlement import Retry, Settlement, Snoozed
 from azoth_dlq.store.sqlite import checkpoint, waiting
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.checkpoint import length_of_log

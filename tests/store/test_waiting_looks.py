@@ -13,15 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from azoth_dlq import BackoffStrategy, DlqReplayConfig
 from azoth_dlq.kernels.eligibility import Verdict, format_timestamp, parse_timestamp, select
-from azoth_dlq.store.base import (
-    DrainSettings,
-    NewLetter,
-    Parking,
-    Retry,
-    Settlement,
-    Snoozed,
-    Suspects,
-)
+from azoth_dlq.store.base import DrainSettings, NewLetter, Suspects
+from azoth_dlq.store.settlement import Parking, Retry, Settlement, Snoozed
 from azoth_dlq.store.sqlite import SqliteStore, waiting
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.raw import read

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq.kernels.eligibility import select
-from azoth_dlq.store.base import Settlement
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite import waiting
 from tests.store.conftest import execute

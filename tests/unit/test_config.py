@@ -48,6 +48,9 @@ MAPPINGS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "memory_limit": st.integers(2**20, 2**63 - 1),
         "cache_size": st.none() | st.integers(2**20, 2**40),
         "mmap_size": st.none() | st.integers(0, 2**63 - 1),
+        "concurrency": st.integers(1, 10_000),
+        "timeout": st.none() | st.integers(1, MAX_US).map(from_microseconds),
+        "rate_limit": st.none() | st.floats(1e-6, 1e9),
     },
 )
 CONFIGS = st.builds(lambda settings: DlqReplayConfig(**settings), MAPPINGS)
@@ -71,6 +74,9 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "memory_limit": 64 * 2**20,
         "cache_size": 33554432,
         "mmap_size": None,
+        "concurrency": 1,
+        "timeout": None,
+        "rate_limit": None,
     }
 
 
@@ -287,3 +293,44 @@ def shortest_wait(config: DlqReplayConfig, retry_count: int, ids: range) -> int:
 @pytest.mark.parametrize("retry_count", [-(2**63), -1, 5, 2**31, 2**63 - 1])
 def test_a_letter_without_attempts_has_no_least_wait(retry_count: int) -> None:
     assert DlqReplayConfig(max_retries=5).least_wait(retry_count) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "a_second"),
+    [
+        ("50", 50.0),
+        ("50/s", 50.0),
+        ("600/m", 10.0),
+        ("1800/h", 0.5),
+        ("0.5/s", 0.5),
+        ("unlimited", None),
+    ],
+)
+def test_a_rate_may_be_a_text_with_its_unit(text: str, a_second: float | None) -> None:
+    assert DlqReplayConfig.from_mapping({"rate_limit": text}).rate_limit == a_second
+
+
+@pytest.mark.parametrize("wrong", ["", "fast", "50/d", "50/", "-1/s", "0/s", "1e3", "50 / s"])
+def test_a_text_that_is_no_rate_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"^rate_limit=.*50/s"):
+        DlqReplayConfig.from_mapping({"rate_limit": wrong})
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), True, "50/s", [50], 1e-7])
+def test_a_rate_is_a_number_of_attempts_a_second(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^rate_limit=.*attempts a second"):
+        DlqReplayConfig(rate_limit=wrong)
+
+
+def test_a_timeout_may_be_never() -> None:
+    assert DlqReplayConfig.from_mapping({"timeout": "never"}).timeout is None
+    assert DlqReplayConfig(timeout=2).timeout == timedelta(seconds=2)
+    for wrong in (0, -1, "soon", True):
+        with pytest.raises(ConfigError, match=r"^timeout="):
+            DlqReplayConfig.from_mapping({"timeout": wrong})
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "many", 10_001])
+def test_concurrency_is_a_number_of_attempts_at_once(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^concurrency=.*from 1 to 10000"):
+        DlqReplayConfig(concurrency=wrong)

@@ -156,7 +156,7 @@ def _attempt(at: int, error: BaseException) -> bool:
     rows = [(2**40 + place, 0, None, 2**41, event) for place, event in enumerate(EVENTS)]
     limits = Limits(math.inf, 0.0, 1000, 50, 10**6, set(), outside_only=False)
     with suppress(type(error)):
-        attempt(rows, group, cast(Store, failing), registry, cast(Stop, failing), limits)
+        attempt(rows, group, cast(Store, failing), registry, cast(Stop, failing), limits, [None])
     error.__traceback__ = error.__context__ = None
     return failing.left <= 0
 

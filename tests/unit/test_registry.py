@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import pickle
+from datetime import timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -136,6 +137,9 @@ def test_an_event_type_that_no_event_can_have_is_refused(event_type: Any) -> Non
 async def _coroutine(conn: Any, event_id: int, payload: bytes) -> None: ...
 
 
+async def _coroutine_batch(conn: Any, events: Any) -> None: ...
+
+
 async def _async_generator(_conn: Any, _event_id: int, _payload: bytes) -> AsyncIterator[int]:
     yield 1
 
@@ -160,16 +164,58 @@ class _AsyncBatch(Withdraw):
     [
         _coroutine,
         functools.partial(_coroutine),
-        _async_generator,
         _AsyncCall(),
         SimpleNamespace(handle=_coroutine),
-        _AsyncValidate(),
-        _AsyncBatch(),
+        SimpleNamespace(handle=_coroutine, handle_batch=_coroutine_batch),
     ],
 )
-def test_an_async_handler_is_refused_with_the_reason(handler: object) -> None:
-    with pytest.raises(ConfigError, match="is async: calling it runs nothing"):
+def test_an_async_handler_is_refused_within_the_transaction(handler: object) -> None:
+    with pytest.raises(ConfigError, match=r"is async: .* the drain's transaction would stay open"):
         EventHandlerRegistry().register("deposit", handler)
+    registry = EventHandlerRegistry()
+    registry.register("deposit", handler, transactional=False)
+    assert registry.has_async
+    [registration] = registry.registrations
+    assert registration.is_async
+    with pytest.raises(InvalidStateError, match="is async: only a drain can await it"):
+        registry.process(None, 1, b"deposit:1")
+    with pytest.raises(InvalidStateError, match="is async: only a drain can await it"):
+        registry.process_batched(None, [(1, b"deposit:1")])
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_what_checks_a_payload_is_never_async(transactional: bool) -> None:
+    with pytest.raises(ConfigError, match=r"validate is async: calling it runs nothing"):
+        EventHandlerRegistry().register("deposit", _AsyncValidate(), transactional=transactional)
+
+
+def test_one_half_of_a_handler_cannot_be_async() -> None:
+    for handler in (
+        _AsyncBatch(),
+        SimpleNamespace(handle=_coroutine, handle_batch=Withdraw().handle_batch),
+    ):
+        with pytest.raises(ConfigError, match="must both be async, or neither"):
+            EventHandlerRegistry().register("deposit", handler, transactional=False)
+
+
+def test_an_async_generator_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is a generator: calling it runs nothing"):
+        EventHandlerRegistry().register("deposit", _async_generator, transactional=False)
+
+
+def test_a_timeout_is_a_duration_of_handlers_outside() -> None:
+    registry = EventHandlerRegistry()
+    assert not registry.has_timeouts
+    registry.register("deposit", deposit, transactional=False, timeout=timedelta(seconds=2.5))
+    registry.handler("withdraw", transactional=False, timeout=3)(deposit)
+    registry.register("transfer", deposit, transactional=False)
+    assert [one.timeout for one in registry.registrations] == [2.5, None, 3.0]
+    assert registry.has_timeouts
+    with pytest.raises(ConfigError, match="timeout= goes with transactional=False"):
+        registry.register("audit", deposit, timeout=1)
+    for wrong in (0, -1, "5s", float("nan"), True):
+        with pytest.raises(ConfigError, match=r"^timeout="):
+            registry.register("audit", deposit, transactional=False, timeout=cast(Any, wrong))
 
 
 def test_a_generator_is_refused_since_calling_it_runs_nothing() -> None:

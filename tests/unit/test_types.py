@@ -47,6 +47,7 @@ REPORT = ReplayReport(
     errors=(("ValueError: bad", 8),),
     next_due=START + timedelta(microseconds=123456),
     stopped="failures",
+    lost=6,
 )
 VALUES = pytest.mark.parametrize("value", [LETTER, PARKED, REPORT], ids=lambda v: type(v).__name__)
 
@@ -103,6 +104,7 @@ def test_a_report_turns_into_json_with_its_fields_by_name() -> None:
         "next_due": "2026-11-24T03:46:00.123456Z",
         "started_at": "2026-11-24T03:46:00.000000Z",
         "duration": 1.25,
+        "lost": 6,
     }
 
 
@@ -118,8 +120,8 @@ def test_instants_are_written_in_utc_whatever_their_zone() -> None:
 def test_a_report_reads_as_one_line() -> None:
     assert str(REPORT) == (
         "100 attempted (90 succeeded, 8 failed, 2 snoozed); 4 parked (1 unreadable, 2 exhausted); "
-        "3 skipped; 5 remaining; 11 waiting, next due 2026-11-24T03:46:00.123456Z; "
-        "stopped by failures; 1.250 s"
+        "6 lost in threads that still ran; 3 skipped; 5 remaining; "
+        "11 waiting, next due 2026-11-24T03:46:00.123456Z; stopped by failures; 1.250 s"
     )
 
 

@@ -37,12 +37,25 @@ _HELP: Final = {
     "memory_limit": "Bytes of payloads held at once; at least 1048576.",
     "cache_size": "Bytes of the file that SQLite may keep, at least; from 1048576.",
     "mmap_size": "Bytes of the file that SQLite maps into memory; 0: none.",
+    "concurrency": "Attempts at once of handlers registered with transactional=False.",
+    "timeout": "How long such a handler may take.",
+    "rate_limit": "The most attempts a second, of all handlers together: 50/s, 600/m, 3600/h.",
 }
-_METAVARS: Final = {"timedelta": "DURATION", "int": "N", "float": "X", "int | None": "N"}
+_METAVARS: Final = {
+    "timedelta": "DURATION",
+    "timedelta | None": "DURATION",
+    "int": "N",
+    "float": "X",
+    "int | None": "N",
+}
+_FLAGS: Final = {"rate_limit": "rate"}
 _WORDS: Final = {
     "priority": ("fifo", "lifo", "by-retry-count"),
     "stop_on_consecutive_failures": ("never",),
+    "timeout": ("never",),
+    "rate_limit": ("unlimited",),
 }
+_FOR_NONE: Final = ("never", "unlimited")
 _LARGEST_FILE: Final = 16 * 1024  # tomllib takes a second for the worst of that size
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE]-?[0-9]{1,3})?|-?\.[0-9]+")
@@ -77,11 +90,14 @@ def any_given(file: str | None, options: Mapping[str, Any]) -> bool:
 
 
 def _option(name: str, kind: str, default: Any) -> Callable[[_Command], _Command]:
-    flag = name.replace("_", "-")
-    shown = f"{_HELP[name]}  [default: {_default_text(default)}]"
+    flag = _FLAGS.get(name, name).replace("_", "-")
+    words = _WORDS.get(name, ())
+    shown_default = words[-1] if default is None and words else _default_text(default)
+    shown = f"{_HELP[name]}  [default: {shown_default}]"
     if kind == "bool":
         return click.option(f"--{flag}/--no-{flag}", name, default=None, help=shown)
-    metavar = _METAVARS.get(kind, "TEXT") + ("|never" if "never" in _WORDS.get(name, ()) else "")
+    metavar = "RATE" if name == "rate_limit" else _METAVARS.get(kind, "TEXT")
+    metavar += "".join(f"|{word}" for word in words if word in _FOR_NONE)
     return click.option(
         f"--{flag}",
         name,
@@ -115,7 +131,7 @@ def _plain(text: str, kind: str) -> int | float | str:
     """The number that a text stands for where the setting is one; what is no number stays text."""
     if kind.startswith("int") and _INTEGER.fullmatch(text):
         return int(text)
-    if kind == "float" and _DECIMAL.fullmatch(text):
+    if kind.startswith("float") and _DECIMAL.fullmatch(text):
         return float(text)
     return text
 

@@ -1,6 +1,7 @@
 from typing import Self, final
 
 from azoth_dlq.engine._group import Group
+from azoth_dlq.registration import Registration
 
 @final
 class CallsOfType:
@@ -9,3 +10,7 @@ class CallsOfType:
 @final
 class Calls:
     def __new__(cls, group: Group) -> Self: ...
+    def add(
+        self, registration: Registration, seconds: float, letters: int, succeeded: int
+    ) -> int: ...
+    def tell(self) -> int: ...

@@ -37,7 +37,7 @@ cdef class Calls:
         self.group = group
         self.by_type = {}
 
-    cdef int add(
+    cpdef int add(
         self, registration, double seconds, Py_ssize_t letters, Py_ssize_t succeeded
     ) except -1:
         """The handler was called for so many letters at once. No signal comes in between."""
@@ -60,7 +60,7 @@ cdef class Calls:
         self.registration, self.of_type = registration, known
         return 0
 
-    cdef int tell(self) except -1:
+    cpdef int tell(self) except -1:
         """Have the group know of the calls."""
         cdef CallsOfType of_type
         for event_type, of_type in self.by_type.items():

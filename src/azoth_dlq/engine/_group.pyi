@@ -3,8 +3,8 @@ from typing import Any, Literal, Self, final
 
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine.outside import OutsideCall
-from azoth_dlq.registry import Registration
-from azoth_dlq.store.base import Settlement
+from azoth_dlq.registration import Registration
+from azoth_dlq.store.settlement import Settlement
 
 @final
 class Raised:
@@ -13,6 +13,8 @@ class Raised:
     ) -> Self: ...
     @property
     def text(self) -> str: ...
+    @property
+    def counts(self) -> bool: ...
 
 @final
 class Group:
@@ -21,13 +23,13 @@ class Group:
     error: str | None
     batch: list[int] | None
     outside: tuple[Registration, bytes, bytes] | None
-    next_call: OutsideCall | None
-    settled_call: OutsideCall | None
     interrupt: BaseException | None
     full: bool
+    is_blocked: bool
     stale: bool
     skipped: int
     not_planned: int
+    lost: int
     failures_in_row: int
 
     def __new__(
@@ -44,6 +46,12 @@ class Group:
     def recorded(self) -> list[int]: ...
     @property
     def errors(self) -> list[str]: ...
+    @property
+    def met(self) -> list[tuple[tuple[Any, ...], Registration, bytes, bytes]]: ...
+    @property
+    def next_calls(self) -> list[OutsideCall]: ...
+    @property
+    def settled_calls(self) -> list[OutsideCall]: ...
     @property
     def attempts(self) -> dict[tuple[str, str], int]: ...
     @property

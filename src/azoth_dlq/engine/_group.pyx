@@ -21,7 +21,7 @@ from azoth_dlq.engine.failure import (
 )
 from azoth_dlq.errors import EventDecodeError, InvalidStateError
 from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
-from azoth_dlq.store.base import Attempted, Parking, Retry, Settlement, Snoozed
+from azoth_dlq.store.settlement import Attempted, Parking, Retry, Settlement, Snoozed
 
 # A logger of their own, so that lines a letter can be left out.
 logger = logging.getLogger("azoth_dlq.letters")
@@ -41,6 +41,11 @@ cdef class Raised:
     cdef str event_type, handler, kind, message, traceback, reason
     cdef object delay
     cdef bint is_snooze, is_handlers
+
+    @property
+    def counts(self):
+        """Whether it is a failure of those after so many of which a drain stops."""
+        return self.is_handlers and not self.is_snooze
 
     def __cinit__(self, registration, error, *, bint with_traceback):
         self.handler = "" if registration is None else registration.name
@@ -86,10 +91,13 @@ cdef class Group:
     cdef public list batch  # the letters of that call, where it was a batch's
     # Of the letter behind the last: registration, payload, event bytes.
     cdef public tuple outside
-    cdef public object next_call  # to be claimed in this group
-    cdef public object settled_call  # called before it
+    cdef readonly list met  # letters to be claimed: row, registration, payload, event bytes
+    cdef readonly list next_calls  # to be claimed in this group
+    cdef readonly list settled_calls  # called before it
+    cdef public Py_ssize_t lost  # calls that took too long, and go on
     cdef public object interrupt  # what ends the drain
     cdef public bint full  # it is to be committed now
+    cdef public bint is_blocked  # the next letter is to be called outside, and there is no room
     cdef public bint stale  # a handler changed letters: those fetched must be fetched anew
     cdef object max_retries, most_in_row, clock
     cdef bint keeps_history, tells_debug, is_logged
@@ -108,6 +116,7 @@ cdef class Group:
         self.is_probe = self.most_in_row is not None and failures_in_row >= self.most_in_row
         self.handler = ""
         self.errors, self.lines = [], []
+        self.met, self.next_calls, self.settled_calls = [], [], []
         self.attempts, self.seconds = {}, {}
         self.tells_debug = logger.isEnabledFor(logging.DEBUG)
 

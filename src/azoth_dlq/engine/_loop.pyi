@@ -27,6 +27,7 @@ class Attempts:
         store: Store,
         registry: EventHandlerRegistry,
         limits: Limits,
+        current: list[int | None],
     ) -> Self: ...
 
 def attempt(
@@ -36,4 +37,5 @@ def attempt(
     registry: EventHandlerRegistry,
     stop: Stop,
     limits: Limits,
+    current: list[int | None],
 ) -> int: ...

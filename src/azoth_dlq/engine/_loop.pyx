@@ -18,7 +18,7 @@ from azoth_dlq.engine.letters import (
     note_failed_attempt,
     warn_slow,
 )
-from azoth_dlq.registry import check_ran
+from azoth_dlq.registration import check_ran
 from azoth_dlq.store import base
 from azoth_dlq.store.base import Forked, TransactionLost
 
@@ -126,7 +126,7 @@ cdef object name_of(registration):
 cdef class Attempts:
     """The letters of one chunk: where the loop is, and what is known of the last ones called."""
 
-    cdef list rows, acked, recorded
+    cdef list rows, acked, recorded, met, hurry, current
     cdef object group, store, limits, connection, isolate, keep
     cdef Calls calls
     cdef Resolver resolver
@@ -135,11 +135,11 @@ cdef class Attempts:
     cdef tuple last, last_before
     cdef object called, called_before
     cdef Batch batch, batch_before
-    cdef Py_ssize_t place, behind, letters, done, unreadable
+    cdef Py_ssize_t place, behind, letters, done, unreadable, room, room_bytes
     cdef double before
     cdef bint succeeded, ended, outside_only
 
-    def __cinit__(self, list rows, group, store, registry, limits):
+    def __cinit__(self, list rows, group, store, registry, limits, list current):
         self.rows, self.group, self.store, self.limits = rows, group, store, limits
         self.acked, self.recorded = group.acked, group.recorded
         self.connection, self.isolate, self.keep = store.connection, store.isolate, store.keep
@@ -147,6 +147,9 @@ cdef class Attempts:
         self.resolver = Resolver(registry)
         self.done, self.unreadable = len(group), group.unreadable
         self.outside_only = limits.outside_only
+        self.met, self.hurry, self.current = group.met, limits.hurry, current
+        self.room = -1 if limits.room is None else limits.room
+        self.room_bytes = limits.room_bytes
         self.before = monotonic()
 
     cdef int run(self, stop) except -1:
@@ -169,7 +172,9 @@ cdef class Attempts:
                 break
             self.go_on(row)
             is_late = self.before + self.done * ack_seconds >= ends_at
-            if is_late or self.done + self.unreadable >= most:
+            if self.hurry is not None:
+                is_late = is_late or self.before >= <double> self.hurry[0]
+            if is_late or self.done + self.unreadable + len(self.met) >= most:
                 self.group.full = self.ended = True
             if self.ended or stop.requested:
                 break
@@ -205,6 +210,8 @@ cdef class Attempts:
             if not self.resolver.transactional or self.outside_only:
                 if not self.outside_only:
                     self.keep()
+                if self.room >= 0 and not self.resolver.transactional:
+                    return self.meet(row, payload, event_bytes)
                 if not self.resolver.transactional:
                     self.group.outside = self.called, payload, event_bytes
                 self.group.full = True
@@ -223,7 +230,23 @@ cdef class Attempts:
             self.note_failure(row, error)
         return True
 
+    cdef bint meet(self, tuple row, bytes payload, bytes event_bytes) except -1:
+        """Have the letter claimed, to be called beside the drain; False where there is no room, or
+        it goes with those that follow it."""
+        self.forget_last()
+        self.letters = 0
+        if self.resolver.batch_call is not None:
+            self.group.outside = self.resolver.registration, payload, event_bytes
+            return False
+        if len(self.met) >= self.room or self.room_bytes <= 0:
+            self.group.full = self.group.is_blocked = True
+            return False
+        self.met.append((row, self.resolver.registration, payload, event_bytes))
+        self.room_bytes -= 2 * PyBytes_GET_SIZE(event_bytes)
+        return True
+
     cdef int call(self, tuple row, bytes payload) except -1:
+        self.current[0] = row[0]
         if self.resolver.batch_call is not None:
             self.batch = Batch(
                 self.rows, self.store, self.resolver, self.limits,
@@ -323,7 +346,7 @@ cdef class Attempts:
         return 0
 
 
-def attempt(list rows not None, group, store, registry, stop, limits):
+def attempt(list rows not None, group, store, registry, stop, limits, list current not None):
     """Attempt letters in the order of `rows`; how many were taken.
 
     A row is one of `Store.fetch`; where its event bytes are None they are fetched now. The loop
@@ -331,12 +354,13 @@ def attempt(list rows not None, group, store, registry, stop, limits):
     in the group, and when `stop.requested`: the group is then `full`. It also ends where a handler
     may have changed the rows: they are then `stale`. Letters of a batch that failed are added to
     `limits.singly`. It ends before a letter whose handler runs outside the transaction, which is
-    then `group.outside`. An interrupt (a `BaseException` that is no `Exception`) ends it, too, and
-    is left in `group.interrupt`.
+    then `group.outside`, or, where there is `limits.room` for such letters, goes on with them in
+    `group.met`. The only item of `current` is the letter whose handler runs. An interrupt (a
+    `BaseException` that is no `Exception`) ends it, too, and is left in `group.interrupt`.
 
     Errors: TransactionLost and StorageFault, with `group.last_called` telling in whose hands.
     """
-    cdef Attempts attempts = Attempts(rows, group, store, registry, limits)
+    cdef Attempts attempts = Attempts(rows, group, store, registry, limits, current)
     try:
         attempts.run(stop)
     except Exception:
@@ -344,5 +368,6 @@ def attempt(list rows not None, group, store, registry, stop, limits):
     except BaseException as interrupt:
         attempts.interrupted(interrupt)
     finally:
+        current[0] = None
         attempts.tell()
     return attempts.place

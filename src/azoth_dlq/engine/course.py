@@ -32,6 +32,11 @@ class Course:
         self.letters, self._limit = letters, limit
 
     @property
+    def has_limit(self) -> bool:
+        """Whether only so many letters may be attempted."""
+        return self._limit is not None
+
+    @property
     def still_allowed(self) -> int:
         """How many letters may be attempted, those of the open group among them."""
         return len(self.letters) if self._limit is None else self._limit - self._attempted

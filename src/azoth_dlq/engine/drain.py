@@ -14,6 +14,7 @@ from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.groups import Groups
 from azoth_dlq.engine.plan import LOOK_AT_ALL, Look, Plan, make_plan
+from azoth_dlq.engine.records import carrying_the_letter
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.tally import Tally
 from azoth_dlq.engine.turns import ShutdownRequested
@@ -76,8 +77,14 @@ class Drain:
             self._config.mmap_size,
         )
         try:
-            with self._groups.turns.patiently(lambda: self._store.draining(settings)):
-                self._work_to_any_end(look, limit, lasting)
+            with (
+                carrying_the_letter(),
+                self._groups.turns.patiently(lambda: self._store.draining(settings)),
+            ):
+                try:
+                    self._work_to_any_end(look, limit, lasting)
+                finally:
+                    self._groups.calls.close()
                 self._groups.phases.begin("checkpoint")
         except ShutdownRequested:
             self._stopped = "shutdown"
@@ -165,11 +172,21 @@ class Drain:
             self._rest()
             if not self._groups.is_amid_call and self._is_shut_down():
                 return
+            self._groups.wait(ending=is_over or self._stopped is not None)
             before = self._attempted
-            self._groups.work(settle_only=is_over)
+            self._groups.work(settle_only=is_over or self._stopped is not None)
+            if self._groups.calls.has_lost_too_many and self._stopped is None:
+                self._stop_for_lost_threads()
             # What a lost group or a failed batch has taught is not known to the next drain.
             has_moved = self._attempted > before and not self._groups.recovery.singly
             is_over = has_moved and until is not None and monotonic() >= until
+
+    def _stop_for_lost_threads(self) -> None:
+        self._stopped = "failures"
+        logger.error(
+            "so many handlers go on in threads that were left behind after their timeout that the "
+            "drain stops; give their clients a timeout of their own"
+        )
 
     def _rest(self) -> None:
         """Between groups: do what keeps nobody out, and leave the file to others in their turn."""
@@ -204,7 +221,7 @@ class Drain:
 
     def _count(self, group: Group) -> None:
         """What a committed group did."""
-        self._stopped = group.stopped
+        self._stopped = self._stopped or group.stopped
         self._attempted += len(group)
         counts = {
             "succeeded": len(group.acked),
@@ -214,6 +231,7 @@ class Drain:
             "skipped": group.skipped,
             "unreadable": group.unreadable,
             "exhausted": group.exhausted,
+            "lost": group.lost,
         }
         for tally in (self._tally, self._around.total):
             tally.add(counts, group.errors, of=group.identity)

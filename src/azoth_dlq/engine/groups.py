@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine._group import Group
-from azoth_dlq.engine._loop import attempt
+from azoth_dlq.engine.attempting import Attempting
 from azoth_dlq.engine.course import Course
 from azoth_dlq.engine.deaths import Deaths
-from azoth_dlq.engine.in_hand import InHand
-from azoth_dlq.engine.letters import INLINE, Limits
-from azoth_dlq.engine.outside import OutsideCall, gather
+from azoth_dlq.engine.in_turn import CallsInTurn
 from azoth_dlq.engine.phases import Phases
 from azoth_dlq.engine.recovery import Kept, Recovery, culprit_text
 from azoth_dlq.engine.surroundings import Surroundings
@@ -31,11 +29,10 @@ from azoth_dlq.store.base import (
     TransactionLost,
 )
 
-Row = tuple[Any, ...]
-_CHUNK = 500  # letters fetched at once, where no handler takes batches
-_FEWEST = 50  # the same, where one is attempted: those before it may be skipped
+if TYPE_CHECKING:
+    from azoth_dlq.engine.at_once import CallsAtOnce
+
 _TELLING = 500  # letters from which on the time of their acks says what one takes
-_FIRST_ACK_SECONDS = 2e-6
 
 
 class Groups:
@@ -67,15 +64,20 @@ class Groups:
         self.turns = Turns(config, surroundings, self.phases)
         self.course = Course()
         self._asked_for = False
-        # A chunk is let go only when the next is there.
-        most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
-        self._largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
-        self._chunk = self._largest_chunk
-        self._ack_seconds = _FIRST_ACK_SECONDS
         self.recovery = Recovery(Kept())
         self._deaths = Deaths(store, self.recovery)
         self._committing: Group | None = None  # not counted yet
-        self._in_hand = InHand()
+        self.calls = self._calls()
+        self._attempting = Attempting(
+            store,
+            registry,
+            config,
+            surroundings,
+            course=self.course,
+            recovery=self.recovery,
+            calls=self.calls,
+        )
+        self._has_stopped = False
         self.claimed: set[int] = set()
 
     def plan(self, letters: Selection, limit: int | None, *, asked_for: bool = False) -> None:
@@ -85,14 +87,31 @@ class Groups:
         self.course.follow(letters, limit)
         self._asked_for = asked_for
 
+    def _calls(self) -> CallsInTurn | CallsAtOnce:
+        """Who calls handlers outside the transaction."""
+        config, registry = self._config, self._registry
+        has_timeouts = config.timeout is not None or registry.has_timeouts
+        if registry.has_outside and (config.concurrency > 1 or registry.has_async or has_timeouts):
+            from azoth_dlq.engine.at_once import CallsAtOnce  # noqa: PLC0415 -- few drains need it
+
+            return CallsAtOnce(self._store, registry, config, self._around)
+        return CallsInTurn(self._store, registry, self.course, self.recovery, self._around)
+
     @property
     def is_amid_call(self) -> bool:
-        """Whether a handler was called whose outcome is still to be committed."""
-        return self._in_hand.called is not None
+        """Whether handlers were called outside, or letters claimed for them, whose outcome is still
+        to be committed."""
+        return self.calls.is_amid
 
     @property
     def is_done(self) -> bool:
-        return self.course.is_over or self.course.still_allowed <= 0
+        return self.course.is_over or self._attempting.still_allowed <= 0
+
+    def wait(self, *, ending: bool) -> None:
+        """Until another group is worth it."""
+        self.phases.begin("handlers")
+        self.calls.wait(ending=ending, more=not (ending or self.is_done))
+        self.phases.begin()
 
     def work(self, *, settle_only: bool = False) -> None:
         """Attempt letters in one group, and commit it or see to it that it is done again.
@@ -100,6 +119,7 @@ class Groups:
         `settle_only`: attempt none, write what became of the one that was called before.
         """
         self.course.begin_group()
+        self.turns.keep_outcome = self.calls.has_outcome
         opened = self._open()
         began = monotonic()
         if opened.stopped and not self._asked_for:
@@ -107,10 +127,17 @@ class Groups:
             self._around.failures_in_row.count = self._config.stop_on_consecutive_failures or 0
         group = self._new_group()
         try:
-            if self._in_hand.called is not None:
-                self._in_hand.called.record(group, self._store)
-            if not (settle_only or self._settles_alone() or self._stop.requested):
-                self._attempt_letters(group, began, verify=not opened.unchanged)
+            self.calls.record(group, unchanged=opened.unchanged)
+            unchanged = opened.unchanged
+            if not (settle_only or self.calls.settles_alone or self._stop.requested):
+                unchanged = self._attempting.attempt(
+                    group,
+                    verify=not unchanged,
+                    ends_at=self.turns.end_of_group(began),
+                    claimed=self.claimed,
+                    phases=self.phases,
+                )
+            self.calls.record(group, unchanged=unchanged)
             self._commit(group)
             self._tell()
         except BaseException as error:  # noqa: BLE001 -- what cannot be mended is raised again
@@ -119,8 +146,10 @@ class Groups:
             self.turns.freed()
         if group.interrupt is not None:
             raise group.interrupt
-        if self._in_hand.claimed is not None:
-            self._call_outside(self._in_hand.claimed)
+        self.phases.begin("handlers")
+        self.calls.go_on(self._attempting.largest_chunk)
+        self.phases.begin()
+        self.turns.keep_outcome = self.calls.has_outcome
 
     @contextmanager
     def without_calls(self) -> Iterator[tuple[Opened, Group]]:
@@ -135,15 +164,22 @@ class Groups:
             self.turns.freed()
 
     def end_amid(self) -> None:
-        """An error ends the drain: count the group that is committed all the same."""
+        """An error ends the drain: count the group that is committed all the same, and see what
+        becomes of calls that go on."""
         self._count_if_committed()
+        if self.calls.finish():
+            self._settle_at_last()
 
     def end_interrupted(self) -> None:
-        """An interrupt does: also write what became of a call, which would be made again."""
-        self.end_amid()
-        if self._in_hand.has_outcome:
+        """An interrupt does: also write what became of calls, which would be made again."""
+        self._count_if_committed()
+        self.calls.break_off()
+        self._settle_at_last()
+
+    def _settle_at_last(self) -> None:
+        if self.calls.has_outcome or (self.calls.are_beside and self.calls.is_amid):
             self.turns.hurry()
-            with suppress(Exception):  # as if it had come during the call
+            with suppress(Exception):  # as if it had come during the calls
                 self.work(settle_only=True)
 
     def _count_if_committed(self) -> bool:
@@ -154,111 +190,17 @@ class Groups:
         self._count(group)
         return True
 
-    def _attempt_letters(self, group: Group, began: float, *, verify: bool) -> None:
-        course, recovery = self.course, self.recovery
-        limits = Limits(
-            ends_at=self.turns.end_of_group(began),
-            ack_seconds=self._ack_seconds,
-            most=1
-            if group.is_probe
-            else min(recovery.most(len(course.letters)), self.course.still_allowed),
-            batch_size=self._registry.batch.max_batch_size,
-            batch_bytes=self._config.memory_limit // 2,
-            singly=recovery.singly,
-            # A handler that kills the process must not take back what became of the letter before.
-            outside_only=self.is_amid_call,
-        )
-        while not (course.is_over or group.full) and group.written < limits.most:
-            useful = max(limits.most - group.written, _FEWEST)
-            ids = course.next_ids(min(self._chunk, useful, course.still_allowed - len(group)))
-            if ids[0] in recovery.condemned:
-                self._fail_condemned(ids[0], group)
-                continue
-            ids = recovery.without_condemned(ids) if recovery.condemned else ids
-            wanted = recovery.without_settled(ids, self.claimed)
-            self.phases.begin("fetch")
-            rows = self._store.fetch(wanted, inline=INLINE, verify=verify) if wanted else []
-            if verify:
-                rows = course.letters.unchanged(rows, course.place, course.place + len(ids))
-            self.phases.begin("handlers")
-            taken = attempt(rows, group, self._store, self._registry, self._stop, limits)
-            taken += self._prepare_call(rows[taken:], group, limits)
-            self.phases.begin()
-            self._pass(ids, rows, taken, group)
-            verify, group.stale = verify or group.stale, False
-            group.full |= not rows and monotonic() >= limits.ends_at
-
-    def _prepare_call(self, rows: list[Row], group: Group, limits: Limits) -> int:
-        """Have the first of `rows` called behind this group, and those that go with it, if its
-        handler runs outside; how many they are."""
-        if group.outside is None:
-            return 0
-        try:
-            group.next_call = gather(rows, group.outside, self._registry, self._store, limits)
-        except Exception:
-            raise
-        except BaseException as interrupt:  # noqa: BLE001 -- raised once the group is committed
-            self._store.undo()
-            group.interrupt = interrupt
-            return 0
-        return len(group.next_call)
-
-    def _pass(self, ids: list[int], rows: list[Row], taken: int, group: Group) -> None:
-        """Go on in the plan behind the rows that were taken; the letters of `ids` before that
-        place without a row were skipped."""
-        places = len(ids) if taken == len(rows) else ids.index(rows[taken][0])
-        settled = self.recovery.settled
-        known = sum(i in settled for i in ids[:places]) if settled else 0
-        group.skipped += places - known - taken
-        self.course.place += places
-        # Where handlers change other letters, few of those fetched will be used.
-        fitting = self._chunk // 2 if group.stale else self._chunk * 2
-        self._chunk = min(max(1, fitting), self._largest_chunk)
-
-    def _fail_condemned(self, letter_id: int, group: Group) -> None:
-        """The letter's call took a group away, or kept it from being committed: it fails in its
-        place of the order, without another call."""
-        self.course.place += 1
-        if letter_id in self.recovery.aside or letter_id in self.recovery.settled:
-            return
-        wanted = [] if letter_id in self.claimed else [letter_id]
-        rows = self._store.fetch(wanted, inline=0, verify=False)
-        if rows:
-            group.failed_with(rows[0], self.recovery.condemned[letter_id])
-        else:
-            group.skipped += 1
-
-    def _call_outside(self, call: OutsideCall) -> None:
-        self._in_hand.claimed, self._in_hand.called = None, call
-        self.phases.begin("handlers")
-        call.call(self._store)
-        self.turns.keep_outcome = self._in_hand.has_outcome
-        if call.interrupt is not None:
-            self.course.place -= len(call)
-        if call.is_failed_batch:
-            course, end = self.course, self.course.place
-            course.place = course.place_of(call.ids[0], self._largest_chunk)
-            self.recovery.singly.update(call.ids)
-            # Those between them that are gone were counted as skipped.
-            gone = set(course.next_ids(end - course.place)).difference(call.ids)
-            self.recovery.settled.update(gone)
-
-    def _settles_alone(self) -> bool:
-        """Whether nothing goes into a group but the outcome of a call. A route is a program's own
-        code as handlers are, which no group calls that is to keep an outcome."""
-        return self._in_hand.settled_alone or (self.is_amid_call and self._registry.by_key is None)
-
     def _new_group(self) -> Group:
         return Group(self._config, self._around.clock, self._around.failures_in_row.count)
 
     def _commit(self, group: Group) -> None:
         """Write what became of the group's letters, and commit."""
         began = monotonic()
-        group.settlement.resumed |= bool(group.acked)
+        # Calls that were begun before a stop say nothing of what comes after it.
+        group.settlement.resumed |= bool(group.acked) and not self._has_stopped
         self.phases.begin("write")
         self._store.settle(group.settlement)
-        if group.next_call is not None:
-            group.next_call.claim(self._store)
+        self.calls.claim(group)
         self._committing = group
         self.phases.begin("commit")
         try:
@@ -271,16 +213,18 @@ class Groups:
         self.phases.begin()
         self.turns.commit_seconds = monotonic() - began
         if len(group) > _TELLING:
-            self._ack_seconds = self.turns.commit_seconds / len(group)
+            self._attempting.ack_seconds = self.turns.commit_seconds / len(group)
         self.recovery.committed(group.settlement, self.course.place)
         self._count(group)
 
     def _count(self, group: Group) -> None:
         """The group is committed. Done twice, it counts once."""
-        self._in_hand.committed(group)
-        self.turns.keep_outcome = self._in_hand.has_outcome
+        self.calls.committed(group)
+        self.turns.keep_outcome = self.calls.has_outcome
         self.course.count(group)
-        self._around.failures_in_row.count = group.failures_in_row
+        if not self._has_stopped:
+            self._around.failures_in_row.count = group.failures_in_row
+        self._has_stopped = self._has_stopped or group.stopped is not None
         self._committed(group)
         self._committing = None
 
@@ -348,7 +292,7 @@ class Groups:
         if lost.committed:
             self._settle_committed(group, lost if known else None)
             return
-        self.course.go_back()
+        self._go_back(group)
         if known:
             self.recovery.condemn(group, lost)
 
@@ -366,10 +310,10 @@ class Groups:
     def _redo_halved(self, group: Group, refused: CommitRefused) -> None:
         self._metrics.lost_group()
         end = self.course.place
-        self.course.go_back()
-        if not self.is_amid_call:
+        self._go_back(group)
+        if not group.settled_calls:
             self.recovery.halve_refused(group, refused, end)
-        elif (given_up := self._in_hand.refuse(refused)) is not None:
+        elif (given_up := self.calls.refuse(refused)) is not None:
             (letter_id,) = given_up.ids
             self.recovery.give_up_called(letter_id, given_up.refused, refused)
 
@@ -377,8 +321,13 @@ class Groups:
         if self._count_if_committed():
             raise fault
         self._metrics.lost_group()
-        start = self.course.go_back()
-        if not self.is_amid_call:
+        start = self._go_back(group)
+        if not group.settled_calls:
             self.recovery.halve_failing(group, fault, start)
-        elif self._in_hand.settle_alone():
+        elif self.calls.settle_alone():
             raise fault
+
+    def _go_back(self, group: Group) -> int:
+        """To where the group began, in the plan, which is returned, and in calls."""
+        self.calls.lost(group)
+        return self.course.go_back()

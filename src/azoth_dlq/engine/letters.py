@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.failure import describe, one_line
-from azoth_dlq.registry import Registration
+from azoth_dlq.registration import Registration
 from azoth_dlq.store.base import Store
 
 logger = logging.getLogger("azoth_dlq")
@@ -29,6 +29,10 @@ class Limits(NamedTuple):
     letters of the group. batch_size, batch_bytes: letters and payload bytes of one batch. singly:
     letters, by id, that are to be called one by one. outside_only: end before a letter whose
     handler runs within the transaction.
+
+    room: how many letters whose handlers run outside may be met on the way, to be claimed, of
+    `room_bytes` in memory; None: the group ends before the first. hurry: its only item is the
+    instant (monotonic seconds) at which the group ends in any case; others may set it meanwhile.
     """
 
     ends_at: float
@@ -38,6 +42,9 @@ class Limits(NamedTuple):
     batch_bytes: int
     singly: set[int]
     outside_only: bool
+    room: int | None = None
+    room_bytes: int = 0
+    hurry: list[float] | None = None
 
 
 def note_failed_attempt(  # noqa: PLR0913 -- what is known of a failed call

@@ -1,18 +1,19 @@
-"""Calls of handlers outside any transaction: claimed in one group, settled in the next."""
+"""Calls of handlers outside any transaction: claimed in one group, settled in a later one."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 from azoth_dlq._event import Event
+from azoth_dlq.engine._calls import Calls
 from azoth_dlq.engine._group import Group, Raised
 from azoth_dlq.engine.letters import INLINE, Limits, warn_batch_failed
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.metrics import BUCKET_BOUNDS
-from azoth_dlq.registry import EventHandlerRegistry, Registration, check_ran
+from azoth_dlq.registration import Registration, check_ran
+from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.store.base import (
     ALONE,
     CommitRefused,
@@ -23,32 +24,67 @@ from azoth_dlq.store.base import (
 )
 
 Row = tuple[Any, ...]
+Tidy: TypeAlias = Callable[[BaseException | None], str | None]
 
 
 class OutsideCall:
-    """A letter, or a batch of them, whose handler is called between two groups.
+    """A letter, or a batch of them, whose handler is called outside any transaction.
 
-    In the first group the letters are claimed; in the second their outcome is recorded. A batch
-    that failed has none: its letters are to be called one by one. `interrupt` is what ended the
-    call otherwise, to be raised once the outcome is committed.
+    In one group the letters are claimed; in a later one their outcome is recorded. A batch that
+    failed has none: its letters are to be called one by one. `interrupt` is what ended the call
+    otherwise. `slot`: where it is marked that the call has started.
     """
+
+    __slots__ = (
+        "_batch",
+        "_is_given_up",
+        "_payloads",
+        "_raised",
+        "_rows",
+        "began",
+        "ends_at",
+        "goes_on",
+        "interrupt",
+        "is_over",
+        "refused",
+        "registration",
+        "seconds",
+        "size",
+        "slot",
+        "task",
+        "timeout",
+        "was_in_batch",
+    )
 
     def __init__(
         self, rows: list[Row], payloads: list[bytes], registration: Registration, *, batch: bool
     ) -> None:
         self._rows = rows
         self._payloads = payloads
-        self._registration = registration
+        self.registration = registration
         self._batch = batch
         self._raised: Raised | None = None
+        self.size = sum([2 * len(row[-1]) for row in rows])  # bytes in memory
+        self.slot: int | None = None
+        self.timeout = registration.timeout  # in seconds
+        self.began = 0.0
+        self.ends_at = inf  # by its timeout
         self.seconds = 0.0
         self.refused = ""  # why its outcome could not be committed
         self.is_over = False  # nothing interrupted it
+        self.goes_on = False  # its handler still runs, whatever is recorded of it
         self._is_given_up = False
         self.interrupt: BaseException | None = None
+        self.task: Any = None  # that awaits it, or the thread that it runs in
+        self.was_in_batch = False
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def first_id(self) -> int:
+        letter_id: int = self._rows[0][0]
+        return letter_id
 
     @property
     def ids(self) -> list[int]:
@@ -59,58 +95,134 @@ class OutsideCall:
         return self._batch and self._raised is not None
 
     @property
+    def has_failed(self) -> bool | None:
+        """Whether it counts as a failure; None where it says nothing about what handlers need."""
+        if self.is_to_be_released:
+            return None
+        return False if self._raised is None else self._raised.counts or None
+
+    @property
     def is_to_be_released(self) -> bool:
         """Whether nothing is written of the call but that it is over."""
-        has_outcome = self.is_over and self.interrupt is None
-        return not has_outcome or self.is_failed_batch or self._is_given_up
+        if not self.is_over or self.interrupt is not None or self._is_given_up:
+            return True
+        return self._batch and self._raised is not None
+
+    def is_as_claimed(self, present: Mapping[int, Row]) -> bool:
+        """Whether its letters are still there, by their rows as they are now."""
+        return all(present.get(row[0], (None, None))[-2:] == row[-2:] for row in self._rows)
+
+    @property
+    def is_batch(self) -> bool:
+        return self._batch
 
     def claim(self, store: Store) -> None:
         """Within the open group: the letters are in hand from its commit on."""
-        store.claim(self.ids, batch=self._batch)
+        slots = None if self.slot is None else [self.slot] * len(self)
+        store.claim(self.ids, batch=self._batch, slots=slots)
 
-    def call(self, store: Store) -> None:
-        """Call the handler; what it raises is kept, in texts."""
-        began = monotonic()
+    def begin(self) -> None:
+        """It starts now, and its time runs."""
+        self.began = monotonic()
+        if self.timeout is not None:
+            self.ends_at = self.began + self.timeout
+
+    def call(self, connection: Callable[[], Any], tidy: Tidy) -> None:
+        """Call the handler, with what `connection()` gives if it needs that; what it raises is
+        kept, in texts. `tidy` ends what it left open."""
+        self.began = self.began or monotonic()
         try:
-            self._call(store)
-        except Exception as error:  # noqa: BLE001 -- whatever a handler raises is its letters'
-            self._tell(error, store)
-        except BaseException as interrupt:  # noqa: BLE001 -- raised once the outcome is committed
-            self._interrupted(interrupt, store)
-        self.seconds = monotonic() - began
+            self.check(self.invoke(connection))
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, it is the call's
+            self.ended(error, tidy)
+        else:
+            self.ended(None, tidy)
+
+    def invoke(self, connection: Callable[[], Any]) -> Any:
+        """What the handler returns, which is to be awaited where it is async."""
+        registration = self.registration
+        given = connection() if registration.needs_connection else None
+        if self._batch:
+            pairs = zip(self._rows, self._payloads, strict=True)
+            events = [Event(row[-2], payload) for row, payload in pairs]
+            return registration.call_batch(given, events)
+        return registration.call(given, self._rows[0][-2], self._payloads[0])
+
+    def check(self, result: object) -> None:
+        """Errors: TypeError where what was returned is still to be run."""
+        if result is not None:
+            check_ran(result, self.registration.name)
+
+    def ended(self, error: BaseException | None, tidy: Tidy) -> None:
+        """The handler returned, or raised `error`: an Exception is its letters' failure, any other
+        is raised once what became of others is committed."""
+        if error is None:
+            error = _complaint(tidy)
+        if isinstance(error, Exception):
+            self._failed(error, tidy)
+        elif error is not None:
+            self._interrupted(error, tidy)
+        self.seconds = monotonic() - self.began
         self.is_over = True
         if self._raised is not None and self._batch:
-            warn_batch_failed(self.ids, self._registration.name, self._raised.text)
+            warn_batch_failed(self.ids, self.registration.name, self._raised.text)
 
-    def _tell(self, error: Exception, store: Store) -> None:
+    def _failed(self, error: Exception, tidy: Tidy) -> None:
         try:
             # Before anything is tidied or recorded: its text may be made by code of the handler's.
-            self._raised = Raised(self._registration, error, with_traceback=True)
+            self._raised = Raised(self.registration, error, with_traceback=True)
         except BaseException as interrupt:  # noqa: BLE001 -- as if the call had met it
-            self._interrupted(interrupt, store)
+            self._interrupted(interrupt, tidy)
         else:
-            self._tidy(store, error)
+            self._tidy(tidy, error)
 
-    def _interrupted(self, interrupt: BaseException, store: Store) -> None:
+    def _interrupted(self, interrupt: BaseException, tidy: Tidy) -> None:
         self.interrupt = interrupt
-        self._tidy(store, interrupt)
+        self._tidy(tidy, interrupt)
 
-    def record(self, group: Group, store: Store) -> None:
-        """Within the next group: what became of the letters. One whose id now is another event's
-        has been replaced: the outcome is not that one's."""
-        group.settled_call = self
+    def _tidy(self, tidy: Tidy, error: BaseException) -> None:
+        try:
+            tidy(error)
+        except StorageFault as fault:
+            # It says nothing about the letters.
+            self._raised, self.interrupt = None, fault
+
+    def given_up(self) -> OutsideCall:
+        """Its time is up, and nothing ends it: the failure of its letters, which stay claimed."""
+        call = OutsideCall(self._rows, self._payloads, self.registration, batch=False)
+        is_async = self.registration.is_async
+        how = "did not end when it was cancelled" if is_async else "goes on in a thread left behind"
+        error = self.timed_out(how)
+        call._raised = Raised(self.registration, error, with_traceback=False)
+        call.slot, call.seconds = self.slot, monotonic() - self.began
+        call.is_over = call.goes_on = True
+        return call
+
+    def timed_out(self, how: str) -> TimeoutError:
+        """What is said of it where its time is up."""
+        seconds = self.ends_at - self.began
+        return TimeoutError(f"the handler took longer than its timeout of {seconds:g} s, and {how}")
+
+    def abandoned(self) -> OutsideCall:
+        """The drain ends without waiting for it: its letters stay claimed, and have no outcome."""
+        call = OutsideCall(self._rows, self._payloads, self.registration, batch=False)
+        call.slot, call.goes_on = self.slot, True
+        return call
+
+    def record(self, group: Group, counted: Calls, present: Mapping[int, Row] | None) -> None:
+        """Within a later group: what became of the letters. `present`: their rows as they are now,
+        None where they are as they were. One whose id now is another event's has been replaced:
+        the outcome is not that one's."""
+        group.settled_calls.append(self)
+        if self.goes_on:
+            group.settlement.held += self.ids
         if self.is_to_be_released:
             group.settlement.released += self.ids
-            group.interrupt = self.interrupt
-            group.full = group.full or self.interrupt is not None
             return
-        registration, succeeded = self._registration, 0
-        came_late = any(len(row[-1]) > INLINE for row in self._rows)
-        inline = None if came_late else INLINE
-        present = {row[0]: row for row in store.fetch(self.ids, inline=inline, verify=False)}
+        registration, succeeded = self.registration, 0
         for called in self._rows:
             # As it is now: another program may have counted an attempt.
-            row = present.get(called[0], called)
+            row = called if present is None else present.get(called[0], called)
             if row[-2:] != called[-2:]:
                 group.skipped += 1
                 group.settlement.released.append(row[0])
@@ -121,16 +233,27 @@ class OutsideCall:
             else:
                 succeeded += 1
                 group.succeeded(row)
-        counts = [0] * (len(BUCKET_BOUNDS) + 1)
-        counts[bisect_left(BUCKET_BOUNDS, self.seconds / len(self))] = len(self)
-        group.called(registration.event_type, succeeded, counts, self.seconds)
+        counted.add(registration, self.seconds, len(self._rows), succeeded)
+        if self.goes_on:
+            group.lost += 1
+
+    def present(self, store: Store) -> dict[int, Row]:
+        """Its rows as they are now."""
+        came_late = any(len(row[-1]) > INLINE for row in self._rows)
+        inline = None if came_late else INLINE
+        return {row[0]: row for row in store.fetch(self.ids, inline=inline, verify=False)}
 
     def singly(self) -> list[OutsideCall]:
-        """The outcome of each of its letters, where they cannot be committed together."""
+        """Each of its letters, with the outcome where it has one: where they cannot be committed
+        together, or are to be called one by one."""
         pairs = zip(self._rows, self._payloads, strict=True)
-        calls = [OutsideCall([row], [p], self._registration, batch=False) for row, p in pairs]
+        calls = [OutsideCall([row], [p], self.registration, batch=False) for row, p in pairs]
         for call in calls:
-            call.seconds, call.is_over = self.seconds / len(calls), True
+            call.was_in_batch = True
+        if not self.is_to_be_released:
+            for call in calls:
+                call.seconds, call.is_over = self.seconds / len(calls), True
+                call._raised = self._raised  # noqa: SLF001 -- it is one of ours
         return calls
 
     def refuse(self, refused: CommitRefused) -> bool:
@@ -142,25 +265,14 @@ class OutsideCall:
             self.refused += f": {self._raised.text}"
         return not self._is_given_up
 
-    def _call(self, store: Store) -> None:
-        registration = self._registration
-        connection = store.reader() if registration.needs_connection else None
-        if self._batch:
-            pairs = zip(self._rows, self._payloads, strict=True)
-            registration.call_batch(connection, [Event(row[-2], payload) for row, payload in pairs])
-        else:
-            result = registration.call(connection, self._rows[0][-2], self._payloads[0])
-            check_ran(result, registration.name)
-        complaint = store.tidy()
-        if complaint is not None:
-            raise InvalidStateError(complaint)
 
-    def _tidy(self, store: Store, error: BaseException) -> None:
-        try:
-            store.tidy(error)
-        except StorageFault as fault:
-            # It says nothing about the letters.
-            self._raised, self.interrupt = None, fault
+def _complaint(tidy: Tidy) -> Exception | None:
+    """What a handler that returned has left open."""
+    try:
+        complaint = tidy(None)
+    except Exception as error:  # noqa: BLE001 -- told as if the handler had raised it
+        return error
+    return None if complaint is None else InvalidStateError(complaint)
 
 
 def gather(

@@ -6,7 +6,8 @@ import logging
 
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.failure import one_line
-from azoth_dlq.store.base import CommitRefused, Settlement, StorageFault, TransactionLost
+from azoth_dlq.store.base import CommitRefused, StorageFault, TransactionLost
+from azoth_dlq.store.settlement import Settlement
 
 _MOST_ASIDE = 1000  # letters in a row; beyond it is the table that refuses them
 _LARGE_GROUP = 4096  # letters; larger ones are as many as their time allows

@@ -11,6 +11,7 @@ from time import monotonic, sleep
 # Windows hears Ctrl-C only between two waits for a lock.
 _LONGEST_WAIT = 0.5 if sys.platform == "win32" else threading.TIMEOUT_MAX
 _POLL_SECONDS = 0.05
+_POLL_SECONDS_OF_CALLS = 0.005
 
 
 @cache
@@ -20,6 +21,19 @@ def locks_keep_time() -> bool:
     import sysconfig  # noqa: PLC0415 -- needed where a program rests
 
     return sys.platform == "win32" or bool(sysconfig.get_config_var("HAVE_SEM_CLOCKWAIT"))
+
+
+def wait_for(lock: threading.Lock, seconds: float) -> None:
+    """Take a lock that is held until it is to be taken, if that is within so long."""
+    until = monotonic() + seconds
+    while (left := until - monotonic()) > 0:
+        if locks_keep_time():
+            if lock.acquire(timeout=min(left, _LONGEST_WAIT)):
+                return
+        elif lock.acquire(blocking=False):
+            return
+        else:
+            sleep(min(left, _POLL_SECONDS_OF_CALLS))
 
 
 class Stop:
@@ -51,3 +65,21 @@ class Stop:
                 # For whoever else waits.
                 with suppress(RuntimeError):
                     self._held.release()
+
+
+class StopOfOne(Stop):
+    """A request to stop one drain, beside that to stop all of its replayer."""
+
+    __slots__ = ("_of_all", "_of_one")
+
+    def __init__(self, of_all: Stop) -> None:
+        self._of_all = of_all
+        super().__init__()
+
+    @property
+    def requested(self) -> bool:
+        return self._of_one or self._of_all.requested
+
+    @requested.setter
+    def requested(self, is_requested: bool) -> None:
+        self._of_one = is_requested

@@ -62,6 +62,9 @@ class Turns:
                 sleep(_POLL_SECONDS)
             self._phases.begin("open")
         self._since = monotonic()
+        # Where it is free for as long as it is locked, who polls finds it so.
+        held = self._lock_held
+        held.seconds = max(held.seconds - (self._since - held.until), 0.0)
         try:
             return lock()
         except BaseException:

@@ -16,17 +16,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from azoth_dlq.filters import LetterFilter
-    from azoth_dlq.types import (
-        AttemptOutcome,
-        AttemptRecord,
-        Drainer,
-        FailedEvent,
-        PermanentFailure,
-    )
+    from azoth_dlq.store.settlement import Settlement
+    from azoth_dlq.types import AttemptRecord, Drainer, FailedEvent, PermanentFailure
 
 # What `fetch` tells of a letter beside its columns, as bits of one integer.
 RECORDED = 1  # an attempt failed or was snoozed before: there may be a history
 ALONE = 2  # a process died while a batch with this letter was in hand: never in a batch again
+
+NOT_STARTED = -1  # in place of a call's slot: its death charges nobody
 
 
 class NewLetter(NamedTuple):
@@ -36,99 +33,6 @@ class NewLetter(NamedTuple):
     event_bytes: bytes
     error_message: str
     failed_at: int
-
-
-class Retry(NamedTuple):
-    """A failed attempt whose letter stays: its new count, when it was made, its error, and the
-    instant that the handler asked for in place of the backoff."""
-
-    id: int
-    retry_count: int
-    last_retry_at: int
-    error: str
-    not_before: int | None = None
-
-
-class Snoozed(NamedTuple):
-    """A letter put off until `not_before`, no attempt spent."""
-
-    id: int
-    not_before: int
-
-
-class Parking(NamedTuple):
-    """A letter to move to the permanent failures.
-
-    `retry_count` and `last_retry_at` are None where no attempt was made: the row's own values are
-    copied as they are.
-    """
-
-    id: int
-    parked_at: int
-    reason: str
-    retry_count: int | None = None
-    last_retry_at: int | None = None
-    error: str | None = None
-
-
-class Attempted(NamedTuple):
-    """An attempt for the history: `at` in microseconds, `duration` in microseconds (None: unknown,
-    the process died); `traceback` may be empty; `is_first`: none of the letter was recorded before.
-    """
-
-    letter_id: int
-    at: int
-    outcome: AttemptOutcome
-    error_type: str
-    message: str
-    traceback: str
-    duration: int | None
-    is_first: bool = False
-
-
-class Settlement:
-    """What becomes of a group's letters, written together and committed together.
-
-    recorded: those of `acked` that may have a history. history: goes with whatever becomes of the
-    letter. alone: letters to be kept out of batches from now on. released: letters whose claim ends
-    without an outcome; that of every other letter here ends, too. stopped_at: the instant of a stop
-    by failures, kept unless one is recorded already; resumed: a letter succeeded, or none is left,
-    so that a stop recorded before is over.
-    """
-
-    def __init__(  # noqa: PLR0913 -- by name only
-        self,
-        *,
-        acked: Iterable[int] = (),
-        retries: Iterable[Retry] = (),
-        snoozed: Iterable[Snoozed] = (),
-        parked: Iterable[Parking] = (),
-        recorded: Iterable[int] = (),
-        history: Iterable[Attempted] = (),
-        alone: Iterable[int] = (),
-        released: Iterable[int] = (),
-        stopped_at: int | None = None,
-        resumed: bool = False,
-    ) -> None:
-        self.acked = list(acked)
-        self.retries = list(retries)
-        self.snoozed = list(snoozed)
-        self.parked = list(parked)
-        self.recorded = list(recorded)
-        self.history = list(history)
-        self.alone = list(alone)
-        self.released = list(released)
-        self.stopped_at = stopped_at
-        self.resumed = resumed
-
-    def ids(self) -> list[int]:
-        """Of every letter in it."""
-        return [
-            *self.acked,
-            *(retry.id for retry in self.retries),
-            *(snoozed.id for snoozed in self.snoozed),
-            *(parking.id for parking in self.parked),
-        ]
 
 
 class Opened(NamedTuple):
@@ -369,13 +273,36 @@ class Groups(Protocol):
         `end` from telling; False where that cannot be found out."""
 
 
+class Reader(Protocol):
+    """What one thread's handlers read through; for that thread alone."""
+
+    def connection(self) -> Any:
+        """One that only reads. Errors: InvalidStateError where the store cannot be opened twice."""
+
+    def tidy(self, error: BaseException | None = None) -> str | None:
+        """After a call: end what it left open; what that was, where that is its letter's fault.
+        Errors: StorageFault where `error`, which the call raised, is one of the store's own."""
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+
+
 class Claims(Protocol):
     """Letters whose handlers run outside any transaction: claimed in one group, settled in a later
     one. A claim ends with `settle`, or with the process of its drain."""
 
-    def claim(self, ids: Sequence[int], *, batch: bool) -> None:
+    def claim(self, ids: Sequence[int], *, batch: bool, slots: Sequence[int] | None = None) -> None:
         """These letters are in hand, from the commit of the open group on: in one call, or
-        singly."""
+        singly. Where `slots` are given, one each, a death charges a letter only if its is marked.
+        """
+
+    def start_marks(self, slots: int) -> Any:
+        """Within a group: so many bytes, one a slot, not 0 where the call of that slot has started.
+        They are this drain's, and outlive its process. Errors: StorageError."""
+
+    def outlive(self) -> Callable[[], None]:
+        """Have the claims that are not settled stand when the drain is over, until what this
+        returns is called, by any thread, or the process ends."""
 
     def claimed(self) -> set[int]:
         """Within a group: letters in the hands of other drains."""
@@ -387,6 +314,9 @@ class Claims(Protocol):
     def reader(self) -> Any:
         """A connection that only reads, for handlers outside a transaction. Errors:
         InvalidStateError where the store cannot be opened twice."""
+
+    def open_reader(self) -> Reader:
+        """The same for handlers in another thread, which it is then used in alone."""
 
     def tidy(self, error: BaseException | None = None) -> str | None:
         """After a call outside a transaction: take back what it left open on `connection`; what

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.store.base import Abandoned, Settlement
+from azoth_dlq.store.base import NOT_STARTED, Abandoned
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.presence import has_died, is_alive
 from azoth_dlq.store.sqlite.queue import chunks
-from azoth_dlq.store.sqlite.raw import read
+from azoth_dlq.store.sqlite.raw import read, text_of
+from azoth_dlq.store.sqlite.starts import Started
+
+
+class _Claim(NamedTuple):
+    letter_id: int
+    batch: int
+    slot: int | None
+    drainer: str
 
 
 class DrainClaims:
@@ -30,8 +40,9 @@ class DrainClaims:
         self._open: set[int] = set()  # all that may be there
         self._ended: set[int] = set()  # in the open group
 
-    def claim(self, ids: Sequence[int], *, batch: bool) -> None:
-        self._cursor.executemany(sql.CLAIM, ((i, self._drainer, batch) for i in ids))
+    def claim(self, ids: Sequence[int], slots: Sequence[int | None], *, batch: bool) -> None:
+        pairs = zip(ids, slots, strict=True)
+        self._cursor.executemany(sql.CLAIM, ((i, self._drainer, batch, slot) for i, slot in pairs))
         if self._cursor.rowcount < len(ids):
             raise InvalidStateError(
                 "a letter that another drain has in hand cannot be claimed; leave out those that "
@@ -41,19 +52,19 @@ class DrainClaims:
         self._ended.difference_update(ids)
 
     def claimed_by_others(self) -> set[int]:
-        return {letter_id for letter_id, *_ in self._of_others()}
+        return {claim.letter_id for claim in self._of_others()}
 
     def abandoned(self) -> Abandoned:
         """Those of drains that are over end here; those of drains that died are told."""
         claims = self._of_others()
-        over = {d for d in {bytes(d) for *_, d in claims} if not is_alive(self._database, d)}
-        died = {d for d in over if has_died(self._database, d)}
-        for some in chunks([letter_id for letter_id, _, d in claims if bytes(d) in over]):
+        over = {d for d in {c.drainer for c in claims} if not is_alive(self._database, d)}
+        started = {d: Started(self._database, d) for d in over if has_died(self._database, d)}
+        for some in chunks([claim.letter_id for claim in claims if claim.drainer in over]):
             self._cursor.execute(sql.delete_claims(len(some), of_drainer=False), some)
-        left = [(letter_id, batch) for letter_id, batch, d in claims if bytes(d) in died]
+        left = [c for c in claims if c.drainer in started and c.slot in started[c.drainer]]
         return Abandoned(
-            single=[letter_id for letter_id, batch in left if not batch],
-            in_batch=[letter_id for letter_id, batch in left if batch],
+            single=[claim.letter_id for claim in left if not claim.batch],
+            in_batch=[claim.letter_id for claim in left if claim.batch],
         )
 
     def settle(self, settlement: Settlement) -> None:
@@ -61,10 +72,15 @@ class DrainClaims:
         if not self._open:
             return
         settled = self._open.intersection([*settlement.ids(), *settlement.released])
+        settled.difference_update(settlement.held)
         for some in chunks(sorted(settled)):
             statement = sql.delete_claims(len(some), of_drainer=True)
             self._cursor.execute(statement, (*some, self._drainer))
         self._ended |= settled
+        if settlement.held:
+            # Their outcome is written: no death charges them again.
+            slots = [NOT_STARTED] * len(settlement.held)
+            self.claim(settlement.held, slots, batch=False)
 
     def group_over(self, *, committed: bool) -> None:
         """What the group wrote is there, or is not."""
@@ -72,6 +88,6 @@ class DrainClaims:
             self._open -= self._ended
         self._ended.clear()
 
-    def _of_others(self) -> list[tuple[int, int, bytearray]]:
+    def _of_others(self) -> list[_Claim]:
         rows = read(self._connection, sql.CLAIMED_BY_OTHERS, (self._drainer,))
-        return [(letter_id, batch, drainer) for letter_id, batch, drainer in rows]
+        return [_Claim(i, batch, slot, text_of(drainer)) for i, batch, slot, drainer in rows]

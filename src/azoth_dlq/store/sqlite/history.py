@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from azoth_dlq.store.base import Attempted
+from azoth_dlq.store.settlement import Attempted
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.raw import raw_text
 

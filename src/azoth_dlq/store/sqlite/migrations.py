@@ -63,11 +63,13 @@ HISTORY_OF_LETTERS = """CREATE INDEX IF NOT EXISTS main.azoth_dlq_history_letter
     ON azoth_dlq_history(letter_id) WHERE letter_id IS NOT NULL"""
 HISTORY_OF_PARKED = """CREATE INDEX IF NOT EXISTS main.azoth_dlq_history_parked
     ON azoth_dlq_history(parked_id) WHERE parked_id IS NOT NULL"""
-# Letters in the hands of handlers that run outside a transaction, and who holds them.
+# Letters in the hands of handlers that run outside a transaction, who holds them, and where it is
+# marked that their call has started (NULL: it has).
 CLAIMS = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_claims (
     letter_id INTEGER PRIMARY KEY,
     drainer TEXT NOT NULL,
-    batch INTEGER NOT NULL
+    batch INTEGER NOT NULL,
+    slot INTEGER
 )"""
 DRAINERS = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_drainers (
     name TEXT PRIMARY KEY,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from azoth_dlq.store.base import Abandoned
 from azoth_dlq.store.sqlite.claims import DrainClaims
@@ -11,6 +12,7 @@ from azoth_dlq.store.sqlite.faults import told_to_engine
 from azoth_dlq.store.sqlite.presence import Presence
 from azoth_dlq.store.sqlite.queue import SqliteQueue
 from azoth_dlq.store.sqlite.reader import Reader
+from azoth_dlq.store.sqlite.starts import Starts
 
 
 class SqliteOutside(SqliteQueue):
@@ -23,12 +25,34 @@ class SqliteOutside(SqliteQueue):
     def _enter(self, file: str, busy_timeout: float) -> None:
         self._file = file
         self._presence = Presence(file)
+        self._starts = Starts(file, self._presence.name)
+        self._is_outlived = False
+        self._busy_timeout = busy_timeout
         self._claims = DrainClaims(self._cursor, file, self._presence.name)
-        self._reader = Reader(file, busy_timeout)
+        self._reader = self.open_reader()
 
-    def claim(self, ids: Sequence[int], *, batch: bool) -> None:
+    def _leave(self) -> None:
+        """The drain is over."""
+        if not self._is_outlived:
+            self._presence.leave()
+            self._starts.close()
+
+    def outlive(self) -> Callable[[], None]:
+        self._is_outlived = True
+        presence, starts = self._presence, self._starts
+
+        def end() -> None:
+            presence.leave()
+            starts.close()
+
+        return end
+
+    def claim(self, ids: Sequence[int], *, batch: bool, slots: Sequence[int] | None = None) -> None:
         with told_to_engine(self.where):
-            self._claims.claim(ids, batch=batch)
+            self._claims.claim(ids, [None] * len(ids) if slots is None else slots, batch=batch)
+
+    def start_marks(self, slots: int) -> Any:
+        return self._starts.marks(slots)
 
     def claimed(self) -> set[int]:
         with told_to_engine(self.where):
@@ -40,3 +64,6 @@ class SqliteOutside(SqliteQueue):
 
     def reader(self) -> sqlite3.Connection:
         return self._reader.connection()
+
+    def open_reader(self) -> Reader:
+        return Reader(self._file, self._busy_timeout, self.where)

@@ -24,6 +24,7 @@ from azoth_dlq.store.sqlite.beside import create_beside, may_pass
 from azoth_dlq.store.sqlite.connection import connect
 from azoth_dlq.store.sqlite.faults import NOT_A_DATABASE_CODES, explained, primary_code
 from azoth_dlq.store.sqlite.raw import own_cursor, read, text_of
+from azoth_dlq.store.sqlite.starts import SUFFIX, remove_starts
 
 if TYPE_CHECKING:
     from azoth_dlq.types import Drainer
@@ -82,13 +83,18 @@ class Presence:
         del _held[self.name]
 
     def _sweep_files(self, connection: sqlite3.Connection) -> None:
-        files = {path[-len(self.name) :]: path for path in _files_beside(self._database)}
-        left = [name for name in files if not is_alive(self._database, name)]
+        left = {
+            name for name in _names_beside(self._database) if not is_alive(self._database, name)
+        }
         if left:
-            # The file tells that its drain died, for as long as there are claims of it.
+            # The files tell that its drain died, and amid which calls, for as long as there are
+            # claims of it.
             claiming = {text_of(name) for (name,) in read(connection, sql.CLAIMING)}
-            for name in set(left) - claiming:
-                _remove(files[name])
+            for name in left - claiming:
+                path = _file_of(self._database, name)
+                if _is_ours(path):
+                    _remove(path)
+                remove_starts(path + SUFFIX)
 
     def _lock(self) -> sqlite3.Connection:
         path = _file_of(self._database, self.name)
@@ -186,17 +192,16 @@ def _file_of(database: str, name: str) -> str:
     return f"{database}-azoth-{name}"
 
 
-def _files_beside(database: str) -> Iterator[str]:
-    """The files of all drains, alive or not."""
+def _names_beside(database: str) -> Iterator[str]:
+    """Of all drains that have files there, alive or not."""
     if not database:
         return
     folder, beginning = os.path.split(_file_of(database, ""))
     with suppress(OSError):
         for file in os.listdir(folder or "."):
-            name = file.removeprefix(beginning)
-            path = _file_of(database, name)
-            if name != file and _is_name(name) and _is_ours(path):
-                yield path
+            name = file.removeprefix(beginning).removesuffix(SUFFIX)
+            if file.startswith(beginning) and _is_name(name):
+                yield name
 
 
 def _is_ours(path: str) -> bool:

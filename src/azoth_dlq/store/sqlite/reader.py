@@ -9,7 +9,7 @@ from weakref import WeakSet
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite.connection import connect
-from azoth_dlq.store.sqlite.faults import explained
+from azoth_dlq.store.sqlite.faults import check_no_fault, explained, fault_within, primary_code
 from azoth_dlq.store.sqlite.inherited import forget, watch
 from azoth_dlq.store.sqlite.raw import is_closed
 
@@ -41,9 +41,11 @@ class ReaderConnection(sqlite3.Connection):
 
 
 class Reader:
-    """The one of a drain: opened when it is wanted first, and anew where a handler closed it."""
+    """The one of a drain, or of a thread beside it: opened when it is wanted first, and anew where
+    a handler closed it."""
 
-    def __init__(self, database: str, busy_seconds: float) -> None:
+    def __init__(self, database: str, busy_seconds: float, where: str) -> None:
+        self._where = where
         self._database = database
         self._busy_seconds = busy_seconds
         self._connection: ReaderConnection | None = None
@@ -55,9 +57,15 @@ class Reader:
             watch(self, self._connection, self._database)
         return self._connection
 
-    def rest(self) -> None:
+    def tidy(self, error: BaseException | None = None) -> None:
         if self._connection is not None:
             self._connection.rest()
+        # Who writes through it is told that it is read-only. A file that is so keeps the outcome
+        # from being committed, which is told then.
+        if error is None:
+            return
+        if primary_code(fault_within(error) or error) != sqlite3.SQLITE_READONLY:
+            check_no_fault(error, self._where)
 
     def close(self) -> None:
         if self._connection is not None:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from azoth_dlq.kernels.eligibility import format_timestamp
-from azoth_dlq.store.base import CommitRefused, Parking, Retry, Settlement
+from azoth_dlq.store.base import CommitRefused
+from azoth_dlq.store.settlement import Parking, Retry, Settlement
 from azoth_dlq.store.sqlite import history
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.queue import STOPPED, chunks, second_text

@@ -294,13 +294,14 @@ SET_DRAINER = (
 DELETE_DRAINER = "DELETE FROM main.azoth_dlq_drainers WHERE name = ?"
 # Again by the same drain: singly after all. A claim of another stays as it is.
 CLAIM = (
-    "INSERT INTO main.azoth_dlq_claims AS c (letter_id, drainer, batch) VALUES (?, ?, ?) "
-    "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch "
+    "INSERT INTO main.azoth_dlq_claims AS c (letter_id, drainer, batch, slot) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch, slot = excluded.slot "
     "WHERE c.drainer = excluded.drainer"
 )
 CLAIMING = "SELECT DISTINCT +drainer FROM main.azoth_dlq_claims"
 CLAIMED_BY_OTHERS = (
-    "SELECT +letter_id, +batch, +drainer FROM main.azoth_dlq_claims WHERE drainer <> ? ORDER BY 1"
+    "SELECT +letter_id, +batch, +slot, +drainer FROM main.azoth_dlq_claims WHERE drainer <> ? "
+    "ORDER BY 1"
 )
 
 

@@ -15,11 +15,11 @@ from azoth_dlq.store.base import (
     DrainSettings,
     Forked,
     Opened,
-    Settlement,
     StorageFault,
     Suspects,
     TransactionLost,
 )
+from azoth_dlq.store.settlement import Settlement
 from azoth_dlq.store.sqlite import history, left_open, pragmas, session, settling
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
@@ -30,7 +30,6 @@ from azoth_dlq.store.sqlite.faults import (
     as_fault,
     check_no_fault,
     explain,
-    fault_within,
     is_fault,
     primary_code,
     told_to_engine,
@@ -96,7 +95,7 @@ class SqliteStore(SqliteOutside):
         # Who switched automatic checkpoints off wants to make them alone.
         is_ours = is_wal and set_up.autocheckpoint > 0
         self._log = Log(self._cursor, self._file if is_ours else "")
-        put_back.later(session.unless_forked, guard, self._presence.leave)
+        put_back.later(session.unless_forked, guard, self._leave)
         put_back.later(session.unless_forked, guard, self._reader.close)
         put_back.later(session.unless_forked, guard, self._leave_marker)
         put_back.later(session.unless_forked, guard, self._checkpoint_at_end)
@@ -346,13 +345,9 @@ class SqliteStore(SqliteOutside):
         if self._guard.forked:
             raise self._lost("")
         left_open.check_not_closed(self._connection)
-        self._reader.rest()
         with told_to_engine(self.where):
             complaint = left_open.end_open_transaction(self._connection)
-        # Who writes through the reader is told that it is read-only. A file that is so keeps the
-        # outcome from being committed, which is told then.
-        if error is None or primary_code(fault_within(error) or error) != sqlite3.SQLITE_READONLY:
-            check_no_fault(error, self.where)
+        self._reader.tidy(error)
         return complaint
 
     # What a group is made of

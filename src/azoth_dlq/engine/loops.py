@@ -1,0 +1,159 @@
+"""An event loop that awaits async handlers beside a drain: the caller's, or one of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import Context
+from functools import partial
+
+from azoth_dlq.current import IN_HAND
+from azoth_dlq.engine.flights import Flights
+from azoth_dlq.engine.outside import OutsideCall
+from azoth_dlq.store.base import Reader
+
+_END_SECONDS = 2.0  # that a loop is waited for
+
+
+class LoopThread:
+    """A loop in a thread of its own, from when it is needed first until `close`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Future[None] | None = None
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._loop.is_closed():
+                ready: Future[asyncio.AbstractEventLoop] = Future()
+                threading.Thread(
+                    target=self._serve, args=(ready,), name="azoth-dlq-loop", daemon=True
+                ).start()
+                self._loop = ready.result()
+            return self._loop
+
+    def close(self) -> None:
+        """End it; what still runs there is cancelled."""
+        if self._loop is not None and self._end is not None:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._end.cancel)
+
+    def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            self._end = loop.create_future()
+            ready.set_result(loop)
+            with suppress(asyncio.CancelledError):
+                await self._end
+
+        asyncio.run(main())
+
+
+class OnLoop:
+    """Awaits the handlers, each in a task of its own, named after its letter."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        flights: Flights,
+        open_reader: Callable[[], Reader],
+        context: Context,
+    ) -> None:
+        self._loop = loop
+        self._flights = flights
+        self._open_reader = open_reader
+        self._context = context
+        self._is_told = False  # that calls may start
+        self._readers: list[Reader] = []  # that no task uses
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is awaited there any more."""
+        return self._loop.is_closed()
+
+    def notify(self) -> None:
+        if self._is_told:
+            return
+        self._is_told = True
+        try:
+            self._loop.call_soon_threadsafe(self._start_all)
+        except RuntimeError:  # it is closed
+            self._flights.fail(None)
+
+    def forget(self, call: OutsideCall) -> None:
+        """It is awaited there no more, since the loop is gone."""
+        call.interrupt = asyncio.CancelledError()
+        self._flights.over(call)
+
+    def cancel(self, call: OutsideCall) -> None:
+        """Its outcome is not waited for."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._cancel, call)
+
+    def close(self) -> None:
+        """Nothing is called any more: what was read through is closed, if the loop still runs."""
+        if not self._readers:
+            return
+        closed = threading.Event()
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._close_readers, closed)
+            closed.wait(_END_SECONDS)
+
+    def _cancel(self, call: OutsideCall) -> None:
+        if call.task is not None:
+            call.task.cancel()
+
+    def _close_readers(self, closed: threading.Event) -> None:
+        while self._readers:
+            self._readers.pop().close()
+        closed.set()
+
+    def _start_all(self) -> None:
+        while (call := self._flights.take(self)) is not None:
+            self._start(call)
+        self._is_told = False
+        # What was added since `take` looked has told nobody.
+        self._flights.launch()
+
+    def _start(self, call: OutsideCall) -> None:
+        context = self._context.copy()
+        letter_id = call.first_id
+        context.run(IN_HAND.set, [letter_id])
+        call.task = self._loop.create_task(
+            self._await(call), name=f"azoth-dlq letter {letter_id}", context=context
+        )
+        call.task.add_done_callback(partial(self._over, call))
+
+    async def _await(self, call: OutsideCall) -> None:
+        reader = self._readers.pop() if self._readers else self._open_reader()
+        self._flights.begin(call)
+        try:
+            if call.timeout is None:
+                call.check(await call.invoke(reader.connection))
+            else:
+                await self._within(call.timeout, call, reader)
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, it is the call's
+            call.ended(error, reader.tidy)
+        else:
+            call.ended(None, reader.tidy)
+        self._readers.append(reader)
+
+    async def _within(self, seconds: float, call: OutsideCall, reader: Reader) -> None:
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                call.check(await call.invoke(reader.connection))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise call.timed_out("was cancelled") from error
+
+    def _over(self, call: OutsideCall, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and not call.is_over:
+            call.interrupt = asyncio.CancelledError()  # before it began
+        following = self._flights.over(call, self)
+        if following is not None:
+            self._start(following)
