@@ -136,7 +136,7 @@ cdef class Attempts:
     cdef object called, called_before
     cdef Batch batch, batch_before
     cdef Py_ssize_t place, behind, letters, done, unreadable, room, room_bytes
-    cdef double before
+    cdef double before, ends_at
     cdef bint succeeded, ended, outside_only
 
     def __cinit__(self, list rows, group, store, registry, limits, list current):
@@ -150,12 +150,13 @@ cdef class Attempts:
         self.met, self.hurry, self.current = group.met, limits.hurry, current
         self.room = -1 if limits.room is None else limits.room
         self.room_bytes = limits.room_bytes
+        self.ends_at = limits.ends_at
         self.before = monotonic()
 
     cdef int run(self, stop) except -1:
         """Attempt one letter or batch after the other, until something ends it."""
         cdef Py_ssize_t most = self.limits.most
-        cdef double ends_at = self.limits.ends_at, ack_seconds = self.limits.ack_seconds
+        cdef double ack_seconds = self.limits.ack_seconds
         cdef bint is_late
         cdef tuple row
         while self.place < len(self.rows):
@@ -171,7 +172,7 @@ cdef class Attempts:
             if event_bytes is not None and not self.attempt(row, event_bytes):
                 break
             self.go_on(row)
-            is_late = self.before + self.done * ack_seconds >= ends_at
+            is_late = self.before + self.done * ack_seconds >= self.ends_at
             if self.hurry is not None:
                 is_late = is_late or self.before >= <double> self.hurry[0]
             if is_late or self.done + self.unreadable + len(self.met) >= most:
@@ -242,6 +243,7 @@ cdef class Attempts:
             self.group.full = self.group.is_blocked = True
             return False
         self.met.append((row, self.resolver.registration, payload, event_bytes))
+        self.ends_at = min(self.ends_at, self.before + <double> self.limits.soon)
         self.room_bytes -= 2 * PyBytes_GET_SIZE(event_bytes)
         return True
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 _AHEAD = 2  # calls claimed that cannot start at once, for each that can
+_START_SECONDS = 0.02  # in which a call starts that may
 _POLL_SECONDS = 0.05  # at which a shutdown is heard
 _INTERRUPTED_SECONDS = 1.0  # that cancelled handlers have to end in
 _MOST_LOST = 100  # threads that a drain leaves behind before it ends
@@ -130,8 +131,9 @@ class CallsAtOnce:
         room_bytes -= sum(call.size for call in group.next_calls)
         if not group.next_calls and not self.is_amid:
             room_bytes = max(room_bytes, 1)  # one that needs more is called alone
+        soon = _START_SECONDS if self._flights.running < self._most else inf
         return limits._replace(
-            most=most, room=room, room_bytes=room_bytes, hurry=self._flights.hurry
+            most=most, room=room, room_bytes=room_bytes, soon=soon, hurry=self._flights.hurry
         )
 
     def has_no_room(self, group: Group) -> bool:
@@ -233,6 +235,7 @@ class CallsAtOnce:
         settled = group.settled_calls
         if settled and self._over and settled[0] is self._over[0]:
             del self._over[: len(settled)]
+            self._flights.written()
             for call in settled:
                 self._free_slot(call)
                 if call.is_failed_batch:

@@ -106,8 +106,15 @@ class Flights:
     def take_ended(self) -> list[OutsideCall]:
         with self._lock:
             ended, self._ended = self._ended, []
-            self.hurry[0] = inf
             return ended
+
+    def written(self) -> None:
+        """What became of those taken is."""
+        with self._lock:
+            self.hurry[0] = inf
+            if self._ended:
+                first = self._ended[0]
+                self.hurry[0] = first.began + first.seconds + _COMMIT_AFTER_SECONDS
 
     def take_ahead(self) -> list[OutsideCall]:
         """Those that have not started, which do not start any more."""
@@ -256,7 +263,7 @@ class Flights:
         return call
 
     def _end(self, call: OutsideCall) -> None:
-        if not self._ended:
+        if self.hurry[0] == inf:
             self.hurry[0] = monotonic() + _COMMIT_AFTER_SECONDS
         self._ended.append(call)
         self._note(call)

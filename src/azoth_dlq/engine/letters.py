@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple
 
 from azoth_dlq.engine._group import Group
@@ -31,8 +32,9 @@ class Limits(NamedTuple):
     handler runs within the transaction.
 
     room: how many letters whose handlers run outside may be met on the way, to be claimed, of
-    `room_bytes` in memory; None: the group ends before the first. hurry: its only item is the
-    instant (monotonic seconds) at which the group ends in any case; others may set it meanwhile.
+    `room_bytes` in memory; None: the group ends before the first. soon: in how many seconds after
+    one is met the group ends. hurry: its only item is the instant (monotonic seconds) at which the
+    group ends in any case; others may set it meanwhile.
     """
 
     ends_at: float
@@ -44,6 +46,7 @@ class Limits(NamedTuple):
     outside_only: bool
     room: int | None = None
     room_bytes: int = 0
+    soon: float = inf
     hurry: list[float] | None = None
 
 
