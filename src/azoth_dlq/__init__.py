@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from azoth_dlq._event import Event as Event
     from azoth_dlq.backoff import BackoffStrategy as BackoffStrategy
     from azoth_dlq.config import DlqReplayConfig as DlqReplayConfig
+    from azoth_dlq.current import current_letter_id as current_letter_id
     from azoth_dlq.errors import AzothError as AzothError
     from azoth_dlq.errors import ConfigError as ConfigError
     from azoth_dlq.errors import EventDecodeError as EventDecodeError
@@ -35,6 +36,7 @@ else:
         "_event": ["Event"],
         "backoff": ["BackoffStrategy"],
         "config": ["DlqReplayConfig"],
+        "current": ["current_letter_id"],
         "errors": [
             "AzothError",
             "ConfigError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -164,17 +165,16 @@ def test_what_it_came_to_is_written_soon_whatever_else_runs(scene: Scene, kind: 
     made = letters(scene, 4)
     late: list[float] = []
 
+    def is_gone(letter: int) -> bool:
+        return not elsewhere(scene, "SELECT 1 FROM dead_letter_queue WHERE id = ?", letter)
+
     def watch() -> None:
         try:
             until(lambda: handler.waiting == 4)
             for letter in made[:3]:
                 gate.open(letter)
-                until(lambda letter=letter: letter in ended_at)
-                until(
-                    lambda letter=letter: (
-                        not elsewhere(scene, "SELECT 1 FROM dead_letter_queue WHERE id = ?", letter)
-                    )
-                )
+                until(partial(ended_at.get, letter))
+                until(partial(is_gone, letter))
                 late.append(time.monotonic() - ended_at[letter])
         finally:
             gate.open()

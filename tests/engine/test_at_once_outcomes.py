@@ -23,6 +23,11 @@ from tests.conftest import Scene
 from tests.engine.at_once import KINDS, AtOnce, InBatches, at_once, in_batches
 from tests.engine.outside import claims, elsewhere, retry_counts
 
+LETTERS_NOW = (
+    "SELECT id, event_id, retry_count, last_retry_at, azoth_last_error, azoth_not_before "
+    "FROM dead_letter_queue"
+)
+HISTORY = "SELECT letter_id, parked_id, outcome, error_type, message FROM azoth_dlq_history"
 with_kinds = pytest.mark.parametrize("kind", KINDS)
 
 ERRORS: dict[str, Exception] = {
@@ -47,15 +52,13 @@ def acting(scene: Scene) -> Any:
 
 def seen(scene: Scene, report: ReplayReport) -> dict[str, Any]:
     """All that a drain has left, but for how long it took."""
-    columns = "id, event_id, retry_count, last_retry_at, azoth_last_error, azoth_not_before"
-    history = "letter_id, parked_id, outcome, error_type, message"
     state = {
-        "letters": scene.conn.execute(f"SELECT {columns} FROM dead_letter_queue ORDER BY id"),
+        "letters": scene.conn.execute(LETTERS_NOW),
         "parked": scene.conn.execute(
             "SELECT azoth_dead_letter_id, retry_count, azoth_reason FROM permanent_failures "
             "ORDER BY 1"
         ),
-        "history": scene.conn.execute(f"SELECT {history} FROM azoth_dlq_history ORDER BY 1, 3"),
+        "history": scene.conn.execute(HISTORY),
     }
     told = {name: value for name, value in report.as_dict().items() if name != "duration"}
     rows = {name: Counter(cursor.fetchall()) for name, cursor in state.items()}

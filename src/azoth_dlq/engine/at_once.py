@@ -69,6 +69,7 @@ class CallsAtOnce:
         self._suspected = 0  # of those that are over: some cannot be committed
         self._largest_settled: int | None = None
         self._is_ending = False
+        self.has_given_back = False  # letters that were claimed, and not called
         self._has_stopped = False
         self._is_broken_off = False
         self._is_blocked = False  # the last group ended for want of room
@@ -203,6 +204,7 @@ class CallsAtOnce:
         if self._room(group) <= 0 or limits.room_bytes <= 0:
             group.full = group.is_blocked = True
             return 0
+        limits = limits._replace(most=limits.most - group.written)
         call = gather(rows, first, self._registry, self._store, limits)
         group.next_calls.append(call)
         return len(call)
@@ -327,6 +329,7 @@ class CallsAtOnce:
         self._claimed.clear()
         self._one_by_one.clear()
         self._over += given_back
+        self.has_given_back = self.has_given_back or bool(given_back)
 
     def _take_from_loop(self) -> None:
         """The loop is gone: nobody awaits its handlers any more."""

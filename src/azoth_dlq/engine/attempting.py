@@ -132,7 +132,8 @@ class Attempting:
             )
             gathered = self._calls.gather(rows[taken:], group, now)
             taken += gathered
-            if not gathered or group.full or group.stale or taken == len(rows):
+            is_over = group.full or group.stale or _letters_of(group) >= limits.most
+            if not gathered or is_over or taken == len(rows):
                 return taken
 
     def _pass(self, ids: list[int], rows: list[Row], taken: int, group: Group) -> None:

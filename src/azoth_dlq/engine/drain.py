@@ -180,6 +180,8 @@ class Drain:
             # What a lost group or a failed batch has taught is not known to the next drain.
             has_moved = self._attempted > before and not self._groups.recovery.singly
             is_over = has_moved and until is not None and monotonic() >= until
+        if self._groups.calls.has_given_back and self._stopped is None:
+            self._is_shut_down()
 
     def _stop_for_lost_threads(self) -> None:
         self._stopped = "failures"

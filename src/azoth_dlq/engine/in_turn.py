@@ -31,6 +31,7 @@ class CallsInTurn:
     go_on_beside = False
     letters = 0  # whose calls go on while others are attempted
     has_lost_too_many = False
+    has_given_back = False
 
     def __init__(
         self,
