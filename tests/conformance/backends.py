@@ -114,6 +114,12 @@ class Backend(ABC):
         """A process that drains the same letters dies while it has claimed these, in that order."""
 
     @abstractmethod
+    def die_with_marks(
+        self, *, started: Sequence[int] = (), ahead: Sequence[int] = (), batch: bool = False
+    ) -> None:
+        """The same with a slot for each letter, where it is marked which calls have started."""
+
+    @abstractmethod
     def effects_through(self, connection: Any) -> list[int]:
         """What a handler reads."""
 
@@ -221,6 +227,19 @@ class MemoryBackend(Backend):
         another.claim(singly, batch=False)
         another.end(commit=True)
         self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
+
+    def die_with_marks(
+        self, *, started: Sequence[int] = (), ahead: Sequence[int] = (), batch: bool = False
+    ) -> None:
+        another = MemoryStore(self.database)
+        another.begin()
+        ids = [*started, *ahead]
+        marks = another.start_marks(len(ids))
+        another.claim(ids, batch=batch, slots=range(len(ids)))
+        another.end(commit=True)
+        for slot, _ in enumerate(started):
+            marks[slot] = 1
+        self.database.alive.discard(another._drain)  # noqa: SLF001 -- as above
 
     def effects_through(self, connection: Any) -> list[int]:
         return sorted(connection.tables.effects)
@@ -347,6 +366,17 @@ class SqliteBackend(Backend):
             f"    store.claim(ids[{len(in_batch)}:], batch=False)\n"
             "    store.end(commit=True)\n",
             [*in_batch, *singly],
+        )
+
+    def die_with_marks(
+        self, *, started: Sequence[int] = (), ahead: Sequence[int] = (), batch: bool = False
+    ) -> None:
+        self._die(
+            "marks = store.start_marks(len(ids))\n"
+            f"    store.claim(ids, batch={batch}, slots=range(len(ids)))\n"
+            "    store.end(commit=True)\n"
+            f"    marks[:{len(started)}] = bytes([1]) * {len(started)}\n",
+            [*started, *ahead],
         )
 
     def effects_through(self, connection: Any) -> list[int]:

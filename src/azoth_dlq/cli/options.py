@@ -172,4 +172,6 @@ def _open_at_once(file: str, flags: int) -> int:
 
 
 def _wrong(message: str) -> click.BadParameter:
-    return click.BadParameter(message, click.get_current_context(), param_hint="--config")
+    # None where the file is read again while a run goes on.
+    context = click.get_current_context(silent=True)
+    return click.BadParameter(message, context, param_hint="--config")

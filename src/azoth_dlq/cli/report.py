@@ -47,11 +47,13 @@ def print_ending(
 
 def print_report(report: ReplayReport) -> None:
     """Print the counts of a report as a table."""
+    lost = [("lost", report.lost, "took too long, and go on in threads")] if report.lost else []
     print_table(
         [
             ("attempted", report.attempted, ""),
             ("succeeded", report.succeeded, ""),
             ("failed", report.failed, ""),
+            *lost,
             ("snoozed", report.snoozed, ""),
             ("parked", report.parked, _parked_unattempted(report)),
             ("skipped", report.skipped, _skipped(report)),

@@ -16,6 +16,7 @@ from azoth_dlq.cli.output import (
     show_log,
     verbose_option,
 )
+from azoth_dlq.cli.reload import reloading
 from azoth_dlq.cli.report import next_steps_of_run, print_ending
 from azoth_dlq.cli.supervised import supervised
 from azoth_dlq.durations import plain_seconds
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
       azoth-dlq run projection.db --handlers bank.handlers:registry
       azoth-dlq run projection.db --handlers bank.handlers:registry --check-interval 10 --json
       azoth-dlq run projection.db --handlers bank.handlers:registry --config replay.toml -v
+      azoth-dlq run projection.db --handlers bank.mail:registry --concurrency 16 --rate 50/s
 
     DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Each drain that did something
     is a line on stderr. A database that is busy, full or failing is tried again after
     --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or SIGTERM ends the
-    run after the letter in hand, with the report of the whole run and exit code 0; a second one
-    interrupts the handler. A signal that is ignored at the start stays so (SIGINT, in a shell's
-    background). Exit code 1: an error that waiting does not mend. What handlers print
-    goes to stderr.
+    run after the letters in hand, with the report of the whole run and exit code 0; a second one
+    interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
+    background). SIGHUP: rate_limit is read again from the file of --config. Exit code 1: an error
+    that waiting does not mend. What handlers print goes to stderr.
     """,
 )
 @database_argument
@@ -68,9 +70,10 @@ def command(
             told = "replaying %s by %s, looking at least every %s s"
             logging.getLogger("azoth_dlq").info(told, one_line(database), handlers, interval)
         replayer = DlqReplayer(dlq, registry, chosen)
-        ending = supervised(
-            replayer, lambda progress: replayer.run(on_progress=progress), hide_progress=True
-        )
+        with reloading(replayer, config, settings):
+            ending = supervised(
+                replayer, lambda progress: replayer.run(on_progress=progress), hide_progress=True
+            )
 
     def texts(report: ReplayReport) -> tuple[str, list[str]]:
         heading = f"Ran on {database} for {duration_text(report.duration)}"
