@@ -170,6 +170,24 @@ def test_a_shutdown_lets_those_that_run_finish_and_gives_the_others_back(
     assert set(retry_counts(scene).values()) == {0}
 
 
+def test_a_run_plans_anew_beside_calls_that_go_on(scene: Scene, kind: str) -> None:
+    """New letters take their place in the order, and nothing is called twice."""
+    handler = at_once(scene, kind, lambda _: time.sleep(0.01) if kind == "thread" else None)
+    made = letters(scene, 60)
+    replayer = scene.replay(concurrency=2, check_interval=0.03)
+
+    def watch() -> None:
+        until(lambda: not elsewhere(scene, "SELECT 1 FROM dead_letter_queue"))
+        replayer.shutdown()
+
+    with meanwhile(watch):
+        report = replayer.run()
+    assert (report.succeeded, sorted(handler.began)) == (60, made)
+    if kind == "thread":
+        assert replayer.metrics.snapshot().drains > 2
+    assert claims(scene) == []
+
+
 # Interrupts
 
 

@@ -186,6 +186,24 @@ def test_one_of_a_failed_batch_that_is_gone_meanwhile_is_not_called(
     assert sorted(handler.began) == [*made[:3], *made[4:]]
 
 
+@with_kinds
+def test_letters_of_a_batch_that_failed_as_the_drain_ended_are_called_one_by_one_by_the_next(
+    scene: Scene, kind: str
+) -> None:
+    def refuse(_events: list[int]) -> None:
+        replayer.shutdown()
+        raise ValueError("one of them")
+
+    handler = in_batches(scene, kind, InBatches(refuse))
+    made = [scene.letter("outside") for _ in range(6)]
+    replayer = scene.replay(concurrency=2)
+    report = replayer.drain()
+    assert (report.stopped, report.attempted, report.remaining) == ("shutdown", 0, 6)
+    assert (handler.batches, claims(scene)) == ([made], [])
+    assert scene.drain(concurrency=2).succeeded == 6
+    assert (len(handler.batches), sorted(handler.began)) == (1, made)
+
+
 # Outcomes that the database refuses
 
 

@@ -69,7 +69,7 @@ class CallsAtOnce:
         self._suspected = 0  # of those that are over: some cannot be committed
         self._largest_settled: int | None = None
         self._is_ending = False
-        self.has_given_back = False  # letters that were claimed, and not called
+        self.has_given_back = False  # letters that were claimed, and have no outcome
         self._has_stopped = False
         self._is_broken_off = False
         self._is_blocked = False  # the last group ended for want of room
@@ -166,9 +166,13 @@ class CallsAtOnce:
         for call in calls:
             if not self._is_broken_off:
                 self.interrupt = self.interrupt or call.interrupt
+            self.has_given_back = self.has_given_back or call.is_to_be_released
             is_late = present is not None and _came_late(call)
             call.record(group, counted, call.present(self._store) if is_late else present)
-            if call.is_failed_batch:
+            if (call.is_failed_batch or call.was_in_batch) and self._is_ending:
+                # They are called one by one by the next drain.
+                group.settlement.alone += call.ids
+            elif call.is_failed_batch:
                 # Still in hand; until each of them is called, no death charges it.
                 group.settlement.held += call.ids
         counted.tell()
@@ -240,7 +244,7 @@ class CallsAtOnce:
             self._flights.written()
             for call in settled:
                 self._free_slot(call)
-                if call.is_failed_batch:
+                if call.is_failed_batch and not self._is_ending:
                     self._one_by_one.extend(call.singly())
         self._is_blocked = group.is_blocked
         self._has_stopped = self._has_stopped or group.stopped is not None
@@ -329,7 +333,6 @@ class CallsAtOnce:
         self._claimed.clear()
         self._one_by_one.clear()
         self._over += given_back
-        self.has_given_back = self.has_given_back or bool(given_back)
 
     def _take_from_loop(self) -> None:
         """The loop is gone: nobody awaits its handlers any more."""

@@ -179,7 +179,8 @@ class Drain:
                 self._stop_for_lost_threads()
             # What a lost group or a failed batch has taught is not known to the next drain.
             has_moved = self._attempted > before and not self._groups.recovery.singly
-            is_over = has_moved and until is not None and monotonic() >= until
+            is_late = until is not None and monotonic() >= until
+            is_over = (is_over and self._groups.calls.are_beside) or (has_moved and is_late)
         if self._groups.calls.has_given_back and self._stopped is None:
             self._is_shut_down()
 
