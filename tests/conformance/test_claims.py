@@ -202,7 +202,7 @@ def test_a_death_charges_those_alone_whose_calls_had_started(
 
 
 def test_a_letter_that_is_held_stays_claimed_and_is_charged_no_more(
-    backend: Backend, store: Store, another: Store
+    store: Store, another: Store
 ) -> None:
     with group(another):
         marks = another.start_marks(2)
@@ -234,9 +234,7 @@ def test_claims_may_outlive_their_drain(backend: Backend, store: Store) -> None:
         assert seen(store) == (set(), NONE)
 
 
-def test_a_claim_that_has_a_slot_can_be_made_without_one(
-    backend: Backend, store: Store, another: Store
-) -> None:
+def test_a_claim_that_has_a_slot_can_be_made_without_one(store: Store, another: Store) -> None:
     with group(another):
         another.start_marks(3)[1] = 1
         another.claim([1], batch=True, slots=[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ def test_a_drain_that_needs_none_makes_none(path: Path, store: SqliteStore) -> N
 
 
 def test_it_is_there_as_long_as_the_drain(path: Path, store: SqliteStore) -> None:
-    os.chmod(path, 0o640)
+    path.chmod(0o640)
     with store.draining(SETTINGS):
         store.begin()
         marks = store.start_marks(9)

@@ -57,7 +57,7 @@ def _reload(replayer: DlqReplayer, file: str, options: Mapping[str, Any]) -> Non
     try:
         config = load_config(file, options)
     except click.ClickException as error:
-        logger.error("%s; nothing is changed", one_line(error.format_message()))
+        logger.warning("%s; nothing is changed", one_line(error.format_message()))
         return
     replayer.rate_limit = config.rate_limit
     rate = "unlimited" if config.rate_limit is None else f"{config.rate_limit:g} attempts a second"

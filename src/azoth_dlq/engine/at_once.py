@@ -15,6 +15,7 @@ from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.flights import Flights
 from azoth_dlq.engine.letters import INLINE, Limits
 from azoth_dlq.engine.outside import OutsideCall, gather
+from azoth_dlq.engine.room import Room
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.threads import Threads
 from azoth_dlq.registry import EventHandlerRegistry
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from azoth_dlq.engine.loops import OnLoop
 
 Row = tuple[Any, ...]
-_AHEAD = 2  # calls claimed that cannot start at once, for each that can
 _START_SECONDS = 0.02  # in which a call starts that may
 _POLL_SECONDS = 0.05  # at which a shutdown is heard
 _INTERRUPTED_SECONDS = 1.0  # that cancelled handlers have to end in
@@ -54,15 +54,11 @@ class CallsAtOnce:
         self._most = config.concurrency
         self._timeout = None if config.timeout is None else config.timeout.total_seconds()
         self._has_timeouts = self._timeout is not None or registry.has_timeouts
-        self._most_bytes = config.memory_limit // 2
-        self._bytes = 0  # of the letters in hand
+        self._room = Room(self._most, config.memory_limit // 2)
         self._failures_in_row = surroundings.failures_in_row
         most_in_row = config.stop_on_consecutive_failures
         self._most_in_row = inf if most_in_row is None else most_in_row
         self._flights = Flights(self._most, most_in_row, surroundings.stop, surroundings.rate)
-        self._free = list(range((2 * _AHEAD + 2) * self._most))
-        self._slots = len(self._free)
-        self._has_marks = False
         self._over: list[OutsideCall] = []  # to be settled, in the order in which they ended
         self._claimed: list[OutsideCall] = []  # to be called
         self._one_by_one: deque[OutsideCall] = deque()
@@ -89,14 +85,8 @@ class CallsAtOnce:
     def is_amid(self) -> bool:
         """Whether letters are claimed whose outcome is still to be committed."""
         flights = self._flights
-        return bool(
-            self._over
-            or self._claimed
-            or self._one_by_one
-            or flights.ahead
-            or flights.running
-            or flights.ended
-        )
+        here = self._over or self._claimed or self._one_by_one
+        return bool(here or flights.ahead or flights.running or flights.ended)
 
     @property
     def go_on_beside(self) -> bool:
@@ -128,7 +118,7 @@ class CallsAtOnce:
     def limited(self, limits: Limits, group: Group) -> Limits:
         """What bounds the letters of a group beside those that are called."""
         most = limits.most - sum(map(len, group.next_calls))
-        room, room_bytes = self._room(group), self._most_bytes - self._bytes
+        room, room_bytes = self._room_in(group), self._room.bytes_left
         room_bytes -= sum(call.size for call in group.next_calls)
         if not group.next_calls and not self.is_amid:
             room_bytes = max(room_bytes, 1)  # one that needs more is called alone
@@ -139,21 +129,18 @@ class CallsAtOnce:
 
     def has_no_room(self, group: Group) -> bool:
         """Whether a letter that is to be called outside cannot be claimed now."""
-        return self._room(group) <= 0
+        return self._room_in(group) <= 0
 
-    def _room(self, group: Group) -> int:
+    def _room_in(self, group: Group) -> int:
         if self._is_ending or self._has_stopped or self._flights.is_closed:
             return 0
         if group.is_probe:
             return 0 if self.is_amid or group.next_calls else 1
-        return self._room_beside(len(group.next_calls))
+        return max(self._room_left() - len(group.next_calls), 0)
 
-    def _room_beside(self, more: int) -> int:
-        if self._bytes >= self._most_bytes:
-            return 0
+    def _room_left(self) -> int:
         flights = self._flights
-        claimed = flights.running + flights.ahead + len(self._claimed)
-        return max(min((1 + _AHEAD) * self._most - claimed, len(self._free)) - more, 0)
+        return self._room.left(flights.running + flights.ahead + len(self._claimed))
 
     def record(self, group: Group, *, unchanged: bool) -> None:
         """In the group: what became of the calls that are over. `unchanged`: their letters are as
@@ -187,7 +174,7 @@ class CallsAtOnce:
     def _call_one_by_one(self, group: Group) -> None:
         """Have letters of batches that failed called first, as far as there is room; but not one
         that is gone or has been replaced."""
-        while self._one_by_one and self._room(group) > 0:
+        while self._one_by_one and self._room_in(group) > 0:
             call = self._one_by_one.popleft()
             if call.is_as_claimed(call.present(self._store)):
                 group.next_calls.append(call)
@@ -205,7 +192,7 @@ class CallsAtOnce:
         if group.outside is None:
             return 0
         first, group.outside = group.outside, None
-        if self._room(group) <= 0 or limits.room_bytes <= 0:
+        if self._room_in(group) <= 0 or limits.room_bytes <= 0:
             group.full = group.is_blocked = True
             return 0
         limits = limits._replace(most=limits.most - group.written)
@@ -217,11 +204,9 @@ class CallsAtOnce:
         """In the group, which is about to be committed."""
         if not group.next_calls:
             return
-        if not self._has_marks:
-            self._flights.marks = self._store.start_marks(self._slots)
-            self._has_marks = True
-        for call, slot in zip(group.next_calls, reversed(self._free), strict=False):
-            call.slot = slot
+        self._room.allot(group.next_calls, self._store)
+        self._flights.marks = self._room.marks
+        for call in group.next_calls:
             if call.timeout is None:
                 call.timeout = self._timeout
         single = [call for call in group.next_calls if not call.is_batch]
@@ -236,14 +221,13 @@ class CallsAtOnce:
         """A group that is told twice counts once."""
         if group.next_calls and group.next_calls[0] not in self._claimed:
             self._claimed += group.next_calls
-            del self._free[-len(group.next_calls) :]
-            self._bytes += sum(call.size for call in group.next_calls)
+            self._room.take(group.next_calls)
         settled = group.settled_calls
         if settled and self._over and settled[0] is self._over[0]:
             del self._over[: len(settled)]
             self._flights.written()
             for call in settled:
-                self._free_slot(call)
+                self._room.free(call)
                 if call.is_failed_batch and not self._is_ending:
                     self._one_by_one.extend(call.singly())
         self._is_blocked = group.is_blocked
@@ -251,12 +235,6 @@ class CallsAtOnce:
         if self._largest_settled is not None:
             self._suspected -= len(settled)
             self._largest_settled = None if self._suspected <= 0 else 2 * self._largest_settled
-
-    def _free_slot(self, call: OutsideCall) -> None:
-        self._bytes -= call.size
-        if call.slot is not None:
-            self._flights.marks[call.slot] = 0
-            self._free.append(call.slot)
 
     def lost(self, group: Group) -> None:
         """It is done again: nothing that it was to claim is claimed."""
@@ -309,7 +287,7 @@ class CallsAtOnce:
             return 0
         if self._one_by_one and not (flights.is_closed or self._is_blocked):
             return 0
-        is_blocked = self._is_blocked and self._room_beside(0) < self._most
+        is_blocked = self._is_blocked and self._room_left() < self._most
         if more and not is_blocked and not self._is_waiting_for_outcomes():
             rate = self._rate.wait()
             return min(rate, flights.hurry[0] - now) if rate > 0 else 0
@@ -365,8 +343,6 @@ class CallsAtOnce:
             raise refused
         if len(call) > 1:
             singly = call.singly()
-            for one in singly[1:]:
-                one.slot = None
             singly[0].slot = call.slot
             self._over[:1] = singly
             self._suspected += len(singly) - 1

@@ -220,8 +220,9 @@ class Flights:
                 if not self.lost:
                     last_of_lost, self._when_none_is_lost = self._when_none_is_lost, None
             else:
-                self._running.discard(call)
+                # In this order: who counts calls without the lock sees each at least once.
                 self._end(call)
+                self._running.discard(call)
             if runner is not None:
                 following = self._take(runner)
             other = self._runner_of_next()
@@ -258,8 +259,9 @@ class Flights:
             return None
         if self._rate.is_limited and not self._rate.try_to_take(len(self._ahead[0])):
             return None
-        call = self._ahead.popleft()
-        self._running.add(call)
+        call = self._ahead[0]
+        self._running.add(call)  # before, as in `over`
+        self._ahead.popleft()
         return call
 
     def _end(self, call: OutsideCall) -> None:
