@@ -1,7 +1,9 @@
-"""The programs and commands that the README shows run, and print what it says."""
+"""The programs and commands that the README and the guide to handlers show run, and print what
+they say."""
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sqlite3
@@ -14,13 +16,14 @@ import pytest
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text("utf-8")
+HANDLERS = (README.parent / "docs" / "handlers.md").read_text("utf-8")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the README's files, as a reader would save them."""
     (tmp_path / "bank").mkdir()
-    for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+    for block in re.findall(r"```python\n(.*?)```", TEXT + HANDLERS, re.DOTALL):
         named = re.match(r"# (\S+\.py)\n", block)
         (tmp_path / (named[1] if named else "program.py")).write_text(block, "utf-8")
     return tmp_path
@@ -53,7 +56,14 @@ def _value(folder: Path, query: str) -> int:
 
 def test_every_block_is_tried_here(folder: Path) -> None:
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))
-    assert found == ["bank/handlers.py", "bank/more.py", "program.py", "serve.py"]
+    assert found == [
+        "bank/handlers.py",
+        "bank/mail.py",
+        "bank/more.py",
+        "program.py",
+        "serve.py",
+        "service.py",
+    ]
 
 
 def test_the_program_prints_what_the_readme_says(folder: Path) -> None:
@@ -106,6 +116,18 @@ def test_the_commands_of_the_readme_run_on_its_file(folder: Path) -> None:
     for command in shown:
         _add(folder, b"deposit:1")
         assert _run(folder, "-m", "azoth_dlq", *command.split())
+
+
+def test_the_handlers_that_wait_run_from_a_command_and_on_a_loop(folder: Path) -> None:
+    _run(folder, "program.py")
+    _add(folder, *[b"receipt:Ada"] * 20, *[b"webhook:x"] * 20, b"webhook:busy", b"receipt:")
+    [command] = re.findall(r"^\$ azoth-dlq (.*)$", HANDLERS, re.MULTILINE)
+    told = _run(folder, "-m", "azoth_dlq", *command.split(), "--json")
+    report = json.loads("\n".join(told))
+    assert [report[name] for name in ("succeeded", "failed", "parked")] == [40, 2, 1]
+    _add(folder, *[b"webhook:x"] * 5)
+    [printed] = _run(folder, "service.py")
+    assert printed.startswith("6 attempted (5 succeeded, 1 failed)")
 
 
 def test_the_guide_to_the_tests_has_a_row_for_each_of_them() -> None:

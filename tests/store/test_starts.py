@@ -11,7 +11,7 @@ import pytest
 
 from azoth_dlq.errors import StorageError
 from azoth_dlq.store.base import Abandoned
-from azoth_dlq.store.sqlite import SqliteStore, starts
+from azoth_dlq.store.sqlite import SqliteStore
 from azoth_dlq.store.sqlite.starts import Started, Starts
 from tests.store.conftest import execute
 from tests.store.drainers import NAME, SETTINGS, drain
@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_made_is_told(
 
     with store.draining(SETTINGS):
         store.begin()
-        monkeypatch.setattr(starts.os, "write", refuse)
+        monkeypatch.setattr("azoth_dlq.store.sqlite.starts.os.write", refuse)
         with pytest.raises(StorageError, match=r"-started cannot be made \(No space") as caught:
             store.start_marks(4)
         assert caught.value.transient
