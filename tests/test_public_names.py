@@ -38,7 +38,7 @@ NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
     "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry", "FailedEvent",
     "InvalidStateError", "LetterFilter", "NonRetryable", "ReplayPriority", "ReplayReport",
-    "RetryAfter", "Snooze", "StorageError",
+    "RetryAfter", "Snooze", "StorageError", "current_letter_id",
 }  # fmt: skip
 HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "Event", "Histogram", "PermanentFailure"}
 
