@@ -70,16 +70,10 @@ class CallsAtOnce:
         self._is_broken_off = False
         self._is_blocked = False  # the last group ended for want of room
         self.interrupt: BaseException | None = None
-        context = copy_context()
-        self._threads = Threads(self._flights, store.open_reader, context)
+        self._context = copy_context()
+        self._threads = Threads(self._flights, store.open_reader, self._context)
         self._flights.threads = self._threads
-        self._loop: OnLoop | None = None
-        if registry.has_async:
-            from azoth_dlq.engine.loops import OnLoop  # noqa: PLC0415 -- asyncio costs its import
-
-            loop = surroundings.event_loop()
-            self._loop = OnLoop(loop, self._flights, store.open_reader, context)
-            self._flights.loop = self._loop
+        self._loop: OnLoop | None = None  # once an async handler is to be called
 
     @property
     def is_amid(self) -> bool:
@@ -101,8 +95,8 @@ class CallsAtOnce:
     @property
     def letters(self) -> int:
         """Whose calls go on while others are attempted."""
-        here = (*self._over, *self._claimed, *self._one_by_one)
-        return self._flights.letters + sum(map(len, here))
+        here = sum(map(len, (*self._over, *self._claimed, *self._one_by_one)))
+        return here + self._flights.letters
 
     @property
     def has_lost_too_many(self) -> bool:
@@ -248,12 +242,20 @@ class CallsAtOnce:
         flights, in_row = self._flights, self._failures_in_row.count
         if not self._has_stopped and self.interrupt is None and not self._is_ending:
             flights.reopen(in_row)
+        if self._loop is None and any(call.registration.is_async for call in self._claimed):
+            self._loop = flights.loop = self._on_loop()
         claimed, self._claimed = self._claimed, []
         flights.add(claimed)
         self.interrupt = self.interrupt or flights.trouble
         if self.interrupt is not None and not self.is_amid:
             interrupt, self.interrupt = self.interrupt, None
             raise interrupt
+
+    def _on_loop(self) -> OnLoop:
+        from azoth_dlq.engine.loops import OnLoop  # noqa: PLC0415 -- asyncio costs its import
+
+        loop = self._around.event_loop()
+        return OnLoop(loop, self._flights, self._store.open_reader, self._context)
 
     # Between groups
 
@@ -269,8 +271,7 @@ class CallsAtOnce:
                 return
             if self._has_timeouts:
                 left = min(left, flights.give_up_late() - monotonic())
-            if self._loop is not None and self._loop.is_gone:
-                self._take_from_loop()
+            self._see_that_the_loop_goes_on()
             if left > 0:
                 flights.wait(min(left, _POLL_SECONDS))
 
@@ -282,8 +283,7 @@ class CallsAtOnce:
         ended, now = flights.ended, monotonic()
         if ended and (ended >= self._most or not flights.running or now >= flights.hurry[0]):
             return 0
-        in_air = flights.running + flights.ahead
-        if not ended and not in_air and not (more and self._rate.is_limited):
+        if not (ended or flights.running or flights.ahead or (more and self._rate.is_limited)):
             return 0
         if self._one_by_one and not (flights.is_closed or self._is_blocked):
             return 0
@@ -298,9 +298,8 @@ class CallsAtOnce:
 
     def _is_waiting_for_outcomes(self) -> bool:
         """Whether no letter is claimed before others have an outcome."""
-        flights = self._flights
         is_probing = self._failures_in_row.count >= self._most_in_row
-        return flights.is_closed or (is_probing and self.is_amid)
+        return self._flights.is_closed or (is_probing and self.is_amid)
 
     def _give_back(self) -> None:
         """None starts any more; what was claimed is released."""
@@ -312,12 +311,15 @@ class CallsAtOnce:
         self._one_by_one.clear()
         self._over += given_back
 
-    def _take_from_loop(self) -> None:
-        """The loop is gone: nobody awaits its handlers any more."""
+    def _see_that_the_loop_goes_on(self) -> None:
+        """Where it is closed, nobody awaits its handlers any more."""
+        loop = self._loop
+        if loop is None or not loop.is_gone:
+            return
         self._give_back()
         for call in self._flights.are_running():
-            if self._loop is not None and call.registration.is_async:
-                self._loop.forget(call)
+            if call.registration.is_async:
+                loop.forget(call)
 
     # What goes wrong
 
@@ -360,8 +362,7 @@ class CallsAtOnce:
         flights, loop = self._flights, self._loop
         running = [call for call in flights.are_running() if call.registration.is_async]
         if loop is not None:
-            for call in running:
-                loop.cancel(call)
+            loop.cancel(running)
         while any(map(flights.is_running, running)) and (left := until - monotonic()) > 0:
             flights.wait(min(left, _POLL_SECONDS))
         self._over += flights.take_ended()
@@ -377,8 +378,7 @@ class CallsAtOnce:
         flights = self._flights
         while flights.running:
             flights.wait(min(flights.give_up_late() - monotonic(), _POLL_SECONDS))
-            if self._loop is not None and self._loop.is_gone:
-                self._take_from_loop()
+            self._see_that_the_loop_goes_on()
         return True
 
     def close(self) -> None:

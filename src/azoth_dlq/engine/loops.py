@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context
@@ -89,10 +89,10 @@ class OnLoop:
         call.interrupt = asyncio.CancelledError()
         self._flights.over(call)
 
-    def cancel(self, call: OutsideCall) -> None:
-        """Its outcome is not waited for."""
+    def cancel(self, calls: Iterable[OutsideCall]) -> None:
+        """Their outcome is not waited for."""
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._cancel, call)
+            self._loop.call_soon_threadsafe(self._cancel, calls)
 
     def close(self) -> None:
         """Nothing is called any more: what was read through is closed, if the loop still runs."""
@@ -103,9 +103,10 @@ class OnLoop:
             self._loop.call_soon_threadsafe(self._close_readers, closed)
             closed.wait(_END_SECONDS)
 
-    def _cancel(self, call: OutsideCall) -> None:
-        if call.task is not None:
-            call.task.cancel()
+    def _cancel(self, calls: Iterable[OutsideCall]) -> None:
+        for call in calls:
+            if call.task is not None:
+                call.task.cancel()
 
     def _close_readers(self, closed: threading.Event) -> None:
         while self._readers:
@@ -154,6 +155,9 @@ class OnLoop:
     def _over(self, call: OutsideCall, task: asyncio.Task[None]) -> None:
         if task.cancelled() and not call.is_over:
             call.interrupt = asyncio.CancelledError()  # before it began
+        if self._flights.is_of_another_process:
+            self._loop.stop()  # the tasks of the parent are no child's
+            return
         following = self._flights.over(call, self)
         if following is not None:
             self._start(following)

@@ -90,7 +90,8 @@ class Threads:
                     return
         finally:
             self._threads.discard(thread)
-            reader.close()
+            if not self._flights.is_of_another_process:
+                reader.close()
 
     def _rest(self) -> bool:
         """Until there may be another call; False where there will be none."""
