@@ -65,7 +65,7 @@ TakeTurns = Callable[..., dict[str, list[float]]]
 @pytest.fixture
 def sizes(request: pytest.FixtureRequest) -> Sizes:
     if request.config.getoption("--quick"):
-        return Sizes(threads=800, one_thread=100, tasks=4000, one_task=30, no_op=5000)
+        return Sizes(threads=800, one_thread=60, tasks=4000, one_task=20, no_op=4000)
     return Sizes(threads=5000, one_thread=500, tasks=20_000, one_task=100, no_op=20_000)
 
 

@@ -27,6 +27,13 @@ LETTER = {
 }
 
 
+def slots_of(
+    in_batch: Sequence[int], singly: Sequence[int], started: Sequence[int] | None
+) -> list[int]:
+    """A slot for each letter, that of its id; none where none is to be had."""
+    return [] if started is None else [*in_batch, *singly]
+
+
 class Backend(ABC):
     """One store. Where a method has a `connection`, it does what a handler may do through it."""
 
@@ -110,14 +117,15 @@ class Backend(ABC):
         """The same letters, as another program uses them at the same time."""
 
     @abstractmethod
-    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
-        """A process that drains the same letters dies while it has claimed these, in that order."""
-
-    @abstractmethod
-    def die_with_marks(
-        self, *, started: Sequence[int] = (), ahead: Sequence[int] = (), batch: bool = False
+    def die_with_claims(
+        self,
+        *,
+        in_batch: Sequence[int] = (),
+        singly: Sequence[int] = (),
+        started: Sequence[int] | None = None,
     ) -> None:
-        """The same with a slot for each letter, where it is marked which calls have started."""
+        """A process that drains the same letters dies while it has claimed these, in that order.
+        `started`: each has a slot, and those of these are marked."""
 
     @abstractmethod
     def effects_through(self, connection: Any) -> list[int]:
@@ -220,26 +228,23 @@ class MemoryBackend(Backend):
     def another_store(self) -> Iterator[MemoryStore]:
         yield MemoryStore(self.database)
 
-    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
-        another = MemoryStore(self.database)
-        another.begin()
-        another.claim(in_batch, batch=True)
-        another.claim(singly, batch=False)
-        another.end(commit=True)
-        self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
-
-    def die_with_marks(
-        self, *, started: Sequence[int] = (), ahead: Sequence[int] = (), batch: bool = False
+    def die_with_claims(
+        self,
+        *,
+        in_batch: Sequence[int] = (),
+        singly: Sequence[int] = (),
+        started: Sequence[int] | None = None,
     ) -> None:
         another = MemoryStore(self.database)
         another.begin()
-        ids = [*started, *ahead]
-        marks = another.start_marks(len(ids))
-        another.claim(ids, batch=batch, slots=range(len(ids)))
+        slots = slots_of(in_batch, singly, started)
+        another.claim(in_batch, batch=True, slots=slots[: len(in_batch)] or None)
+        another.claim(singly, batch=False, slots=slots[len(in_batch) :] or None)
         another.end(commit=True)
-        for slot, _ in enumerate(started):
-            marks[slot] = 1
-        self.database.alive.discard(another._drain)  # noqa: SLF001 -- as above
+        marks = another.start_marks(100)
+        for letter_id in started or ():
+            marks[letter_id] = 1
+        self.database.alive.discard(another._drain)  # noqa: SLF001 -- nobody is told of a death
 
     def effects_through(self, connection: Any) -> list[int]:
         return sorted(connection.tables.effects)
@@ -360,23 +365,22 @@ class SqliteBackend(Backend):
         with closing(open_connection(self.path)) as connection:
             yield SqliteStore(connection)
 
-    def die_with_claims(self, *, in_batch: Sequence[int] = (), singly: Sequence[int] = ()) -> None:
-        self._die(
-            f"store.claim(ids[:{len(in_batch)}], batch=True)\n"
-            f"    store.claim(ids[{len(in_batch)}:], batch=False)\n"
-            "    store.end(commit=True)\n",
-            [*in_batch, *singly],
-        )
-
-    def die_with_marks(
-        self, *, started: Sequence[int] = (), ahead: Sequence[int] = (), batch: bool = False
+    def die_with_claims(
+        self,
+        *,
+        in_batch: Sequence[int] = (),
+        singly: Sequence[int] = (),
+        started: Sequence[int] | None = None,
     ) -> None:
+        slots = slots_of(in_batch, singly, started)
+        batch = len(in_batch)
         self._die(
-            "marks = store.start_marks(len(ids))\n"
-            f"    store.claim(ids, batch={batch}, slots=range(len(ids)))\n"
+            "marks = store.start_marks(100)\n"
+            f"    store.claim(ids[:{batch}], batch=True, slots={slots[:batch] or None})\n"
+            f"    store.claim(ids[{batch}:], batch=False, slots={slots[batch:] or None})\n"
             "    store.end(commit=True)\n"
-            f"    marks[:{len(started)}] = bytes([1]) * {len(started)}\n",
-            [*started, *ahead],
+            f"    for letter_id in {list(started or ())}: marks[letter_id] = 1\n",
+            [*in_batch, *singly],
         )
 
     def effects_through(self, connection: Any) -> list[int]:
