@@ -12,6 +12,7 @@ PLANS: Final = "Planning and priorities"
 KERNELS: Final = "Kernels"
 IDLE: Final = "Polls that find little to do"
 BESIDE: Final = "Another writer beside a drain"
+AT_ONCE: Final = "Handlers that wait, many at once"
 MEMORY: Final = "Memory"
 IMPORT: Final = "Import"
 
@@ -64,6 +65,12 @@ SUBJECTS: Final = {
     BESIDE: (
         "Another process inserts a letter each 50 ms while a drain runs, with the timeout of 5 s "
         "that `sqlite3` gives by default. It waits for its turn, and so inserts fewer."
+    ),
+    AT_ONCE: (
+        "Handlers outside the transaction (`transactional=False`) that sleep, or do nothing. A "
+        "pool by hand is a `ThreadPoolExecutor` whose letters are deleted one by one, each with a "
+        "commit, as their calls end. What one at a time takes is measured over a part of the "
+        "letters."
     ),
     MEMORY: "The largest resident size of a process that drains a file, less that of Python alone.",
     IMPORT: "In a process that has imported `sqlite3` already; the median of nine processes.",

@@ -33,8 +33,8 @@ from azoth_dlq import (
 from benchmarks import drains
 from benchmarks.conftest import Contender, Figure, Taken, ratios, rounds_of
 from benchmarks.outage import make_outage
+from benchmarks.subjects import AT_ONCE
 
-AT_ONCE: Final = "Handlers that wait, many at once"
 DURABILITY: Final = "WAL, synchronous=NORMAL"
 THREADS: Final = 16
 TASKS: Final = 200

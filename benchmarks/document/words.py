@@ -64,13 +64,13 @@ With `synchronous=NORMAL` in WAL mode only checkpoints wait for the disk, and a 
 take back the last commits. With FULL each commit waits, too: a drain makes a few a second, a loop
 that commits each letter pays for each. FULL is not measured, nor is the rollback journal.
 
-One process drains, in one thread, and nobody else uses the file, except where another writer is the
-subject. SQLite lets one write at a time: several drains of a file take turns.
+One process drains, in one thread but where handlers wait, and nobody else uses the file, except
+where another writer is the subject. SQLite lets one write at a time: several drains of a file take
+turns.
 
 Handlers here do nothing, one UPDATE, or fail. Work of their own comes on top, and may well cost
-more than the whole drain. Nothing is said about handlers that call other systems
-(`transactional=False`): the network decides there, and each letter is claimed in one group and
-settled in the next.
+more than the whole drain. Of handlers that call other systems (`transactional=False`) what a drain
+adds is measured, and how many wait at once: the network decides the rest.
 
 Letters have 128 bytes; longer ones cost their bytes. Of 5 MB only the memory is measured. No file
 mixes letters that succeed with some that fail.

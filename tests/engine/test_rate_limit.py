@@ -151,6 +151,10 @@ def test_a_bucket_that_is_not_emptied_holds_no_more_than_a_tenth_of_a_second() -
     assert not slow.try_to_take(1)
     slow.a_second = None
     assert (slow.wait(), slow.try_to_take(50), slow.is_limited) == (0, True, False)
+    # What was attempted without a limit is no debt when there is one again.
+    slow.take(5000)
+    slow.a_second = 50
+    assert slow.wait() < 0.05
 
 
 def test_any_thread_may_take_from_it() -> None:

@@ -48,7 +48,7 @@ def reloading(
     try:
         yield
     finally:
-        signal.signal(number, before)
+        signal.signal(number, signal.SIG_DFL if before is None else before)
         asked.put(item=False)
         thread.join()
 

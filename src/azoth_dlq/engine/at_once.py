@@ -389,11 +389,11 @@ class CallsAtOnce:
         flights.close()
         for call in flights.take_running():
             flights.marks[call.slot] = 0  # an interrupt came amid another: nothing is charged
+        if flights.lost:  # first, whatever comes amid the others
+            flights.outlive(self._store.outlive())
         if self._loop is not None:
             self._loop.close()
         self._threads.close()
-        if flights.lost:
-            flights.outlive(self._store.outlive())
 
 
 def _came_late(call: OutsideCall) -> bool:

@@ -43,15 +43,19 @@ class Rate:
 
     def take(self, attempts: int) -> None:
         """So many are made."""
+        if not self.is_limited:
+            return
         with self._lock:
             self._fill()
             self._tokens -= attempts
 
     def try_to_take(self, attempts: int) -> bool:
         """The same if one may be made: more than one at once make the next wait the longer."""
+        if not self.is_limited:
+            return True
         with self._lock:
             self._fill()
-            if self._a_second is not None and self._tokens < 1:
+            if self._tokens < 1:
                 return False
             self._tokens -= attempts
             return True
