@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from azoth_dlq.store.base import Store
-from tests.conformance.backends import BACKENDS, SETTINGS, Backend
+from tests.conformance.backend import SETTINGS, Backend
+from tests.conformance.backends import BACKENDS
 from tests.conformance.work import Work
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from azoth_dlq.store.base import NewLetter, Store
 from azoth_dlq.store.settlement import Settlement
-from tests.conformance.backends import Backend
+from tests.conformance.backend import Backend
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = (datetime(2026, 11, 24, 12, 0, 0, 123_456, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)

@@ -14,7 +14,7 @@ from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.base import Abandoned, DrainSettings, StorageFault, Store
 from azoth_dlq.store.settlement import Parking, Retry, Settlement, Snoozed
 from azoth_dlq.types import Drainer
-from tests.conformance.backends import SETTINGS, Backend
+from tests.conformance.backend import SETTINGS, Backend
 from tests.conformance.letters import NOW, call, commit
 
 NONE = Abandoned([], [])

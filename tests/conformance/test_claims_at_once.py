@@ -9,7 +9,7 @@ import pytest
 
 from azoth_dlq.store.base import NOT_STARTED, Abandoned, StorageFault, Store
 from azoth_dlq.store.settlement import Retry, Settlement
-from tests.conformance.backends import SETTINGS, Backend
+from tests.conformance.backend import SETTINGS, Backend
 from tests.conformance.letters import NOW, call
 
 NONE = Abandoned([], [])

@@ -14,7 +14,7 @@ from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.kernels.order import ErrorTypes
 from azoth_dlq.store.settlement import Parking, Settlement
-from tests.conformance.backends import Backend
+from tests.conformance.backend import Backend
 from tests.conformance.letters import NEW, NOW
 
 SECOND = 10**6

@@ -10,7 +10,7 @@ import pytest
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.base import ALONE, Busy, Opened, StorageFault, Store, TransactionLost
 from azoth_dlq.store.settlement import Retry, Settlement, Snoozed
-from tests.conformance.backends import SETTINGS, Backend
+from tests.conformance.backend import SETTINGS, Backend
 from tests.conformance.letters import EPOCH, NEW, NOW, NOW_TEXT, call, candidates, commit, text_of
 
 # Candidates

@@ -11,7 +11,7 @@ import pytest
 from azoth_dlq.store.base import ALONE, Store
 from azoth_dlq.store.settlement import Attempted, Parking, Retry, Settlement, Snoozed
 from azoth_dlq.types import AttemptRecord
-from tests.conformance.backends import SETTINGS, Backend
+from tests.conformance.backend import SETTINGS, Backend
 from tests.conformance.letters import EPOCH, NEW, NOW, commit
 
 

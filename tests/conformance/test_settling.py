@@ -8,7 +8,7 @@ import pytest
 
 from azoth_dlq.store.base import Busy, CommitRefused, Store
 from azoth_dlq.store.settlement import Parking, Retry, Settlement, Snoozed
-from tests.conformance.backends import Backend
+from tests.conformance.backend import Backend
 from tests.conformance.letters import EPOCH, NEW, NOW, NOW_TEXT, call, candidates, commit
 
 

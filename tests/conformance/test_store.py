@@ -12,7 +12,7 @@ from azoth_dlq.kernels.eligibility import parse_timestamp
 from azoth_dlq.store.base import Figures, NewLetter, Store
 from azoth_dlq.store.settlement import Parking, Retry, Settlement
 from azoth_dlq.types import FailedEvent, PermanentFailure
-from tests.conformance.backends import Backend
+from tests.conformance.backend import Backend
 from tests.conformance.letters import NEW, NOW
 
 

@@ -10,7 +10,7 @@ from azoth_dlq import BackoffStrategy, DlqReplayConfig, InvalidStateError
 from azoth_dlq.kernels.eligibility import select
 from azoth_dlq.store.base import Store, Suspects
 from azoth_dlq.store.settlement import Parking, Retry, Snoozed
-from tests.conformance.backends import Backend
+from tests.conformance.backend import Backend
 from tests.conformance.letters import NOW, NOW_TEXT, candidates, commit
 
 SECOND = 1_000_000

@@ -17,7 +17,7 @@ from azoth_dlq.engine.drain import Drain
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.metrics import DlqMetrics
-from tests.conformance.backends import Backend
+from tests.conformance.backend import Backend
 from tests.conftest import Clock
 
 Effect = Callable[[Any], None]
