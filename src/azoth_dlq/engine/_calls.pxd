@@ -11,8 +11,8 @@ cdef class Calls:
     cdef dict by_type
     cdef CallsOfType of_type
 
-    cpdef int add(
+    cdef int add(
         self, registration, double seconds, Py_ssize_t letters, Py_ssize_t succeeded
     ) except -1
     cdef int use(self, registration) except -1
-    cpdef int tell(self) except -1
+    cdef int tell(self) except -1

@@ -37,7 +37,7 @@ cdef class Calls:
         self.group = group
         self.by_type = {}
 
-    cpdef int add(
+    cdef int add(
         self, registration, double seconds, Py_ssize_t letters, Py_ssize_t succeeded
     ) except -1:
         """The handler was called for so many letters at once. No signal comes in between."""
@@ -60,10 +60,23 @@ cdef class Calls:
         self.registration, self.of_type = registration, known
         return 0
 
-    cpdef int tell(self) except -1:
+    cdef int tell(self) except -1:
         """Have the group know of the calls."""
         cdef CallsOfType of_type
         for event_type, of_type in self.by_type.items():
             counts = [of_type.counts[bucket] for bucket in range(BUCKETS)]
             self.group.called(event_type, of_type.succeeded, counts, of_type.seconds)
         return 0
+
+    # For those that are called outside the loop. (`cpdef` would look for overriding methods at each
+    # call from the loop, too.)
+
+    def note(
+        self, registration, double seconds, Py_ssize_t letters, Py_ssize_t succeeded
+    ):
+        """The same as `add`."""
+        self.add(registration, seconds, letters, succeeded)
+
+    def tell_group(self):
+        """The same as `tell`."""
+        self.tell()

@@ -156,7 +156,7 @@ class CallsAtOnce:
             elif call.is_failed_batch:
                 # Still in hand; until each of them is called, no death charges it.
                 group.settlement.held += call.ids
-        counted.tell()
+        counted.tell_group()
         if not group.full:
             self._call_one_by_one(group)
 

@@ -84,7 +84,7 @@ class CallsInTurn:
             return
         counted = Calls(group)
         call.record(group, counted, None if call.is_to_be_released else call.present(self._store))
-        counted.tell()
+        counted.tell_group()
         group.interrupt = call.interrupt
         group.full = group.full or call.interrupt is not None
 

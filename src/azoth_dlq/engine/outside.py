@@ -233,7 +233,7 @@ class OutsideCall:
             else:
                 succeeded += 1
                 group.succeeded(row)
-        counted.add(registration, self.seconds, len(self._rows), succeeded)
+        counted.note(registration, self.seconds, len(self._rows), succeeded)
         if self.goes_on:
             group.lost += 1
 
