@@ -248,6 +248,7 @@ cdef class Attempts:
         return True
 
     cdef int call(self, tuple row, bytes payload) except -1:
+        cdef object call = self.resolver.call  # before others are looked up for a batch
         self.current[0] = row[0]
         if self.resolver.batch_call is not None:
             self.batch = Batch(
@@ -265,7 +266,7 @@ cdef class Attempts:
             # Not to be called in a batch; what is in hand is it alone.
             self.batch, self.letters, self.behind = None, 1, self.place + 1
             self.isolate(row[0])
-        result = self.called.call(self.connection, row[len(row) - 2], payload)
+        result = call(self.connection, row[len(row) - 2], payload)
         if result is not None:
             check_ran(result, self.called.name)
         return 0
