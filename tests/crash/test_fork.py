@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,3 +96,55 @@ def test_a_queue_of_the_parent_is_refused_in_a_child(tmp_path: Path, use: str) -
     with DeadLetterQueue.open(tmp_path / "projection.db") as queue:
         assert _status_in_child(lambda: USES[use](queue)) == INVALID_STATE
         assert queue.count() == 0
+
+
+FORKS_AT_ONCE = """
+import os, sys, time, asyncio
+from azoth_dlq import *
+
+folder, kind = sys.argv[1:]
+registry = EventHandlerRegistry()
+
+def note(event_id):
+    with open(f"{folder}/calls", "a") as file:
+        file.write(f"{os.getpid()} {event_id}\\n")
+
+def act(event_id):
+    note(event_id)
+    if event_id == 5:
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+
+def plain(conn, event_id, payload):
+    act(event_id)
+
+async def awaited(conn, event_id, payload):
+    await asyncio.sleep(0.01)
+    act(event_id)
+
+registry.register("x", plain if kind == "thread" else awaited, transactional=False)
+with DeadLetterQueue.open(f"{folder}/letters.db") as queue:
+    queue.add_many([(number, b"x:", "boom") for number in range(40)])
+    report = DlqReplayer(queue, registry, DlqReplayConfig(concurrency=4)).drain(now=True)
+    print(os.getpid(), report.succeeded, queue.count(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_a_child_that_goes_on_after_a_call_beside_the_drain_calls_no_other(
+    tmp_path: Path, kind: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS_AT_ONCE, str(tmp_path), kind],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    [parent, succeeded, left] = done.stdout.split()
+    assert (succeeded, left) == ("40", "0"), done.stderr
+    calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
+    of_parent = sorted(int(event) for process, event in calls if process == parent)
+    assert of_parent == list(range(40))
+    assert len(calls) == 40

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
+from weakref import WeakSet
 
 from azoth_dlq.current import IN_HAND
 from azoth_dlq.engine.flights import Flights
@@ -69,6 +71,7 @@ class OnLoop:
         self._context = context
         self._is_told = False  # that calls may start
         self._readers: list[Reader] = []  # that no task uses
+        _known.add(self)
 
     @property
     def is_gone(self) -> bool:
@@ -102,6 +105,10 @@ class OnLoop:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._close_readers, closed)
             closed.wait(_END_SECONDS)
+
+    def cancel_in_child(self) -> None:
+        """In a process that was forked amid a handler: what others wait for is the parent's."""
+        self._cancel(self._flights.were_running())
 
     def _cancel(self, calls: Iterable[OutsideCall]) -> None:
         for call in calls:
@@ -161,3 +168,14 @@ class OnLoop:
         following = self._flights.over(call, self)
         if following is not None:
             self._start(following)
+
+
+def _cancel_in_child() -> None:
+    for on_loop in tuple(_known):
+        with suppress(RuntimeError):  # of asyncio's own, which has no loop in a child
+            on_loop.cancel_in_child()
+
+
+_known: WeakSet[OnLoop] = WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_cancel_in_child)
