@@ -147,7 +147,8 @@ class CallsAtOnce:
         for call in calls:
             if not self._is_broken_off:
                 self.interrupt = self.interrupt or call.interrupt
-            self.has_given_back = self.has_given_back or call.is_to_be_released
+            if call.is_to_be_released and not call.is_gone:
+                self.has_given_back = True
             is_late = present is not None and _came_late(call)
             call.record(group, counted, call.present(self._store) if is_late else present)
             if (call.is_failed_batch or call.was_in_batch) and self._is_ending:
@@ -170,11 +171,8 @@ class CallsAtOnce:
         that is gone or has been replaced."""
         while self._one_by_one and self._room_in(group) > 0:
             call = self._one_by_one.popleft()
-            if call.is_as_claimed(call.present(self._store)):
-                group.next_calls.append(call)
-            else:
-                group.skipped += 1
-                group.settlement.released += call.ids
+            call.is_gone = not call.is_as_claimed(call.present(self._store))
+            (self._over if call.is_gone else group.next_calls).append(call)
 
     def gather(self, rows: list[Row], group: Group, limits: Limits) -> int:
         """Have the letters that were met called once the group is committed, and the first of
@@ -246,7 +244,6 @@ class CallsAtOnce:
             self._loop = flights.loop = self._on_loop()
         claimed, self._claimed = self._claimed, []
         flights.add(claimed)
-        self.interrupt = self.interrupt or flights.trouble
         if self.interrupt is not None and not self.is_amid:
             interrupt, self.interrupt = self.interrupt, None
             raise interrupt
@@ -263,6 +260,8 @@ class CallsAtOnce:
         """Until something is worth a group. `more`: there are letters that may be attempted."""
         flights = self._flights
         while True:
+            if not self._is_broken_off:
+                self.interrupt = self.interrupt or flights.trouble
             if ending or self._stop.requested or self._has_stopped or self.interrupt is not None:
                 self._give_back()
             flights.launch()

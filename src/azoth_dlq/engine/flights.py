@@ -146,19 +146,16 @@ class Flights:
         """None starts any more."""
         self._is_closed = True
 
-    def begin_row(self, failures_in_row: int) -> None:
-        """So many attempts have failed in a row, before those that are here."""
+    def reopen(self, failures_in_row: int) -> None:
+        """Calls may start again, where those that are here don't keep them from it, after so many
+        failures in a row."""
         with self._lock:
+            self._is_closed = False
             self._in_row = failures_in_row
             most = self._most_in_row
             self._is_probing = most is not None and failures_in_row >= most
             for call in self._ended:
                 self._note(call)
-
-    def reopen(self, failures_in_row: int) -> None:
-        """The same where others have succeeded meanwhile: calls may start again."""
-        self._is_closed = False
-        self.begin_row(failures_in_row)
         self.launch()
 
     def give_up_late(self) -> float:

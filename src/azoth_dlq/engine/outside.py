@@ -45,6 +45,7 @@ class OutsideCall:
         "ends_at",
         "goes_on",
         "interrupt",
+        "is_gone",
         "is_over",
         "refused",
         "registration",
@@ -77,6 +78,7 @@ class OutsideCall:
         self.interrupt: BaseException | None = None
         self.task: Any = None  # that awaits it, or the thread that it runs in
         self.was_in_batch = False
+        self.is_gone = False  # its letter, before it was called
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -216,6 +218,8 @@ class OutsideCall:
         group.settled_calls.append(self)
         if self.goes_on:
             group.settlement.held += self.ids
+        if self.is_gone:
+            group.skipped += len(self)
         if self.is_to_be_released:
             group.settlement.released += self.ids
             return
