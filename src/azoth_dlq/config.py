@@ -250,8 +250,8 @@ def checked_rate(name: str, value: object) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not _SLOWEST <= value <= _FASTEST:  # type: ignore[operator]
         allowed = (
-            f"attempts a second from {_SLOWEST:g} to {_FASTEST:g}, or None for no limit (as an "
-            f'option or in a file a number, or such as 50/s or 600/m, or "{_UNLIMITED}")'
+            "attempts a second, a number above 0, or None for no limit (as an option or in a file "
+            f"also such as 50/s, 600/m or 3600/h, or {_UNLIMITED})"
         )
         raise ConfigError.for_field(name, value, allowed)
     return float(value)  # type: ignore[arg-type]
@@ -261,7 +261,9 @@ def _unknown_setting(key: object, allowed: list[str]) -> str:
     import difflib  # noqa: PLC0415 -- most programs make no such mistake
     import reprlib  # noqa: PLC0415 -- as above
 
-    near = difflib.get_close_matches(str(key).replace("-", "_").lower(), allowed, n=1)
+    wanted = str(key).replace("-", "_").lower()
+    begun = [name for name in allowed if wanted and name.startswith(wanted)]
+    near = difflib.get_close_matches(wanted, allowed, n=1) or begun[:1]
     hint = f" (did you mean {near[0]}?)" if near else ""
     return f"unknown setting {reprlib.repr(key)}{hint}: must be one of {', '.join(allowed)}"
 

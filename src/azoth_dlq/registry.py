@@ -130,7 +130,10 @@ class EventHandlerRegistry:
         needs_connection: bool = False,
         timeout: Duration | None = None,
     ) -> Callable[[_H], _H]:
-        """Return a decorator that registers a function and returns it unchanged."""
+        """Return a decorator that registers a function, and returns it unchanged.
+
+        Its arguments, and errors, as of `register`.
+        """
         # Without this, @registry.handler without its brackets would silently register nothing.
         _check_event_type(event_type, routed=self._route is not None)
 

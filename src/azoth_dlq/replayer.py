@@ -130,19 +130,19 @@ class DlqReplayer:
         of the queue's file, or by `connect()` (called there, closed at the end).
 
         Async handlers are awaited in the event loop that this is called in; other handlers and
-        `on_progress` are called in threads. Cancelled, it ends once the letters in hand are
-        finished, or given back, and goes on up; later drains of this replayer are not affected.
+        `on_progress` are called in threads. Cancelled, it raises CancelledError once the calls that
+        run have ended, and what else was claimed is given back; cancelled again, it waits for none
+        of them. Later drains of this replayer are not affected.
+
         Errors as of `drain`; InvalidStateError where the queue has no file and there is no
         `connect`.
         """
         _check("now", now, bool, "True or False")
-        stop = StopOfOne(self._stop)
 
         def work(dlq: DeadLetterQueue, surroundings: Surroundings) -> ReplayReport:
-            surroundings.stop = stop
             return Drain(dlq.store, self._registry, self._config, surroundings).run(now=now)
 
-        return await self._in_thread(work, connect, on_progress, end=stop.request)
+        return await self._in_thread(work, connect, on_progress, for_good=False)
 
     async def run_async(
         self,
@@ -150,14 +150,15 @@ class DlqReplayer:
         connect: Callable[[], sqlite3.Connection] | None = None,
         on_progress: Progress | None = None,
     ) -> ReplayReport:
-        """Do as `run` does, where and how `drain_async` drains. Cancelling it is a `shutdown()`: it
-        ends once the letters in hand are finished, or given back. Errors as of `run`;
-        InvalidStateError where the queue has no file and there is no `connect`.
+        """Do as `run` does, in the way in which `drain_async` drains, and is cancelled; but to
+        cancel it is a `shutdown()`, for good.
+
+        Errors as of `run`; InvalidStateError where the queue has no file and there is no `connect`.
         """
-        return await self._in_thread(self._run_with, connect, on_progress, end=self.shutdown)
+        return await self._in_thread(self._run_with, connect, on_progress, for_good=True)
 
     def shutdown(self) -> None:
-        """End a drain or run after the letter in hand, and a sleep at once, for good: each later
+        """End a drain or run after the letters in hand, and a sleep at once, for good: each later
         drain of this replayer ends before its first letter. From any thread, and from signal
         handlers."""
         self._stop.request()
@@ -201,9 +202,9 @@ class DlqReplayer:
         connect: Callable[[], sqlite3.Connection] | None,
         on_progress: Progress | None,
         *,
-        end: Callable[[], None],
+        for_good: bool,
     ) -> ReplayReport:
-        """Do `work` on a connection of its own; `end` ends it."""
+        """Do `work` on a connection of its own. `for_good`: to cancel it is a shutdown."""
         from asyncio import get_running_loop  # noqa: PLC0415 -- asyncio costs its import
 
         from azoth_dlq.engine.worker import in_thread  # noqa: PLC0415 -- as above
@@ -214,17 +215,18 @@ class DlqReplayer:
             raise InvalidStateError(
                 "the queue has no file that could be opened in another thread; give connect="
             )
-        loop = get_running_loop()
+        loop, stop = get_running_loop(), StopOfOne(self._stop)
 
         def there() -> ReplayReport:
             surroundings = self._with_progress(on_progress)
-            surroundings.loop = loop
+            surroundings.loop, surroundings.stop = loop, stop
             if connect is None:
                 with DeadLetterQueue.open(file or "") as dlq:
                     return work(dlq, surroundings)
             return self._work_on(connect(), work, surroundings)
 
-        return await in_thread(there, end=end)
+        end = self.shutdown if for_good else stop.request
+        return await in_thread(there, end=end, hurry=stop.hurry)
 
     def _work_on(
         self,

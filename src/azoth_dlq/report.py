@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
+MOST_LOST = 100
+"""Calls that a drain leaves behind before it stops."""
 StopCause: TypeAlias = Literal["failures", "shutdown"]
 
 
@@ -20,8 +22,9 @@ class ReplayReport:
     database refuses every change. `waiting` were not due when it began (None: not counted, by a
     look at those alone that may be due), the first of them at `next_due` (UTC). `errors` are the
     commonest error texts of the failed attempts with how many letters met each, and the others
-    together. `lost`: calls that took longer than their timeout and could not be ended: they failed
-    with that, and the threads that they run in were left behind.
+    together. `lost`: calls that took longer than their timeout and could not be ended: their
+    letters failed with that, and their threads (or tasks) were left behind. After a hundred of
+    them, and those that run then, a drain stops.
     """
 
     started_at: datetime
@@ -59,7 +62,7 @@ class ReplayReport:
         if self.parked:
             parts.append(_counts(self, ("unreadable", "exhausted"), f"{self.parked} parked"))
         if self.lost:
-            parts.append(f"{self.lost} lost in threads that still ran")
+            parts.append(f"{self.lost} lost after their timeout")
         if self.skipped:
             parts.append(f"{self.skipped} skipped")
         if self.remaining:

@@ -77,7 +77,7 @@ def test_a_thread_that_is_left_behind_is_told_of_and_keeps_no_process(
     done = workplace.run(*DRAIN, "--timeout", "0.3s", "--concurrency", "3")
     assert done.returncode == 0
     assert "lost" in done.stdout
-    assert "took too long, and go on in threads" in done.stdout
+    assert "of the failed: not over after their timeout, and left behind" in done.stdout
     assert done.stdout.count("TimeoutError: the handler took longer than its timeout of 0.3 s") == 2
     report = json.loads(workplace.run(*DRAIN, "--json").stdout)
     assert (report["attempted"], report["waiting"], report["skipped"]) == (0, 2, 0)
@@ -108,24 +108,35 @@ def test_the_first_signal_lets_those_in_hand_finish_and_gives_the_others_back(
 
 def test_a_second_signal_interrupts_them_and_charges_nobody(runner: Runner) -> None:
     workplace = runner.workplace
-    workplace.make(*["mail:600"] * 3, *["post:600"] * 3)
+    workplace.make(*["mail:600", "post:600"] * 10)
     runner.start("--concurrency", "6")
-    until(lambda: calls(workplace) == 6, runner.process)
+    until(lambda: calls(workplace) == 6 and claims(workplace) == 18, runner.process)
     runner.process.send_signal(signal.SIGTERM)
     until(lambda: claims(workplace) == 6, runner.process)
     runner.process.send_signal(signal.SIGTERM)
     runner.process.communicate(timeout=30)
     assert runner.process.returncode == 128 + signal.SIGTERM
-    assert workplace.count("dead_letter_queue") == 6
+    assert workplace.count("dead_letter_queue") == 20
     done = workplace.run("drain", "projection.db", "--handlers", "handlers:registry", "--id", "99")
     assert done.returncode == 1
     # The next drain charges none of them with the end of that process.
     workplace.execute("UPDATE dead_letter_queue SET event_bytes = 'ok:x'")
     report = json.loads(workplace.run(*DRAIN, "--json").stdout)
-    assert (report["succeeded"], report["failed"]) == (6, 0)
+    assert (report["succeeded"], report["failed"]) == (20, 0)
 
 
 # SIGHUP
+
+
+def test_without_a_file_it_ends_a_drain_in_good_order(runner: Runner) -> None:
+    """As where its terminal is closed."""
+    workplace = runner.workplace
+    workplace.make(*["mail:0.5"] * 30)
+    runner.start("--concurrency", "4", "--json")
+    until(lambda: calls(workplace) == 4, runner.process)
+    report = json.loads(runner.end(signal.SIGHUP))
+    assert (report["stopped"], report["failed"]) == ("shutdown", 0)
+    assert (calls(workplace), claims(workplace)) == (report["succeeded"], 0)
 
 
 def write_rate(workplace: Workplace, rate: str, more: str = "") -> None:
@@ -175,6 +186,38 @@ def test_what_was_given_as_an_option_wins_at_sighup_too(runner: Runner) -> None:
     start(runner, "--rate", "36/h")
     until(lambda: calls(runner.workplace) == 1, runner.process)
     runner.process.send_signal(signal.SIGHUP)
-    runner.wait_for("the rate is 0.01 attempts a second now")
+    runner.wait_for("the rate stays as it is: --rate was given, and wins over replay.toml")
     assert calls(runner.workplace) == 1
     runner.end()
+
+
+def test_a_file_without_a_rate_changes_none(runner: Runner) -> None:
+    runner.workplace.make(*["mail:0"] * 50)
+    write_rate(runner.workplace, '"36/h"')
+    start(runner)
+    until(lambda: calls(runner.workplace) == 1, runner.process)
+    (runner.workplace.folder / "replay.toml").write_text("")
+    runner.process.send_signal(signal.SIGHUP)
+    runner.wait_for("the rate stays as it is: replay.toml has no rate_limit")
+    assert calls(runner.workplace) == 1
+    runner.end()
+
+
+def test_the_rate_has_the_name_of_its_setting_too(workplace: Workplace) -> None:
+    workplace.make("ok")
+    shown = json.loads(
+        workplace.run("status", "projection.db", "--rate-limit", "9/s", "--json").stdout
+    )
+    assert shown["settings"]["rate_limit"] == 9
+    (workplace.folder / "c.toml").write_text("rate = 9\n")
+    done = workplace.run("status", "projection.db", "--config", "c.toml")
+    assert "unknown setting 'rate' (did you mean rate_limit?)" in done.stderr
+
+
+def test_a_drain_that_leaves_too_many_calls_behind_says_so(workplace: Workplace) -> None:
+    workplace.make(*["mail:600"] * 130)
+    options = ("--timeout", "0.1", "--concurrency", "20", "--stop-on-consecutive-failures", "never")
+    done = workplace.run(*DRAIN, *options)
+    assert done.returncode == 1
+    assert "calls were still not over after their timeout. Give the clients" in done.stdout
+    assert "failures in a row" not in done.stdout

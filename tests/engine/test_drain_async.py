@@ -20,7 +20,7 @@ from azoth_dlq import (
     ReplayReport,
 )
 from tests.conftest import Scene
-from tests.engine.at_once import PATIENCE, Gate, at_once
+from tests.engine.at_once import KINDS, PATIENCE, Gate, at_once
 from tests.engine.outside import claims, retry_counts
 from tests.engine.running import until
 
@@ -100,6 +100,32 @@ def test_cancelling_it_is_a_shutdown(scene: Scene, start: Start) -> None:
     assert sorted(handler.ended) == made[:4]
     assert (scene.left(), claims(scene)) == (made[4:], [])
     assert set(retry_counts(scene).values()) == {0}
+
+
+@either
+@pytest.mark.parametrize("kind", KINDS)
+def test_cancelled_again_it_waits_for_no_handler(scene: Scene, start: Start, kind: str) -> None:
+    gate = Gate()
+    handler = at_once(scene, kind, gate=gate)
+    made = letters(scene, 10)
+    replayer = scene.replay(concurrency=2)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(start(replayer))
+        await until(lambda: handler.waiting == 2)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.1)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began < 5
+    assert scene.left() == made
+    assert set(retry_counts(scene).values()) == {0}
+    assert claims(scene) == ([] if kind == "task" else made[:2])
+    gate.open()
 
 
 def test_a_drain_that_was_cancelled_ends_no_later_one(scene: Scene) -> None:

@@ -127,7 +127,7 @@ def test_a_letter_that_was_parked_meanwhile_stays_claimed_too(scene: Scene) -> N
 def test_a_drain_ends_that_leaves_too_many_threads_behind(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engine, "_MOST_LOST", 5)
+    monkeypatch.setattr(engine, "MOST_LOST", 5)
     gate = Gate()
     at_once(scene, "thread", gate=gate, timeout=0.02)
     letters(scene, 40)

@@ -120,7 +120,7 @@ def test_instants_are_written_in_utc_whatever_their_zone() -> None:
 def test_a_report_reads_as_one_line() -> None:
     assert str(REPORT) == (
         "100 attempted (90 succeeded, 8 failed, 2 snoozed); 4 parked (1 unreadable, 2 exhausted); "
-        "6 lost in threads that still ran; 3 skipped; 5 remaining; "
+        "6 lost after their timeout; 3 skipped; 5 remaining; "
         "11 waiting, next due 2026-11-24T03:46:00.123456Z; stopped by failures; 1.250 s"
     )
 

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
       azoth-dlq drain projection.db --handlers bank.mail:registry --concurrency 16 --rate 50/s \\
         --timeout 30s
 
-    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. The first SIGINT (Ctrl-C) or
-    SIGTERM ends the drain after the letters in hand, with exit code 0; a second one interrupts
-    their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
+    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. The first SIGINT (Ctrl-C),
+    SIGTERM or SIGHUP ends the drain after the letters in hand, with exit code 0; a second one
+    interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
     background). Exit code 1: stopped by failures, or an error. With --json a drain that ended early
     prints the report so far; where none began, stdout stays empty. What handlers print goes to
     stderr.

@@ -38,8 +38,14 @@ _HELP: Final = {
     "cache_size": "Bytes of the file that SQLite may keep, at least; from 1048576.",
     "mmap_size": "Bytes of the file that SQLite maps into memory; 0: none.",
     "concurrency": "Attempts at once of handlers registered with transactional=False.",
-    "timeout": "How long such a handler may take.",
-    "rate_limit": "The most attempts a second, of all handlers together: 50/s, 600/m, 3600/h.",
+    "timeout": (
+        "How long a handler registered with transactional=False may take, where it has no timeout "
+        "of its own."
+    ),
+    "rate_limit": (
+        "The most attempts a second, of all handlers of this process together: 50/s, 600/m, "
+        "3600/h. In a file: rate_limit."
+    ),
 }
 _METAVARS: Final = {
     "timedelta": "DURATION",
@@ -79,7 +85,7 @@ def load_config(file: str | None, options: Mapping[str, Any]) -> DlqReplayConfig
 
     Errors: click.BadParameter.
     """
-    settings = {} if file is None else _read(file)
+    settings = {} if file is None else read_settings(file)
     settings.update({name: value for name, value in options.items() if value is not None})
     return DlqReplayConfig.from_mapping(settings)
 
@@ -99,7 +105,7 @@ def _option(name: str, kind: str, default: Any) -> Callable[[_Command], _Command
     metavar = "RATE" if name == "rate_limit" else _METAVARS.get(kind, "TEXT")
     metavar += "".join(f"|{word}" for word in words if word in _FOR_NONE)
     return click.option(
-        f"--{flag}",
+        *dict.fromkeys((f"--{flag}", f"--{name.replace('_', '-')}")),
         name,
         metavar=metavar,
         help=shown,
@@ -142,7 +148,8 @@ def _default_text(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def _read(file: str) -> dict[str, Any]:
+def read_settings(file: str) -> dict[str, Any]:
+    """The settings of a TOML file, checked. Errors: click.BadParameter."""
     import tomllib  # noqa: PLC0415 -- most commands are given no file
 
     try:

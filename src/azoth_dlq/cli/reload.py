@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from azoth_dlq.cli.options import load_config
+from azoth_dlq.cli.options import load_config, read_settings
 from azoth_dlq.engine.failure import one_line
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ logger = logging.getLogger("azoth_dlq")
 def reloading(
     replayer: DlqReplayer, file: str | None, options: Mapping[str, Any]
 ) -> Iterator[None]:
-    """At SIGHUP, set the replayer's rate to that of the file; where there is none, the signal
+    """At SIGHUP, set the replayer's rate to that of the file; where no file was given, the signal
     means what it meant. What was given as an option wins, as at the start."""
     number = getattr(signal, "SIGHUP", None)
     if file is None or number is None:  # Windows has no such signal
@@ -54,19 +54,27 @@ def reloading(
 
 
 def _reload(replayer: DlqReplayer, file: str, options: Mapping[str, Any]) -> None:
+    shown = one_line(file)
     try:
-        config = load_config(file, options)
+        given, config = read_settings(file), load_config(file, options)
     except click.ClickException as error:
         logger.warning("%s; nothing is changed", one_line(error.format_message()))
         return
-    replayer.rate_limit = config.rate_limit
-    rate = "unlimited" if config.rate_limit is None else f"{config.rate_limit:g} attempts a second"
-    logger.info("the rate is %s now, as %s has it", rate, one_line(file))
+    if options.get("rate_limit") is not None:
+        logger.warning("the rate stays as it is: --rate was given, and wins over %s", shown)
+    elif "rate_limit" not in given:
+        # As a file is that an editor is just about to write.
+        logger.warning("the rate stays as it is: %s has no rate_limit", shown)
+    else:
+        rate = config.rate_limit
+        replayer.rate_limit = rate
+        told = "unlimited" if rate is None else f"{rate:g} attempts a second"
+        logger.info("the rate is %s now, as %s has it", told, shown)
     others = _others_that_differ(config, replayer.config)
     if others:
         logger.warning(
             "%s: only rate_limit changes while a run goes on; start it anew for %s",
-            one_line(file),
+            shown,
             ", ".join(others),
         )
 

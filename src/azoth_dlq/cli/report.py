@@ -16,6 +16,7 @@ from azoth_dlq.cli.output import (
     print_table,
     say,
 )
+from azoth_dlq.report import MOST_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,8 @@ def print_ending(
 
 def print_report(report: ReplayReport) -> None:
     """Print the counts of a report as a table."""
-    lost = [("lost", report.lost, "took too long, and go on in threads")] if report.lost else []
+    why_lost = "of the failed: not over after their timeout, and left behind"
+    lost = [("lost", report.lost, why_lost)] if report.lost else []
     print_table(
         [
             ("attempted", report.attempted, ""),
@@ -83,7 +85,12 @@ def to_be_retried(report: ReplayReport) -> int:
 def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> list[str]:
     """What a drain leaves to do, a line each."""
     steps = []
-    if report.stopped == "failures":
+    if report.stopped == "failures" and report.lost >= MOST_LOST:
+        steps.append(
+            f"Stopped, for {report.lost:,} calls were still not over after their timeout. Give the"
+            " clients that the handlers use a timeout of their own, shorter than that."
+        )
+    elif report.stopped == "failures":
         steps.append(
             f"Stopped by {_what_stopped(report, config)}: what the handlers need seems to be down."
             " When it is back, drain with --now. If the letters themselves are bad, drain with"

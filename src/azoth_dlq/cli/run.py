@@ -24,6 +24,7 @@ from azoth_dlq.engine.failure import one_line
 from azoth_dlq.replayer import DlqReplayer
 
 if TYPE_CHECKING:
+    from azoth_dlq.cli.progress import Progress
     from azoth_dlq.report import ReplayReport
 
 
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
     --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or SIGTERM ends the
     run after the letters in hand, with the report of the whole run and exit code 0; a second one
     interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
-    background). SIGHUP: rate_limit is read again from the file of --config. Exit code 1: an error
-    that waiting does not mend. What handlers print goes to stderr.
+    background). SIGHUP: with --config, rate_limit is read again from that file (unless --rate was
+    given); else as SIGTERM. Exit code 1: an error that waiting does not mend. What handlers print
+    goes to stderr.
     """,
 )
 @database_argument
@@ -70,10 +72,12 @@ def command(
             told = "replaying %s by %s, looking at least every %s s"
             logging.getLogger("azoth_dlq").info(told, one_line(database), handlers, interval)
         replayer = DlqReplayer(dlq, registry, chosen)
-        with reloading(replayer, config, settings):
-            ending = supervised(
-                replayer, lambda progress: replayer.run(on_progress=progress), hide_progress=True
-            )
+
+        def work(progress: Progress) -> ReplayReport:
+            with reloading(replayer, config, settings):
+                return replayer.run(on_progress=progress)
+
+        ending = supervised(replayer, work, hide_progress=True)
 
     def texts(report: ReplayReport) -> tuple[str, list[str]]:
         heading = f"Ran on {database} for {duration_text(report.duration)}"

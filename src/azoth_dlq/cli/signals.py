@@ -1,5 +1,5 @@
-"""SIGINT and SIGTERM during a drain: the first ends it in good order, a second interrupts it, and
-what comes later changes nothing."""
+"""SIGINT, SIGTERM and SIGHUP during a drain: the first ends it in good order, a second interrupts
+it, and what comes later changes nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # Windows has Ctrl-Break beside Ctrl-C: what a service manager can send to a console's processes.
-SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
-]
+# SIGHUP comes where a terminal is closed.
+_NAMES = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
+SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 _all_received: list[Received] = []

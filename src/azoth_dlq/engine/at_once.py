@@ -19,6 +19,7 @@ from azoth_dlq.engine.room import Room
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.threads import Threads
 from azoth_dlq.registry import EventHandlerRegistry
+from azoth_dlq.report import MOST_LOST
 from azoth_dlq.store.base import CommitRefused, Store
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ Row = tuple[Any, ...]
 _START_SECONDS = 0.02  # in which a call starts that may
 _POLL_SECONDS = 0.05  # at which a shutdown is heard
 _INTERRUPTED_SECONDS = 1.0  # that cancelled handlers have to end in
-_MOST_LOST = 100  # threads that a drain leaves behind before it ends
 
 
 class CallsAtOnce:
@@ -100,7 +100,7 @@ class CallsAtOnce:
 
     @property
     def has_lost_too_many(self) -> bool:
-        return len(self._flights.lost) >= _MOST_LOST
+        return len(self._flights.lost) >= MOST_LOST
 
     @property
     def settles_alone(self) -> bool:
@@ -264,6 +264,8 @@ class CallsAtOnce:
                 self.interrupt = self.interrupt or flights.trouble
             if ending or self._stop.requested or self._has_stopped or self.interrupt is not None:
                 self._give_back()
+            if self._stop.is_urgent and not self._is_broken_off:
+                self.break_off()
             flights.launch()
             left = self._until_worth_it(more=more and not self._is_ending)
             if left <= 0:

@@ -193,7 +193,7 @@ class OutsideCall:
         """Its time is up, and nothing ends it: the failure of its letters, which stay claimed."""
         call = OutsideCall(self._rows, self._payloads, self.registration, batch=False)
         is_async = self.registration.is_async
-        how = "did not end when it was cancelled" if is_async else "goes on in a thread left behind"
+        how = "did not end when it was cancelled" if is_async else "was left behind in its thread"
         error = self.timed_out(how)
         call._raised = Raised(self.registration, error, with_traceback=False)
         call.slot, call.seconds = self.slot, monotonic() - self.began

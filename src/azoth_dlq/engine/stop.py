@@ -43,10 +43,11 @@ class Stop:
     in `set`, and a signal handler that calls it while its thread waits would wait for itself.
     """
 
-    __slots__ = ("_held", "requested")
+    __slots__ = ("_held", "is_urgent", "requested")
 
     def __init__(self) -> None:
         self.requested = False
+        self.is_urgent = False
         self._held = threading.Lock()
         self._held.acquire()
 
@@ -68,7 +69,10 @@ class Stop:
 
 
 class StopOfOne(Stop):
-    """A request to stop one drain, beside that to stop all of its replayer."""
+    """A request to stop one drain, or run, beside that to stop all of its replayer.
+
+    `is_urgent`: who asked for it waits no longer for handlers that go on.
+    """
 
     __slots__ = ("_of_all", "_of_one")
 
@@ -83,3 +87,6 @@ class StopOfOne(Stop):
     @requested.setter
     def requested(self, is_requested: bool) -> None:
         self._of_one = is_requested
+
+    def hurry(self) -> None:
+        self.is_urgent = True

@@ -6,7 +6,6 @@ import asyncio
 import atexit
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from contextvars import copy_context
 from threading import Thread
 from typing import Any, TypeVar
@@ -14,9 +13,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def in_thread(work: Callable[[], T], *, end: Callable[[], None]) -> T:
+async def in_thread(
+    work: Callable[[], T], *, end: Callable[[], None], hurry: Callable[[], None]
+) -> T:
     """What `work()` returns or raises. Cancelled, it calls `end()`, which is to end the work, waits
-    for that, and goes on up. Where its loop is closed meanwhile, the end of the process does so."""
+    for that, and raises CancelledError; cancelled again meanwhile, it calls `hurry()`. Where its
+    loop is closed, the end of the process ends the work."""
     outcome: Future[T] = Future()
     call = copy_context().run
     # Not a thread of the loop's own: those are few, and this one may be needed for ever. A daemon,
@@ -25,6 +27,7 @@ async def in_thread(work: Callable[[], T], *, end: Callable[[], None]) -> T:
 
     def finish() -> None:
         end()
+        hurry()
         thread.join()
 
     thread.start()
@@ -35,7 +38,7 @@ async def in_thread(work: Callable[[], T], *, end: Callable[[], None]) -> T:
     except asyncio.CancelledError:
         if not working.done():
             end()
-        await _end_of(working)
+        await _end_of(working, hurry)
         raise
     finally:
         if outcome.done():
@@ -52,9 +55,11 @@ def _settle(outcome: Future[T], work: Callable[[], T]) -> None:
         outcome.set_result(result)
 
 
-async def _end_of(working: asyncio.Future[Any]) -> None:
+async def _end_of(working: asyncio.Future[Any], hurry: Callable[[], None]) -> None:
     """Wait for work that goes on whatever is cancelled here; what it raises has been told."""
     while not working.done():
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait({working})
+        except asyncio.CancelledError:
+            hurry()
     working.exception()
