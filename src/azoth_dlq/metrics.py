@@ -72,7 +72,8 @@ class DlqMetricsSnapshot:
     event type. Types beyond the first 200 are counted together as "(other types)".
 
     Other counters: `drains` that ended; `groups` committed; `lost_groups`, taken back and done
-    again; `charged_deaths`, failures that are attempts which ended with their process.
+    again; `charged_deaths`, failures that are attempts which ended with their process;
+    `lost_calls`, that were left behind after their timeout.
 
     `stopped`: the last drain was stopped by failures. `last_check` is the unix time of the last
     look for due letters in whole seconds, 0 for never; `looked_at` the same with its fraction,
@@ -115,6 +116,7 @@ class DlqMetricsSnapshot:
     groups: int = field(default=0, compare=False)
     stopped: bool = field(default=False, compare=False)
     lost_groups: int = field(default=0, compare=False)
+    lost_calls: int = field(default=0, compare=False)
     charged_deaths: int = field(default=0, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -163,6 +165,7 @@ class DlqMetrics:
         permanent_failures: int = 0,
         skipped: int = 0,
         charged_deaths: int = 0,
+        lost_calls: int = 0,
         groups: int = 1,
         attempts: Mapping[tuple[str, str], int] = {},
         handler_seconds: Mapping[str, tuple[Sequence[int], float]] = {},
@@ -187,6 +190,7 @@ class DlqMetrics:
                 permanent_failures=before.permanent_failures + permanent_failures,
                 skipped=before.skipped + skipped,
                 charged_deaths=before.charged_deaths + charged_deaths,
+                lost_calls=before.lost_calls + lost_calls,
                 groups=before.groups + groups,
                 depth=max(before.depth - successes - permanent_failures, 0),
                 due=max(before.due - successes - failures - snoozed - skipped, 0),

@@ -89,6 +89,7 @@ def test_what_a_thread_that_was_left_behind_comes_to_changes_nothing(scene: Scen
     gate.open(made[1])
     replayer = scene.replay(concurrency=2)
     assert replayer.drain().lost == 1
+    assert replayer.metrics.snapshot().lost_calls == 1
     gate.open()
     until(lambda: handler.waiting == 0)
     assert retry_counts(scene) == {made[0]: 1}

@@ -107,8 +107,6 @@ class CallsAtOnce:
         """Whether nothing goes into a group but the outcomes of calls."""
         return self._largest_settled is not None
 
-    # A group
-
     def limited(self, limits: Limits, group: Group) -> Limits:
         """What bounds the letters of a group beside those that are called."""
         most = limits.most - sum(map(len, group.next_calls))

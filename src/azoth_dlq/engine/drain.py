@@ -245,6 +245,7 @@ class Drain:
             snoozed=group.snoozed,
             skipped=group.skipped,
             charged_deaths=group.deaths,
+            lost_calls=group.lost,
             attempts=group.attempts,
             handler_seconds=group.seconds,
             of=group.identity,
