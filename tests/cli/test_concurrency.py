@@ -219,5 +219,5 @@ def test_a_drain_that_leaves_too_many_calls_behind_says_so(workplace: Workplace)
     options = ("--timeout", "0.1", "--concurrency", "20", "--stop-on-consecutive-failures", "never")
     done = workplace.run(*DRAIN, *options)
     assert done.returncode == 1
-    assert "calls were still not over after their timeout. Give the clients" in done.stdout
+    assert "calls were still not over after the timeout. Give the clients" in done.stdout
     assert "failures in a row" not in done.stdout

@@ -85,10 +85,13 @@ def to_be_retried(report: ReplayReport) -> int:
 def next_steps(report: ReplayReport, database: str, config: DlqReplayConfig) -> list[str]:
     """What a drain leaves to do, a line each."""
     steps = []
-    if report.stopped == "failures" and report.lost >= MOST_LOST:
+    in_row = config.stop_on_consecutive_failures
+    few_failed = in_row is None or report.failed < in_row
+    if report.stopped == "failures" and report.lost >= (1 if few_failed else MOST_LOST):
+        calls = "1 call was" if report.lost == 1 else f"{report.lost:,} calls were"
         steps.append(
-            f"Stopped, for {report.lost:,} calls were still not over after their timeout. Give the"
-            " clients that the handlers use a timeout of their own, shorter than that."
+            f"Stopped, for {calls} still not over after the timeout. Give the clients that the"
+            " handlers use a timeout of their own, shorter than that, and block no event loop."
         )
     elif report.stopped == "failures":
         steps.append(

@@ -9,7 +9,7 @@ from azoth_dlq.store.settlement import Settlement
 @final
 class Raised:
     def __new__(
-        cls, registration: Registration | None, error: Exception, *, with_traceback: bool
+        cls, registration: Registration | None, error: BaseException, *, with_traceback: bool
     ) -> Self: ...
     @property
     def text(self) -> str: ...

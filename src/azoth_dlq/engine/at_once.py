@@ -100,7 +100,8 @@ class CallsAtOnce:
 
     @property
     def has_lost_too_many(self) -> bool:
-        return len(self._flights.lost) >= MOST_LOST
+        is_stuck = self._loop is not None and self._loop.is_stuck and bool(self._flights.lost)
+        return is_stuck or len(self._flights.lost) >= MOST_LOST
 
     @property
     def settles_alone(self) -> bool:
@@ -131,8 +132,7 @@ class CallsAtOnce:
         return max(self._room_left() - len(group.next_calls), 0)
 
     def _room_left(self) -> int:
-        flights = self._flights
-        return self._room.left(flights.running + flights.ahead + len(self._claimed))
+        return self._room.left(self._flights.running + self._flights.ahead + len(self._claimed))
 
     def record(self, group: Group, *, unchanged: bool) -> None:
         """In the group: what became of the calls that are over. `unchanged`: their letters are as
@@ -271,6 +271,8 @@ class CallsAtOnce:
             if self._has_timeouts:
                 left = min(left, flights.give_up_late() - monotonic())
             self._see_that_the_loop_goes_on()
+            if self.has_lost_too_many:
+                self._give_back()
             if left > 0:
                 flights.wait(min(left, _POLL_SECONDS))
 
@@ -312,15 +314,11 @@ class CallsAtOnce:
 
     def _see_that_the_loop_goes_on(self) -> None:
         """Where it is closed, nobody awaits its handlers any more."""
-        loop = self._loop
-        if loop is None or not loop.is_gone:
-            return
-        self._give_back()
-        for call in self._flights.are_running():
-            if call.registration.is_async:
-                loop.forget(call)
-
-    # What goes wrong
+        if self._loop is not None and self._loop.is_gone:
+            self._give_back()
+            for call in self._flights.are_running():
+                if call.registration.is_async:
+                    self._loop.forget(call)
 
     def settle_alone(self) -> bool:
         """The group that was to settle calls is lost; whether it did nothing else, for one call."""
@@ -357,16 +355,14 @@ class CallsAtOnce:
             return
         self._is_broken_off, self.interrupt = True, None
         self._give_back()
-        until = monotonic() + _INTERRUPTED_SECONDS
-        flights, loop = self._flights, self._loop
+        flights, until = self._flights, monotonic() + _INTERRUPTED_SECONDS
         running = [call for call in flights.are_running() if call.registration.is_async]
-        if loop is not None:
-            loop.cancel(running)
+        if self._loop is not None:
+            self._loop.cancel(running)
         while any(map(flights.is_running, running)) and (left := until - monotonic()) > 0:
             flights.wait(min(left, _POLL_SECONDS))
         self._over += flights.take_ended()
-        for call in flights.take_running():
-            self._over.append(call.abandoned())
+        self._over += [call.abandoned() for call in flights.take_running()]
 
     def finish(self) -> bool:
         """An error ends it: handlers that run are waited for; whether there may be outcomes of
@@ -386,11 +382,15 @@ class CallsAtOnce:
         if flights.is_of_another_process:
             return
         flights.close()
-        for call in flights.take_running():
-            flights.marks[call.slot] = 0  # an interrupt came amid another: nothing is charged
+        flights.take_running()
+        if flights.marks is not None:
+            # What could not be written of the others charges nobody.
+            flights.marks[:] = bytes(len(flights.marks))
         if flights.lost:  # first, whatever comes amid the others
             flights.outlive(self._store.outlive())
         if self._loop is not None:
+            if self._loop.is_stuck:
+                self._around.give_up_loop()
             self._loop.close()
         self._threads.close()
 

@@ -187,8 +187,8 @@ class Drain:
     def _stop_for_lost_threads(self) -> None:
         self._stopped = "failures"
         logger.error(
-            "so many handlers go on in threads that were left behind after their timeout that the "
-            "drain stops; give their clients a timeout of their own"
+            "the drain stops: too many handlers go on after their timeout, in threads that were "
+            "left behind, or one blocks the event loop; give their clients a timeout of their own"
         )
 
     def _rest(self) -> None:

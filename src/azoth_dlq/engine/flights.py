@@ -29,6 +29,9 @@ class Runner(Protocol):
         """A call of this runner's may start: `Flights.take` it. Any thread may say so; it does not
         wait."""
 
+    def take(self, call: OutsideCall) -> None:
+        """It is this runner's, and starts now. Within the lock of `Flights`."""
+
 
 class Flights:
     """At most `most` calls at once, in the order in which they were added.
@@ -168,9 +171,12 @@ class Flights:
                     next_ends_at = min(next_ends_at, ends_at)
                     continue
                 is_lost = True
+                if call.began:
+                    self.lost.add(call)
+                    self._end(call.given_up())
+                else:  # its loop has not come to it: it never will
+                    self._ended.append(call)
                 self._running.discard(call)
-                self.lost.add(call)
-                self._end(call.given_up())
         if is_lost:
             self.launch()
         return next_ends_at
@@ -193,10 +199,15 @@ class Flights:
 
     # What threads and the event loop tell
 
-    def begin(self, call: OutsideCall) -> None:
-        """Its handler is called now: from here on the death of the process charges it."""
-        self.marks[call.slot] = 1
-        call.begin()
+    def begin(self, call: OutsideCall) -> bool:
+        """Whether its handler is to be called now: from here on the death of the process charges
+        it. Not where it was given back meanwhile."""
+        with self._lock:
+            if call not in self._running:
+                return False
+            self.marks[call.slot] = 1
+            call.begin()
+            return True
 
     def take(self, runner: Runner) -> OutsideCall | None:
         """The next call, if it may start and is this runner's: it starts now. Where another may
@@ -216,7 +227,7 @@ class Flights:
         other: Runner | None = None
         last_of_lost: Callable[[], None] | None = None
         with self._lock:
-            if call in self.lost:
+            if call not in self._running:
                 self.lost.discard(call)
                 if not self.lost:
                     last_of_lost, self._when_none_is_lost = self._when_none_is_lost, None
@@ -261,6 +272,9 @@ class Flights:
         if self._rate.is_limited and not self._rate.try_to_take(len(self._ahead[0])):
             return None
         call = self._ahead[0]
+        runner.take(call)
+        if call.timeout is not None:  # anew when it begins
+            call.ends_at = monotonic() + call.timeout
         self._running.add(call)  # before, as in `over`
         self._ahead.popleft()
         return call

@@ -32,6 +32,7 @@ from azoth_dlq.store.base import (
 if TYPE_CHECKING:
     from azoth_dlq.engine.at_once import CallsAtOnce
 
+_MOST_TRIES = 50  # to write at last what became of calls: some of it may be refused
 _TELLING = 500  # letters from which on the time of their acks says what one takes
 
 
@@ -177,10 +178,17 @@ class Groups:
         self._settle_at_last()
 
     def _settle_at_last(self) -> None:
-        if self.calls.has_outcome or (self.calls.are_beside and self.calls.is_amid):
-            self.turns.hurry()
-            with suppress(Exception):  # as if it had come during the calls
+        if not (self.calls.has_outcome or (self.calls.are_beside and self.calls.is_amid)):
+            return
+        self.turns.hurry()
+        with suppress(Exception):  # as if it had come during the calls
+            # It may have come when a group had just been opened.
+            self._store.end(commit=False)
+            self.turns.freed()
+            for _ in range(_MOST_TRIES if self.calls.are_beside else 1):
                 self.work(settle_only=True)
+                if not self.calls.is_amid:
+                    return
 
     def _count_if_committed(self) -> bool:
         """Whether the group whose COMMIT did not return is in the file."""

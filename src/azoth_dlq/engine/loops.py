@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
+from time import monotonic
 from weakref import WeakSet
 
 from azoth_dlq.current import IN_HAND
@@ -70,6 +71,7 @@ class OnLoop:
         self._open_reader = open_reader
         self._context = context
         self._is_told = False  # that calls may start
+        self._told_at = 0.0
         self._readers: list[Reader] = []  # that no task uses
         _known.add(self)
 
@@ -81,6 +83,7 @@ class OnLoop:
     def notify(self) -> None:
         if self._is_told:
             return
+        self._told_at = monotonic()
         self._is_told = True
         try:
             self._loop.call_soon_threadsafe(self._start_all)
@@ -89,8 +92,17 @@ class OnLoop:
 
     def forget(self, call: OutsideCall) -> None:
         """It is awaited there no more, since the loop is gone."""
-        call.interrupt = asyncio.CancelledError()
+        if not call.is_over:
+            call.interrupt = asyncio.CancelledError()
         self._flights.over(call)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has not answered for long: a handler blocks it."""
+        return self._is_told and monotonic() - self._told_at > _END_SECONDS
+
+    def take(self, call: OutsideCall) -> None:
+        """Its task is made by `_start`."""
 
     def cancel(self, calls: Iterable[OutsideCall]) -> None:
         """Their outcome is not waited for."""
@@ -99,7 +111,7 @@ class OnLoop:
 
     def close(self) -> None:
         """Nothing is called any more: what was read through is closed, if the loop still runs."""
-        if not self._readers:
+        if not self._readers or self.is_stuck:
             return
         closed = threading.Event()
         with suppress(RuntimeError):
@@ -137,13 +149,19 @@ class OnLoop:
         call.task.add_done_callback(partial(self._over, call))
 
     async def _await(self, call: OutsideCall) -> None:
+        if not self._flights.begin(call):
+            return
         reader = self._readers.pop() if self._readers else self._open_reader()
-        self._flights.begin(call)
         try:
             if call.timeout is None:
                 call.check(await call.invoke(reader.connection))
             else:
                 await self._within(call.timeout, call, reader)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            # Where nobody has cancelled the task, it is of what the handler awaited: a failure.
+            is_own = task is None or not task.cancelling()
+            call.ended(error, reader.tidy, is_failure=is_own)
         except BaseException as error:  # noqa: BLE001 -- whatever it is, it is the call's
             call.ended(error, reader.tidy)
         else:
@@ -160,8 +178,9 @@ class OnLoop:
             raise call.timed_out("was cancelled") from error
 
     def _over(self, call: OutsideCall, task: asyncio.Task[None]) -> None:
-        if task.cancelled() and not call.is_over:
-            call.interrupt = asyncio.CancelledError()  # before it began
+        if not call.is_over:
+            cancelled = asyncio.CancelledError()  # before it began
+            call.interrupt = cancelled if task.cancelled() else task.exception()
         if self._flights.is_of_another_process:
             self._loop.stop()  # the tasks of the parent are no child's
             return

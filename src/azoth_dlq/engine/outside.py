@@ -46,6 +46,7 @@ class OutsideCall:
         "goes_on",
         "interrupt",
         "is_gone",
+        "is_lost",
         "is_over",
         "refused",
         "registration",
@@ -79,6 +80,7 @@ class OutsideCall:
         self.task: Any = None  # that awaits it, or the thread that it runs in
         self.was_in_batch = False
         self.is_gone = False  # its letter, before it was called
+        self.is_lost = False  # its time was up, and it goes on
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -155,21 +157,23 @@ class OutsideCall:
         if result is not None:
             check_ran(result, self.registration.name)
 
-    def ended(self, error: BaseException | None, tidy: Tidy) -> None:
+    def ended(self, error: BaseException | None, tidy: Tidy, *, is_failure: bool = False) -> None:
         """The handler returned, or raised `error`: an Exception is its letters' failure, any other
-        is raised once what became of others is committed."""
+        is raised once what became of others is committed, but where it `is_failure`, too."""
         if error is None:
             error = _complaint(tidy)
-        if isinstance(error, Exception):
-            self._failed(error, tidy)
-        elif error is not None:
-            self._interrupted(error, tidy)
+        if error is not None:
+            # Not of `isinstance`: an error's own `__class__` may raise.
+            if is_failure or issubclass(type(error), Exception):
+                self._failed(error, tidy)
+            else:
+                self._interrupted(error, tidy)
         self.seconds = monotonic() - self.began
         self.is_over = True
         if self._raised is not None and self._batch:
             warn_batch_failed(self.ids, self.registration.name, self._raised.text)
 
-    def _failed(self, error: Exception, tidy: Tidy) -> None:
+    def _failed(self, error: BaseException, tidy: Tidy) -> None:
         try:
             # Before anything is tidied or recorded: its text may be made by code of the handler's.
             self._raised = Raised(self.registration, error, with_traceback=True)
@@ -197,7 +201,7 @@ class OutsideCall:
         error = self.timed_out(how)
         call._raised = Raised(self.registration, error, with_traceback=False)
         call.slot, call.seconds = self.slot, monotonic() - self.began
-        call.is_over = call.goes_on = True
+        call.is_over = call.goes_on = call.is_lost = True
         return call
 
     def timed_out(self, how: str) -> TimeoutError:
@@ -238,8 +242,7 @@ class OutsideCall:
                 succeeded += 1
                 group.succeeded(row)
         counted.note(registration, self.seconds, len(self._rows), succeeded)
-        if self.goes_on:
-            group.lost += 1
+        group.lost += self.is_lost
 
     def present(self, store: Store) -> dict[int, Row]:
         """Its rows as they are now."""
@@ -258,6 +261,8 @@ class OutsideCall:
             for call in calls:
                 call.seconds, call.is_over = self.seconds / len(calls), True
                 call._raised = self._raised  # noqa: SLF001 -- it is one of ours
+                call.goes_on = self.goes_on
+            calls[0].is_lost = self.is_lost
         return calls
 
     def refuse(self, refused: CommitRefused) -> bool:

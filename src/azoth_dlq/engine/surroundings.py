@@ -75,6 +75,10 @@ class Surroundings:
             self._loops.append(LoopThread())
         return self._loops[0].loop()
 
+    def give_up_loop(self) -> None:
+        """A handler blocks the one of our own: the next drain has another."""
+        self._loops.clear()
+
     def close(self) -> None:
         """Nobody drains any more."""
         for loop in self._loops:

@@ -53,14 +53,17 @@ class Threads:
             self._started += 1
             name = f"azoth-dlq-{self._started}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.add(thread)
-        try:
-            thread.start()
-        except RuntimeError as error:  # there are too many
-            self._threads.discard(thread)
-            self._is_waking = False
-            if not self._threads:
-                self._flights.fail(error)
+            try:
+                thread.start()
+            except RuntimeError as error:  # there are too many
+                self._is_waking = False
+                if not self._threads:
+                    self._flights.fail(error)
+            else:
+                self._threads.add(thread)
+
+    def take(self, call: OutsideCall) -> None:
+        call.task = threading.current_thread()
 
     def close(self) -> None:
         """Nothing is called any more: the threads end, and are waited for but for the lost."""
@@ -83,7 +86,6 @@ class Threads:
             while True:
                 call = self._flights.take(self)
                 while call is not None:
-                    call.task = thread
                     self._context.copy().run(self._call, call, reader)
                     call = self._flights.over(call, self)
                 if not self._rest():
@@ -111,7 +113,7 @@ class Threads:
     def _call(self, call: OutsideCall, reader: Reader) -> None:
         IN_HAND.set([call.first_id])
         try:
-            self._flights.begin(call)
-            call.call(reader.connection, reader.tidy)
+            if self._flights.begin(call):
+                call.call(reader.connection, reader.tidy)
         except BaseException as error:  # noqa: BLE001 -- raised by the drain
             call.interrupt = error

@@ -49,6 +49,10 @@ async def in_thread(
 def _settle(outcome: Future[T], work: Callable[[], T]) -> None:
     try:
         result = work()
+    except StopIteration as error:  # no future takes one
+        raised = RuntimeError(f"what was called raised {type(error).__name__}")
+        raised.__cause__ = error
+        outcome.set_exception(raised)
     except BaseException as error:  # noqa: BLE001 -- raised where it is awaited
         outcome.set_exception(error)
     else:

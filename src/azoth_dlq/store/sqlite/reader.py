@@ -64,7 +64,11 @@ class Reader:
         # from being committed, which is told then.
         if error is None:
             return
-        if primary_code(fault_within(error) or error) != sqlite3.SQLITE_READONLY:
+        try:
+            is_readonly = primary_code(fault_within(error) or error) == sqlite3.SQLITE_READONLY
+        except Exception:  # noqa: BLE001 -- properties of a handler's own error
+            return
+        if not is_readonly:
             check_no_fault(error, self._where)
 
     def close(self) -> None:
