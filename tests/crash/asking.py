@@ -134,6 +134,11 @@ class Kills:
     def finish(self) -> None:
         """Drain the rest: what is charged first, the next drain calls."""
         file = self._scene.file
+        died = file.query(
+            "SELECT letter_id, count(*) FROM azoth_dlq_history WHERE outcome = 'died' "
+            "AND letter_id IS NOT NULL GROUP BY letter_id"
+        )
+        assert dict(died) == file.charges()
         for _ in range(2):
             before, charges = set(file.left()), file.charges()
             drain = self._scene.start()

@@ -13,6 +13,7 @@ import http.client
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter, defaultdict, deque
@@ -26,7 +27,7 @@ from urllib.parse import parse_qs, urlsplit
 HOST = "127.0.0.1"
 PATIENCE_SECONDS = 60.0
 _LONGEST_MOMENT = 0.05  # seconds
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # for SO_LINGER
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # for SO_LINGER
 _BACKLOG = 1000
 
 

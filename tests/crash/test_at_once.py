@@ -35,7 +35,7 @@ def scene(dlq_file: DlqFile) -> Iterator[Scene]:
 
 WAITED = {"thread": "timed out", "task": "no answer within 0.5 s"}
 GIVEN_UP = f"the handler took longer than its timeout of {TIMEOUT_SECONDS:g} s, and "
-GIVEN_UP_HOW = {"thread": "goes on in a thread left behind", "task": "was cancelled"}
+GIVEN_UP_HOW = {"thread": "was left behind in its thread", "task": "was cancelled"}
 
 
 @KINDS
@@ -197,6 +197,7 @@ def test_drains_ended_at_random_instants_call_each_letter_once(
     scene.drain()
     assert scene.begun() == dict.fromkeys(letters, 1)
     assert scene.answered() == set(letters)
+    assert scene.server.most_at_once[0] <= AT_ONCE
     assert scene.file.left() == scene.server.overlaps == []
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import logging
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -55,44 +56,52 @@ def test_log_records_carry_it(scene: Scene, kind: str, caplog: pytest.LogCapture
     assert all(vars(record)["azoth_letter_id"] == record.args[0] for record in records)  # type: ignore[index]
 
 
+@pytest.fixture
+def factory() -> Iterator[None]:
+    """What is set of it is undone."""
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(logging.LogRecord)
+    yield
+    logging.setLogRecordFactory(before)
+
+
+@pytest.mark.usefixtures("factory")
 def test_records_of_others_have_none(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    factory = logging.getLogRecordFactory()
     other = logging.getLogger("other")
+    other.warning("before the first drain")
     scene.letter("ok")
     scene.replay().drain(on_progress=lambda _: other.warning("between groups"))
     other.warning("later")
-    between, later = [record for record in caplog.records if record.name == "other"]
-    assert vars(between)["azoth_letter_id"] is None
-    assert "azoth_letter_id" not in vars(later)
-    assert logging.getLogRecordFactory() is factory
+    before, between, later = [record for record in caplog.records if record.name == "other"]
+    assert "azoth_letter_id" not in vars(before)
+    assert [vars(record)["azoth_letter_id"] for record in (between, later)] == [None, None]
+    carrying = logging.getLogRecordFactory()
+    scene.letter("ok")
+    scene.drain()
+    assert logging.getLogRecordFactory() is carrying
 
 
-def test_a_factory_that_is_put_around_ours_meanwhile_stays(
-    scene: Scene, caplog: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("factory")
+@pytest.mark.parametrize("around", [True, False])
+def test_a_factory_of_others_around_it_or_in_its_place_stays(
+    scene: Scene, caplog: pytest.LogCaptureFixture, around: bool
 ) -> None:
-    factory = logging.getLogRecordFactory()
+    scene.letter("ok")
+    scene.drain()
+    inner = logging.getLogRecordFactory() if around else logging.LogRecord
 
-    def wrap(*_args: object) -> None:
-        inner = logging.getLogRecordFactory()
+    def theirs(*arguments: Any, **named: Any) -> logging.LogRecord:
+        record = inner(*arguments, **named)
+        record.theirs = True
+        return record
 
-        def outer(*arguments: Any, **named: Any) -> logging.LogRecord:
-            record = inner(*arguments, **named)
-            record.outer = True
-            return record
-
-        logging.setLogRecordFactory(outer)
-
-    scene.registry.register("wraps", wrap)
-    scene.letter("wraps")
-    try:
+    logging.setLogRecordFactory(theirs)
+    scene.registry.register("tells", lambda *_: logging.getLogger("other").warning("told"))
+    for _ in range(3):
+        scene.letter("tells")
         scene.drain()
-        for _ in range(3):
-            scene.letter("ok")
-            scene.drain()
-        logging.getLogger("other").warning("later")
-        assert vars(caplog.records[-1])["outer"]
-    finally:
-        logging.setLogRecordFactory(factory)
+    told = [vars(record) for record in caplog.records if record.name == "other"]
+    assert [(t["theirs"], t["azoth_letter_id"]) for t in told] == [(True, 2), (True, 3), (True, 4)]
 
 
 def test_a_task_is_named_after_its_letter(scene: Scene) -> None:

@@ -87,13 +87,17 @@ two handlers charges nobody, and one in a handler its letter, once:
     Promise(
         "Calls outside a transaction are made at least once",
         """
-Handlers that call other systems, killed at random instants, and claims whose processes are killed.
-No letter is left out; each death has the letters of one call called again at most, and charges one
-letter at most; a claim is freed by the death of its process, and by nothing else.
+Handlers that call other systems, one at a time and sixteen at once, in threads and on an event loop,
+killed and ended at random instants, and claims whose processes are killed. An HTTP server that
+fails, hangs and resets connections sees each request. No letter is left out, and none is called
+twice at the same time; each death has the letters whose calls had begun called again, and charges
+them once each, and no other; a claim is freed by the death of its process, and by nothing else.
         """,
         (
             "SIGKILL at a random instant of calls outside a transaction",
             "SIGKILL at a random instant of a process that holds claims",
+            "SIGKILL at a random instant of 16 calls at once",
+            "SIGTERM at a random instant of 16 calls at once",
         ),
         found=(
             Found(
