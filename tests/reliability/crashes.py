@@ -87,11 +87,12 @@ two handlers charges nobody, and one in a handler its letter, once:
     Promise(
         "Calls outside a transaction are made at least once",
         """
-Handlers that call other systems, one at a time and sixteen at once, in threads and on an event loop,
-killed and ended at random instants, and claims whose processes are killed. An HTTP server that
-fails, hangs and resets connections sees each request. No letter is left out, and none is called
-twice at the same time; each death has the letters whose calls had begun called again, and charges
-them once each, and no other; a claim is freed by the death of its process, and by nothing else.
+Handlers that call other systems, one at a time and sixteen at once, in threads and on an event
+loop, killed and ended at random instants, and claims whose processes are killed. An HTTP server
+that fails, hangs and resets connections sees each request. No letter is left out, and none is
+called twice at the same time; each death has the letters whose calls had begun called again, and
+charges them once each, and no other; a claim is freed by the death of its process, and by nothing
+else.
         """,
         (
             "SIGKILL at a random instant of calls outside a transaction",
