@@ -33,7 +33,6 @@ async def post(conn, event_id, payload):
     await asyncio.sleep(float(payload))
 """
 DRAIN = ("drain", "projection.db", "--handlers", "handlers:registry")
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGHUP")
 
 
 @pytest.fixture
@@ -44,6 +43,8 @@ def workplace(workplace: Workplace) -> Workplace:
 
 @pytest.fixture
 def runner(workplace: Workplace) -> Iterator[Runner]:
+    if os.name == "nt":
+        pytest.skip("Windows delivers neither SIGTERM nor SIGHUP to handlers")
     runner = Runner(workplace)
     yield runner
     runner.process.kill()

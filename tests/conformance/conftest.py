@@ -28,5 +28,12 @@ def store(backend: Backend) -> Iterator[Store]:
 
 
 @pytest.fixture
+def another(backend: Backend) -> Iterator[Store]:
+    """Of another program, within a drain."""
+    with backend.another_store() as another, another.draining(SETTINGS):
+        yield another
+
+
+@pytest.fixture
 def work(backend: Backend) -> Work:
     return Work(backend)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -15,34 +13,12 @@ from azoth_dlq.store.base import Abandoned, DrainSettings, StorageFault, Store
 from azoth_dlq.store.settlement import Parking, Retry, Settlement, Snoozed
 from azoth_dlq.types import Drainer
 from tests.conformance.backend import SETTINGS, Backend
-from tests.conformance.letters import NOW, call, commit
-
-NONE = Abandoned([], [])
-
-
-@pytest.fixture
-def another(backend: Backend) -> Iterator[Store]:
-    """Of another program, within a drain."""
-    with backend.another_store() as another, another.draining(SETTINGS):
-        yield another
-
-
-@contextmanager
-def group(store: Store, *, committed: bool = True) -> Iterator[None]:
-    store.begin()
-    yield
-    store.end(commit=committed)
+from tests.conformance.letters import NONE, NOW, call, commit, group, seen
 
 
 def claim(store: Store, *ids: int, batch: bool = False) -> None:
     with group(store):
         store.claim(ids, batch=batch)
-
-
-def seen(store: Store) -> tuple[set[int], Abandoned]:
-    """The claims of others; nothing is changed."""
-    with group(store, committed=False):
-        return store.claimed(), store.abandoned()
 
 
 # Claims of others

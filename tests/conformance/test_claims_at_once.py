@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from azoth_dlq.store.base import NOT_STARTED, Abandoned, StorageFault, Store
 from azoth_dlq.store.settlement import Retry, Settlement
 from tests.conformance.backend import SETTINGS, Backend
-from tests.conformance.letters import NOW, call
-
-NONE = Abandoned([], [])
-
-
-@pytest.fixture
-def another(backend: Backend) -> Iterator[Store]:
-    """Of another program, within a drain."""
-    with backend.another_store() as another, another.draining(SETTINGS):
-        yield another
-
-
-@contextmanager
-def group(store: Store, *, committed: bool = True) -> Iterator[None]:
-    store.begin()
-    yield
-    store.end(commit=committed)
-
-
-def seen(store: Store) -> tuple[set[int], Abandoned]:
-    """The claims of others; nothing is changed."""
-    with group(store, committed=False):
-        return store.claimed(), store.abandoned()
+from tests.conformance.letters import NONE, NOW, call, group, seen
 
 
 def test_a_death_charges_those_alone_whose_calls_had_started(

@@ -240,14 +240,11 @@ def test_an_interrupt_of_the_drain_cancels_tasks_and_leaves_threads_behind(
     assert sorted(handler.began) == sorted([*made, *running])
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_what_a_handler_raises_beyond_exception_goes_up_when_the_others_are_done(
     scene: Scene, kind: str, error: type[BaseException]
 ) -> None:
     gate = Gate()
-
-    if error is asyncio.CancelledError and kind == "task":
-        pytest.skip("it is a failure, where nobody cancelled the task")
 
     def act(event_id: int) -> None:
         if event_id == made[0]:
@@ -270,6 +267,25 @@ def test_what_a_handler_raises_beyond_exception_goes_up_when_the_others_are_done
     assert sorted(handler.began) == made[:3]
     assert (scene.left(), claims(scene)) == ([made[0], *made[3:]], [])
     assert set(retry_counts(scene).values()) == {0}
+
+
+def test_a_cancellation_goes_up_but_of_a_task_that_nobody_cancelled(
+    scene: Scene, kind: str
+) -> None:
+    def act(event_id: int) -> None:
+        if event_id == made[0]:
+            raise asyncio.CancelledError
+
+    at_once(scene, kind, act)
+    made = letters(scene, 1)
+    if kind == "thread":
+        with pytest.raises(asyncio.CancelledError):
+            scene.drain(concurrency=2)
+        assert retry_counts(scene) == {made[0]: 0}
+    else:
+        assert scene.drain(concurrency=2).failed == 1
+        assert retry_counts(scene) == {made[0]: 1}
+    assert claims(scene) == []
 
 
 # Faults of the database
