@@ -103,7 +103,7 @@ def test_steps_are_numbered_without_gaps_and_need_no_later_one() -> None:
 def test_a_program_that_knows_no_claims_is_kept_out_and_one_that_knows_no_index_is_not(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    migrations.migrate(connection, LATEST)
+    migrations.migrate(connection, migrations.ALL)
     monkeypatch.setattr(migrations, "LATEST", 2)
     assert DeadLetterQueue(connection).count() == 0
     monkeypatch.setattr(migrations, "LATEST", 1)
@@ -114,7 +114,7 @@ def test_a_program_that_knows_no_claims_is_kept_out_and_one_that_knows_no_index_
 def test_a_file_of_the_first_version_is_read_and_migrated_by_the_first_write(
     connection: sqlite3.Connection, path: Path
 ) -> None:
-    migrations.migrate(connection, 1)
+    migrations.migrate(connection, frozenset({1}))
     connection.execute(
         "INSERT INTO dead_letter_queue (event_id, event_bytes, error_message, azoth_last_error) "
         "VALUES (7, x'6f6b3a', 'boom', 'bang')"
@@ -125,7 +125,20 @@ def test_a_file_of_the_first_version_is_read_and_migrated_by_the_first_write(
     registry = EventHandlerRegistry()
     registry.register("ok", lambda *_args: None)
     assert DlqReplayer(queue, registry).drain(now=True).succeeded == 1
-    assert execute(path, RECORDED) == [(1, STEPS[0].name, 1), (2, STEPS[1].name, 2)]
+    required = [step for step in STEPS if step.number in migrations.REQUIRED]
+    assert execute(path, RECORDED) == [(step.number, step.name, step.needs) for step in required]
+
+
+@pytest.mark.parametrize("had", [{1, 2}, {1, 2, 3}, {1, 2, 3, 4}])
+def test_steps_that_were_left_out_are_made_up_for_whatever_came_later(
+    connection: sqlite3.Connection, path: Path, had: set[int]
+) -> None:
+    migrations.migrate(connection, frozenset(had))
+    DeadLetterQueue(connection).add(7, b"ok:x", "boom")
+    recorded = [number for number, *_ in execute(path, RECORDED)]
+    assert set(recorded) == had | migrations.REQUIRED
+    names = [name for (name,) in execute(path, "SELECT name FROM sqlite_master")]
+    assert {"azoth_dlq_audit", "azoth_dlq_origins"} <= set(names)
 
 
 @pytest.mark.parametrize("column", ["number", "needs"])
@@ -155,9 +168,8 @@ def test_the_first_write_migrates_and_no_other_does(connection: sqlite3.Connecti
 def test_a_failed_step_leaves_the_file_as_it_was(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    required = STEPS[migrations.REQUIRED - 1]
-    bad = required._replace(statements=(*required.statements, "CREATE TABLE"))
-    monkeypatch.setattr(migrations, "STEPS", (*STEPS[: migrations.REQUIRED - 1], bad))
+    bad = STEPS[1]._replace(statements=(*STEPS[1].statements, "CREATE TABLE"))
+    monkeypatch.setattr(migrations, "STEPS", (STEPS[0], bad, *STEPS[2:]))
     with pytest.raises(StorageError, match="incomplete input"):
         DeadLetterQueue(connection).add(1, b"ok:x", "boom")
     assert not connection.in_transaction

@@ -13,7 +13,7 @@ from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import explain, explained
 from azoth_dlq.store.sqlite.guard import QueueConnection
 from azoth_dlq.store.sqlite.inherited import close_inherited
-from azoth_dlq.store.sqlite.migrations import LATEST, check_ids, migrate
+from azoth_dlq.store.sqlite.migrations import ALL, check_ids, migrate
 
 MEMORY = ":memory:"
 _BUSY_SECONDS = 5.0
@@ -89,7 +89,7 @@ def open_connection(path: str | os.PathLike[str]) -> QueueConnection:
             if new:
                 connection.execute(pragmas.MAKE_WAL)
                 connection.execute(sql.BEGIN)
-                migrate(connection, LATEST)
+                migrate(connection, ALL)
                 connection.execute(sql.COMMIT)
             connection.execute(pragmas.SCHEMA_VERSION).fetchall()
             check_ids(connection)

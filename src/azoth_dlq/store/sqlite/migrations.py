@@ -84,6 +84,22 @@ WAITING = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_waiting
     ON dead_letter_queue({sql.WAITING_COUNT}, azoth_base) WHERE {sql.IS_WAITING}"""
 NOT_BEFORE = f"""CREATE INDEX IF NOT EXISTS main.azoth_dlq_not_before
     ON dead_letter_queue({sql.WAITING_UNTIL}) WHERE {sql.IS_PUT_OFF}"""
+# What was done on purpose, by whom, and to which letters: by a filter (JSON) that so many matched.
+# `details` is JSON, too.
+AUDIT = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_audit (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    action TEXT NOT NULL,
+    filter TEXT NOT NULL,
+    matched INTEGER NOT NULL,
+    done INTEGER NOT NULL,
+    details TEXT
+)"""
+# Letters that came from other files and are not to come again: 16 bytes that tell each.
+ORIGINS = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_origins (
+    origin BLOB PRIMARY KEY
+) WITHOUT ROWID"""
 RECORD = "INSERT INTO main.azoth_dlq_migrations (number, name, needs) VALUES (?, ?, ?)"
 APPLIED = "SELECT +number, +name, +needs FROM main.azoth_dlq_migrations"
 
@@ -130,11 +146,23 @@ STEPS = (
     # are made when a run needs them first.
     Migration(number=3, name="index of waiting letters", needs=2, statements=(WAITING,)),
     Migration(number=4, name="index of letters put off", needs=2, statements=(NOT_BEFORE,)),
+    Migration(
+        number=5,
+        name="audit, where letters came from, and payloads before they were edited",
+        needs=2,
+        statements=(AUDIT, ORIGINS),
+        columns=(
+            ("azoth_dlq_history", "event_bytes", "BLOB"),
+            ("dead_letter_queue", "azoth_origin", "BLOB"),
+            ("permanent_failures", "azoth_origin", "BLOB"),
+        ),
+    ),
 )
 LATEST = STEPS[-1].number
+ALL = frozenset(step.number for step in STEPS)
+REQUIRED = frozenset({1, 2, 5})  # for whatever but a run's polls
+_HISTORY_SINCE = 2
 _NUMBERED_TABLES = ("dead_letter_queue", "permanent_failures")
-REQUIRED = 2  # for whatever but a run's polls
-HISTORY_SINCE = 2
 
 
 def _names(connection: sqlite3.Connection, statement: str, *parameters: str) -> set[str]:
@@ -143,19 +171,19 @@ def _names(connection: sqlite3.Connection, statement: str, *parameters: str) -> 
 
 
 class Schema(NamedTuple):
-    """Which of the tables a file has, and the last migration that it has seen (0: none)."""
+    """Which of the tables a file has, and the numbers of the steps that it has seen."""
 
     has_queue: bool
     has_parked: bool
-    version: int
+    applied: frozenset[int]
 
     @property
     def migrated(self) -> bool:
-        return self.version >= REQUIRED
+        return self.applied >= REQUIRED
 
     @property
     def has_history(self) -> bool:
-        return self.version >= HISTORY_SINCE
+        return _HISTORY_SINCE in self.applied
 
 
 def check_ids(connection: sqlite3.Connection) -> None:
@@ -192,7 +220,7 @@ def inspect(connection: sqlite3.Connection) -> Schema:
     """What the file has; StorageError where we cannot work on it: a newer version has changed it,
     or its tables are of another making."""
     tables = _names(connection, sql.TABLES)
-    version = 0
+    steps: frozenset[int] = frozenset()
     if "azoth_dlq_migrations" in tables:
         applied = read(connection, APPLIED)
         if not all(type(number) is type(needed) is int for number, _, needed in applied):
@@ -200,31 +228,34 @@ def inspect(connection: sqlite3.Connection) -> Schema:
                 "the table azoth_dlq_migrations holds something else than numbers; restore it from "
                 "a backup: it tells which programs may use the file"
             )
-        version = max((number for number, _, _ in applied), default=0)
+        steps = frozenset(number for number, _, _ in applied)
         needs = max((needed for _, _, needed in applied), default=0)
         if needs > LATEST:
             raise StorageError(
-                f"the file needs a newer azoth-dlq: it has schema {version}, which only programs "
-                f"that know schema {needs} may use, and this one knows {LATEST}; upgrade azoth-dlq"
+                f"the file needs a newer azoth-dlq: it has schema {max(steps)}, which only "
+                f"programs that know schema {needs} may use, and this one knows {LATEST}; upgrade "
+                "azoth-dlq"
             )
-    if version < REQUIRED:  # later it has been looked at
+    if not steps >= REQUIRED:  # later it has been looked at
         _check_ids(connection, tables)
     return Schema(
         has_queue="dead_letter_queue" in tables,
         has_parked="permanent_failures" in tables,
-        version=version,
+        applied=steps,
     )
 
 
-def migrate(connection: sqlite3.Connection, number: int = REQUIRED) -> None:
-    """Make what is missing up to that step, within the caller's transaction."""
+def migrate(connection: sqlite3.Connection, numbers: frozenset[int] = REQUIRED) -> None:
+    """Make what is missing of these steps, within the caller's transaction."""
     cursor = own_cursor(connection)
     if not inspect(connection).has_queue:
         cursor.execute(DEAD_LETTER_QUEUE)
         cursor.execute(EVENT_ID_INDEX)
     cursor.execute(MIGRATIONS)
-    version = inspect(connection).version
-    for step in STEPS[version:number]:
+    missing = numbers - inspect(connection).applied
+    for step in STEPS:
+        if step.number not in missing:
+            continue
         for statement in step.statements:
             cursor.execute(statement)
         for table, column, kind in step.columns:

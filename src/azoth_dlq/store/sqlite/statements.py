@@ -106,11 +106,12 @@ PARKED_ORIGIN = "SELECT +azoth_dead_letter_id, +failed_at FROM main.permanent_fa
 REQUEUE = (
     "INSERT INTO main.dead_letter_queue "
     "(id, event_id, event_bytes, error_message, failed_at, retry_count, azoth_last_error, "
-    "azoth_base) "
+    "azoth_base, azoth_origin) "
     "SELECT CASE WHEN EXISTS (SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ?) "
     "THEN NULL ELSE ? END, event_id, event_bytes, error_message, coalesce(?, failed_at), 0, "
     "coalesce(azoth_last_error, (SELECT h.message FROM main.azoth_dlq_history AS h "
-    "WHERE h.parked_id = p.id ORDER BY h.id DESC LIMIT 1)), -1 "
+    "WHERE h.parked_id = p.id ORDER BY h.id DESC LIMIT 1)), -1, "
+    "azoth_origin "
     "FROM main.permanent_failures AS p WHERE p.id = ?"
 )
 MARK_RETRY = (
@@ -212,10 +213,10 @@ SNOOZE = (
 PARK = (
     "INSERT INTO main.permanent_failures (event_id, event_bytes, error_message, failed_at, "
     "retry_count, marked_permanent_at, azoth_dead_letter_id, azoth_last_retry_at, "
-    "azoth_last_error, azoth_reason) "
+    "azoth_last_error, azoth_reason, azoth_origin) "
     "SELECT coalesce(event_id, 0), coalesce(event_bytes, x''), coalesce(error_message, ''), "
     "coalesce(failed_at, ''), coalesce(?, retry_count, 0), ?, id, coalesce(?, last_retry_at), "
-    "coalesce(?, azoth_last_error), ? FROM main.dead_letter_queue WHERE id = ?"
+    "coalesce(?, azoth_last_error), ?, azoth_origin FROM main.dead_letter_queue WHERE id = ?"
 )
 
 

@@ -27,7 +27,7 @@ from azoth_dlq.store.base import Suspects
 from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import primary_code
-from azoth_dlq.store.sqlite.migrations import LATEST, REQUIRED, Schema, inspect, migrate
+from azoth_dlq.store.sqlite.migrations import ALL, Schema, inspect, migrate
 from azoth_dlq.store.sqlite.queue import chunks
 from azoth_dlq.store.sqlite.raw import text_of
 
@@ -142,12 +142,14 @@ class Waiting:
 
     def _makes_index(self) -> bool:
         """Make the next index that the file lacks; whether it lacked one."""
-        version = LATEST if self._has_indexes else inspect(self._connection).version
-        self._has_indexes = version >= LATEST
+        if self._has_indexes:
+            return False
+        missing = ALL - inspect(self._connection).applied
+        self._has_indexes = not missing
         if self._has_indexes:
             return False
         with self._transaction():
-            migrate(self._connection, max(version + 1, REQUIRED))
+            migrate(self._connection, frozenset({min(missing)}))
         return True
 
     def _read(self, statement: str, *values: int) -> list[_Note]:
