@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ from azoth_dlq import (
     ReplayPriority,
     Snooze,
 )
+from azoth_dlq.clock import EPOCH
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.status import look
-from azoth_dlq.store.sqlite import migrations, pragmas
+from azoth_dlq.store.sqlite import migrations, pragmas, search_statements, upkeep_statements
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.guard import QueueConnection
 from tests import closed_sql
@@ -34,7 +36,11 @@ from tests.attacks import Attack
 
 INSTALLED = Path(azoth_dlq.__file__).parent
 CHECKOUT = Path(__file__).parents[1] / "src" / "azoth_dlq"
-HOME = {"store/sqlite/statements.py", "store/sqlite/pragmas.py", "store/sqlite/migrations.py"}
+STATEMENTS = (sql, search_statements, upkeep_statements)
+HOME = {
+    f"store/sqlite/{module.__name__.rpartition('.')[2]}.py"
+    for module in (*STATEMENTS, pragmas, migrations)
+}
 MODULES = {p.relative_to(INSTALLED).as_posix(): p for p in sorted(INSTALLED.rglob("*.py"))}
 OUTSIDE = sorted(MODULES.keys() - HOME)
 # A text for other programs, of checked words, which this one never executes.
@@ -146,6 +152,7 @@ def test_prose_is_not_taken_for_sql(sample: str) -> None:
 
 MARK = "Zq7"  # in every value that comes from outside
 HOSTILE = f"{MARK}'; DROP TABLE dead_letter_queue; --\" % _ \\ \0 ?1 :a /* ` ] [{MARK}"
+WHO = "".join(filter(str.isprintable, HOSTILE))
 
 
 class Watched(QueueConnection):
@@ -226,13 +233,23 @@ def _work(connection: Watched, path: Path) -> int:
     filters.append(LetterFilter(event_type=HOSTILE.replace(":", ""), max_age=9, min_retry_count=1))
     for wanted in filters:
         for parked in (False, True):
-            queue.find(wanted, parked=parked)
+            queue.find(replace(wanted, parked=parked))
     look(queue.store, config, 0)
     parked_ids = [letter.id for letter in queue.permanent_failures()]
     assert len(parked_ids) > 5
     for parked_id in parked_ids:
         queue.history(parked_id, parked=True)
-    queue.requeue(parked_ids[:3])
+    queue.find(LetterFilter(ids=[1, range(5, 9)], since=EPOCH, until=EPOCH, due=True, group="abcd"))
+    queue.find(LetterFilter(parked=True, min_parked_age=1, group="abcd"))
+    for parked, letter_id in ((False, queue.letters(1)[0].id), (True, parked_ids[-1])):
+        queue.edit(letter_id, HOSTILE.encode(), parked=parked, by=WHO)
+        assert queue.original(letter_id, parked=parked) is not None
+        queue.put_back(letter_id, parked=parked, by=MARK)
+    queue.requeue(parked_ids[:3], by=WHO)
+    queue.purge(10**9)
+    queue.purge(0)
+    assert len(queue.audit()) > 5
+    parked_ids = [letter.id for letter in queue.permanent_failures()]
     queue.discard(parked_ids[3:5], parked=True)
     queue.discard([letter.id for letter in queue.letters(2)])
     queue.clear_permanent_failures()
@@ -244,6 +261,7 @@ def _pattern(text: str) -> str:
     """The text without how many variables it has, and without our own integers."""
     text = re.sub(r"\?(,\?)+", "?", text)
     text = re.sub(r"\(\?\)(, ?\(\?\))+", "(?)", text)
+    text = text.replace(" OR id BETWEEN ? AND ?", "")
     return re.sub(r"(?<![\w'])-?\d+", "N", text)
 
 
@@ -257,8 +275,13 @@ def _made(make: Callable[..., str]) -> Iterator[str]:
             among = [text for key, text in vars(sql).items() if key.startswith("AMONG_")]
             values.append(["", *among, sql.among_ids(1)])
         elif name == "fields":
-            names = list(sql._FITS)  # noqa: SLF001 -- the set that is closed
+            names = ["error", *search_statements._FITS]  # noqa: SLF001 -- the set that is closed
             values.append([f for n in range(5) for f in combinations(names, n)])
+        elif name == "columns":
+            names = ["failed_at", "marked_permanent_at", "latest_error"]
+            values.append([f for n in range(4) for f in combinations(names, n)])
+        elif name == "runs":
+            values.append([0, 1])
         else:
             values.append([1, None] if "None" in str(parameter.annotation) else [1])
     for chosen in product(*values):
@@ -267,7 +290,7 @@ def _made(make: Callable[..., str]) -> Iterator[str]:
 
 def _closed_set() -> set[str]:
     texts: set[str] = set()
-    for module in (sql, pragmas, migrations):
+    for module in (*STATEMENTS, pragmas, migrations):
         for name, value in vars(module).items():
             if isinstance(value, str):
                 texts.add(value)

@@ -39,6 +39,7 @@ _SHORTEST_US: Final = {
     "yield_time": 0,
     "busy_timeout": 0,
     "timeout": 1,
+    "retention": 1,
 }
 _BOUNDS: Final = {
     # The Rust crate azoth 0.2.5 reads retry counts as 32-bit integers.
@@ -56,6 +57,7 @@ _MEANS_NONE: Final = {
     "stop_on_consecutive_failures": _NEVER,
     "timeout": _NEVER,
     "rate_limit": _UNLIMITED,
+    "retention": _NEVER,
 }
 
 
@@ -100,6 +102,8 @@ class DlqReplayConfig:
       left behind.
     - rate_limit = None (more than 0; None: unlimited): the most attempts a second, of all handlers
       together.
+    - retention = None (more than 0; None: never): how long ago letters were parked, and attempts
+      made, that a run deletes (when it begins, and once an hour); cycles and drains do not ask.
     """
 
     enabled: bool = True
@@ -121,6 +125,7 @@ class DlqReplayConfig:
     concurrency: int = 1
     timeout: timedelta | None = None
     rate_limit: float | None = None
+    retention: timedelta | None = None
 
     if TYPE_CHECKING:
         # A dataclass cannot say that it takes more types than it keeps.
@@ -146,6 +151,7 @@ class DlqReplayConfig:
             concurrency: int = ...,
             timeout: Duration | None = ...,
             rate_limit: float | None = ...,
+            retention: Duration | None = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -157,9 +163,10 @@ class DlqReplayConfig:
             "priority", self.priority, ReplayPriority, "a ReplayPriority (parse() reads texts)"
         )
         for name, shortest in _SHORTEST_US.items():
-            if name == "timeout" and self.timeout is None:
+            value = getattr(self, name)
+            if value is None and name in _MEANS_NONE:
                 continue
-            duration = to_microseconds(getattr(self, name), name, minimum=shortest)
+            duration = to_microseconds(value, name, minimum=shortest)
             object.__setattr__(self, name, from_microseconds(duration))
         for name, (least, most) in _BOUNDS.items():
             value, allowed = getattr(self, name), f"an int from {least} to {most}"
@@ -183,8 +190,8 @@ class DlqReplayConfig:
 
         Durations are seconds, or texts such as "90s", "15m", "2h" or "3d", rates a number a second,
         or texts such as "50/s" or "600/m", `backoff` and `priority` their text forms; as TOML has
-        no null, `stop_on_consecutive_failures` and `timeout` may be "never", and `rate_limit`
-        "unlimited".
+        no null, `stop_on_consecutive_failures`, `timeout` and `retention` may be "never", and
+        `rate_limit` "unlimited".
         Errors: `ConfigError`.
         """
         allowed = [field.name for field in fields(cls)]

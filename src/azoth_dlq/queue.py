@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from azoth_dlq import clock
 from azoth_dlq.engine.failure import describe, readable
@@ -16,8 +16,13 @@ from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.store.sqlite.faults import explained
 
 if TYPE_CHECKING:
+    from array import array
+
+    from azoth_dlq.acting import Act, Purged
+    from azoth_dlq.config import DlqReplayConfig
+    from azoth_dlq.durations import Duration
     from azoth_dlq.filters import LetterFilter
-    from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+    from azoth_dlq.types import AttemptRecord, AuditRecord, FailedEvent, PermanentFailure
 
 _INT64 = range(-(2**63), 2**63)
 _LIMITS = range(2**63)
@@ -127,25 +132,93 @@ class DeadLetterQueue:
 
     def remove(self, letter_id: int) -> bool:
         """Delete a letter that was handled elsewhere; whether there was one."""
-        return self.discard([letter_id]) == 1
+        return self._store.delete([checked_id(letter_id)]) == 1
 
     def clear(self) -> int:
         """Delete every dead letter; how many there were."""
-        return self._store.delete(None)
 
-    def find(self, wanted: LetterFilter, *, parked: bool = False) -> list[int]:
-        """The ids, ascending, of the dead letters, or (`parked`) permanent failures, that fit
-        `wanted` now."""
-        from azoth_dlq.filters import LetterFilter  # noqa: PLC0415 -- who asks has imported it
+        def change(_act: Act) -> int:
+            return self._store.delete(None)
+
+        return self._act("discard", self._all(), change, parked=False)
+
+    # Dead letters and, by their own ids, permanent failures
+
+    def find(self, wanted: LetterFilter, *, config: DlqReplayConfig | None = None) -> array[int]:
+        """The ids (int64, ascending) of the letters that fit now: of the dead letters, or with
+        `LetterFilter(parked=True)` of the permanent failures. What is due is told by `config`
+        (None: by the settings of the last drain)."""
+        from azoth_dlq import acting  # noqa: PLC0415 -- who only adds letters needs nothing of it
+        from azoth_dlq.filters import LetterFilter  # noqa: PLC0415 -- as above
 
         if not isinstance(wanted, LetterFilter):
             raise ConfigError.for_field("wanted", wanted, "a LetterFilter")
-        return list(self._store.find(wanted, clock.now(), parked=_checked_parked(parked)))
+        return acting.find(self._store, wanted, clock.now(), config)
 
     def history(self, letter_id: int, *, parked: bool = False) -> list[AttemptRecord]:
-        """The attempts kept of a dead letter, or (`parked`) of a permanent failure by its own id,
-        oldest first."""
+        """What is kept of the attempts of a dead letter, or (`parked`) of a permanent failure by
+        its own id, and of changes of its payload, oldest first."""
         return self._store.history(checked_id(letter_id), parked=_checked_parked(parked))
+
+    def show(
+        self,
+        letter_id: int,
+        *,
+        parked: bool = False,
+        redact: Callable[[str], str] | None = None,
+    ) -> dict[str, Any] | None:
+        """A letter ready for JSON, with its history and payload, as `azoth-dlq show --json` prints
+        it; None where there is none. `redact` gets the payload, each error and each traceback as a
+        text, and returns it without what must not be seen."""
+        from azoth_dlq import shown  # noqa: PLC0415 -- who only adds letters needs nothing of it
+
+        redacting = shown.checked_redact(redact)
+        letter = self._letter(checked_id(letter_id), parked=_checked_parked(parked))
+        if letter is None:
+            return None
+        history = self._store.history(letter_id, parked=parked)
+        return shown.whole_letter_as_dict(letter, history, clock.now(), redacting)
+
+    def original(self, letter_id: int, *, parked: bool = False) -> bytes | None:
+        """The bytes of a letter before it was edited first; None where it never was."""
+        return self._store.original(checked_id(letter_id), parked=_checked_parked(parked))
+
+    def edit(
+        self, letter_id: int, event_bytes: bytes, *, parked: bool = False, by: str | None = None
+    ) -> bool:
+        """Give a letter other bytes; whether there is such a letter. Those of before the first edit
+        stay for as long as the letter: `put_back` gives them back. `by` is who does it (None: the
+        login name). Errors: InvalidStateError where a handler has the letter in hand."""
+        payload = _checked_bytes(event_bytes)
+
+        def change(act: Act) -> int:
+            return self._store.edit(letter_id, payload, act.at, act.who, parked=parked)
+
+        return self._act("edit", [checked_id(letter_id)], change, parked=parked, by=by) == 1
+
+    def put_back(self, letter_id: int, *, parked: bool = False, by: str | None = None) -> bool:
+        """Give a letter that was edited its first bytes again; whether there is such a letter.
+        Errors and `by` as of `edit`."""
+
+        def change(act: Act) -> int:
+            return self._store.put_back(letter_id, act.at, act.who, parked=parked)
+
+        return self._act("put back", [checked_id(letter_id)], change, parked=parked, by=by) == 1
+
+    def discard(
+        self, which: Iterable[int] | LetterFilter, *, parked: bool = False, by: str | None = None
+    ) -> int:
+        """Delete dead letters, or (`parked`) permanent failures, on purpose: those of these ids, or
+        those that fit; how many. `by` as of `edit`."""
+
+        def change(act: Act) -> int:
+            return self._store.delete(act.ids(), parked=parked)
+
+        return self._act("discard", which, change, parked=parked, by=by)
+
+    def audit(self, limit: int = 100) -> list[AuditRecord]:
+        """What was done on purpose, by whom and to which letters, the newest first."""
+        return self._store.actions(_checked_limit(limit))
 
     # Permanent failures
 
@@ -159,16 +232,63 @@ class DeadLetterQueue:
 
     def clear_permanent_failures(self) -> int:
         """Delete every permanent failure; how many there were."""
-        return self._store.delete(None, parked=True)
 
-    def requeue(self, ids: Iterable[int]) -> int:
-        """Move permanent failures (by their own ids) back among the dead letters, to be attempted
-        afresh, each with its old id where that is free; how many there were."""
-        return self._store.requeue(_checked_ids(ids), clock.now())
+        def change(_act: Act) -> int:
+            return self._store.delete(None, parked=True)
 
-    def discard(self, ids: Iterable[int], *, parked: bool = False) -> int:
-        """Delete dead letters, or (`parked`) permanent failures, on purpose; how many."""
-        return self._store.delete(_checked_ids(ids), parked=_checked_parked(parked))
+        return self._act("discard", self._all(), change, parked=True)
+
+    def requeue(self, which: Iterable[int] | LetterFilter, *, by: str | None = None) -> int:
+        """Move permanent failures (those of these ids, of their own, or those that fit) back among
+        the dead letters, to be attempted afresh, each with its old id where that is free; how many
+        there were. `by` as of `edit`."""
+
+        def change(act: Act) -> int:
+            return self._store.requeue(act.ids(), act.at)
+
+        return self._act("requeue", which, change, parked=True, by=by)
+
+    def purge(self, older_than: Duration, *, by: str | None = None) -> Purged:
+        """Delete permanent failures that were parked so long ago, and what is kept of attempts of
+        so long ago, a bounded number in each transaction; how many of each. `by` as of `edit`."""
+        from azoth_dlq.acting import Purge  # noqa: PLC0415 -- who only adds letters needs none
+
+        purge = Purge(self._store, older_than, by)
+        while purge.step():
+            pass
+        return purge.purged
+
+    def _all(self) -> LetterFilter:
+        from azoth_dlq.filters import LetterFilter  # noqa: PLC0415 -- as above
+
+        return LetterFilter()
+
+    def _letter(self, letter_id: int, *, parked: bool) -> FailedEvent | PermanentFailure | None:
+        found: Sequence[FailedEvent | PermanentFailure] = (
+            self._store.read(parked=True, ids=[letter_id])
+            if parked
+            else self._store.read(ids=[letter_id])
+        )
+        return found[0] if found else None
+
+    def _act(
+        self,
+        action: str,
+        which: Iterable[int] | LetterFilter,
+        change: Callable[[Act], int],
+        *,
+        parked: bool,
+        by: str | None = None,
+    ) -> int:
+        """Change letters in one transaction, and record it; how many."""
+        from azoth_dlq.acting import Act, wanted_of  # noqa: PLC0415 -- as above
+
+        act = Act(self._store, action, wanted_of(which, parked=_checked_parked(parked)), by)
+        with self._store.together():
+            done = change(act)
+            if done:
+                act.write(done)
+        return done
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:
@@ -190,13 +310,18 @@ def _new_letter(letter: tuple[int, bytes, BaseException | str], place: str, now:
     if type(event_id) is not int or event_id not in _INT64:
         allowed = "an int from -2**63 to 2**63-1"
         raise ConfigError.for_field(f"{prefix}event_id", event_id, allowed)
-    if not isinstance(event_bytes, (bytes, bytearray, memoryview)):
-        kind = type(event_bytes).__name__  # what it holds may be a payload
-        raise ConfigError(f"{prefix}event_bytes is of type {kind}: must be bytes, as b'deposit:1'")
+    payload = _checked_bytes(event_bytes, prefix)
     if not isinstance(error, (BaseException, str)):
         raise ConfigError.for_field(f"{prefix}error", error, "an exception or a text")
     text = readable(error) if isinstance(error, str) else describe(error)
-    return NewLetter(event_id, bytes(event_bytes), text, now)
+    return NewLetter(event_id, payload, text, now)
+
+
+def _checked_bytes(event_bytes: object, prefix: str = "") -> bytes:
+    if not isinstance(event_bytes, (bytes, bytearray, memoryview)):
+        kind = type(event_bytes).__name__  # what it holds may be a payload
+        raise ConfigError(f"{prefix}event_bytes is of type {kind}: must be bytes, as b'deposit:1'")
+    return bytes(event_bytes)
 
 
 def checked_id(letter_id: int) -> int:
@@ -204,13 +329,6 @@ def checked_id(letter_id: int) -> int:
     if type(letter_id) is not int or letter_id not in _INT64:
         raise ConfigError.for_field("id", letter_id, "an int from -2**63 to 2**63-1")
     return letter_id
-
-
-def _checked_ids(ids: Iterable[int]) -> list[int]:
-    # The characters of "12" and the bytes of b"12" would pass for two ids.
-    if isinstance(ids, (str, bytes, bytearray)) or not isinstance(ids, Iterable):
-        raise ConfigError.for_field("ids", ids, "a collection of ids, such as [1, 2]")
-    return [checked_id(letter_id) for letter_id in ids]
 
 
 def _checked_parked(parked: bool) -> bool:  # noqa: FBT001 -- the argument that is checked

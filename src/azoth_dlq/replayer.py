@@ -10,6 +10,7 @@ from typing import Any
 from weakref import finalize
 
 from azoth_dlq import clock as wall_clock
+from azoth_dlq.acting import find, wanted_of
 from azoth_dlq.config import DlqReplayConfig, checked_rate
 from azoth_dlq.engine.drain import Drain
 from azoth_dlq.engine.plan import LOOK_AT_ALL, Look
@@ -18,6 +19,7 @@ from azoth_dlq.engine.run import Run
 from azoth_dlq.engine.stop import Stop, StopOfOne
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.errors import ConfigError, InvalidStateError
+from azoth_dlq.filters import LetterFilter
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.queue import DeadLetterQueue, checked_id
 from azoth_dlq.registry import EventHandlerRegistry
@@ -81,10 +83,17 @@ class DlqReplayer:
         """Counts since this replayer was made."""
         return self._metrics
 
-    def drain(self, *, now: bool = False, on_progress: Progress | None = None) -> ReplayReport:
+    def drain(
+        self,
+        which: LetterFilter | None = None,
+        *,
+        now: bool = False,
+        on_progress: Progress | None = None,
+    ) -> ReplayReport:
         """Attempt every letter that is due, each once, in the order of the priority.
 
-        `now`: also those whose backoff has not passed yet. `on_progress` gets the report so far
+        `which`: of those alone that fit when it begins; the report tells of no other. `now`: also
+        those whose backoff has not passed yet. `on_progress` gets the report so far
         after each commit. What a handler raises beyond `Exception` (KeyboardInterrupt, say) goes on
         up when what was done before is committed, and `on_progress` got the report once more.
 
@@ -94,7 +103,7 @@ class DlqReplayer:
         int, or an argument is not allowed).
         """
         _check("now", now, bool, "True or False")
-        return self._drain(LOOK_AT_ALL, now=now, on_progress=on_progress)
+        return self._drain(self._look(self._dlq, which), now=now, on_progress=on_progress)
 
     def run_replay_cycle(self) -> ReplayReport:
         """Attempt up to `batch_size` due letters. Errors as of `drain`."""
@@ -104,7 +113,7 @@ class DlqReplayer:
         """Attempt one letter, due or not; `skipped` is 1 where there is none of that id, or another
         drain has it in hand. One whose process died in its handler is charged with that first; one
         that has no attempts left is parked. `on_progress` and errors as of `drain`."""
-        look = Look(ids=(checked_id(letter_id),))
+        look = Look(ids=(checked_id(letter_id),), asked_for=True)
         return self._drain(look, now=True, on_progress=on_progress)
 
     def run(self, *, on_progress: Progress | None = None) -> ReplayReport:
@@ -121,6 +130,7 @@ class DlqReplayer:
 
     async def drain_async(
         self,
+        which: LetterFilter | None = None,
         *,
         now: bool = False,
         connect: Callable[[], sqlite3.Connection] | None = None,
@@ -140,7 +150,8 @@ class DlqReplayer:
         _check("now", now, bool, "True or False")
 
         def work(dlq: DeadLetterQueue, surroundings: Surroundings) -> ReplayReport:
-            return Drain(dlq.store, self._registry, self._config, surroundings).run(now=now)
+            drain = Drain(dlq.store, self._registry, self._config, surroundings)
+            return drain.run(self._look(dlq, which), now=now)
 
         return await self._in_thread(work, connect, on_progress, for_good=False)
 
@@ -170,6 +181,13 @@ class DlqReplayer:
     def clear_permanent_failures(self) -> int:
         """Delete every permanent failure; how many there were."""
         return self._dlq.clear_permanent_failures()
+
+    def _look(self, dlq: DeadLetterQueue, which: LetterFilter | None) -> Look:
+        _check("which", which, LetterFilter | None, "a LetterFilter or None")
+        if which is None:
+            return LOOK_AT_ALL
+        wanted = wanted_of(which, parked=False)
+        return Look(ids=find(dlq.store, wanted, self._read_clock(), self._config))
 
     def _drain(
         self,

@@ -24,7 +24,8 @@ class ReplayReport:
     commonest error texts of the failed attempts with how many letters met each, and the others
     together. `lost`: calls that took longer than their timeout and could not be ended: their
     letters failed with that, and their threads (or tasks) were left behind. After a hundred of
-    them, and those that run then, a drain stops.
+    them, and those that run then, a drain stops. `purged` are the permanent failures that a run has
+    deleted by `retention`, `purged_attempts` the records of attempts of dead letters.
     """
 
     started_at: datetime
@@ -42,6 +43,8 @@ class ReplayReport:
     next_due: datetime | None = None
     errors: tuple[tuple[str, int], ...] = ()
     lost: int = 0
+    purged: int = 0
+    purged_attempts: int = 0
 
     @property
     def attempted(self) -> int:
@@ -63,6 +66,9 @@ class ReplayReport:
             parts.append(_counts(self, ("unreadable", "exhausted"), f"{self.parked} parked"))
         if self.lost:
             parts.append(f"{self.lost} lost after their timeout")
+        if self.purged or self.purged_attempts:
+            attempts = f" and {self.purged_attempts} records of attempts"
+            parts.append(f"{self.purged} purged{attempts * bool(self.purged_attempts)}")
         if self.skipped:
             parts.append(f"{self.skipped} skipped")
         if self.remaining:

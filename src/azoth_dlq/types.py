@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from azoth_dlq.report import ReplayReport, StopCause
 
 __all__ = [
     "AttemptOutcome",
     "AttemptRecord",
+    "AuditRecord",
     "Drainer",
     "FailedEvent",
     "PermanentFailure",
@@ -18,7 +19,7 @@ __all__ = [
     "StopCause",
 ]
 
-AttemptOutcome: TypeAlias = Literal["failed", "snoozed", "died"]
+AttemptOutcome: TypeAlias = Literal["failed", "snoozed", "died", "edited", "put back"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,12 +72,12 @@ class PermanentFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
-    """An attempt that did not succeed, as a letter's history keeps it.
+    """An attempt that did not succeed, as a letter's history keeps it, or a change of its payload.
 
-    `outcome`: the handler failed, snoozed, or its process died. `at` is when that was recorded
-    (UTC), `duration` how long the call took (None where the process died). `message` is at most
-    4096 bytes of UTF-8, `traceback` at most 16384, without source lines, and empty where there is
-    none.
+    `outcome`: the handler failed, snoozed, or its process died; or somebody (`message` says who)
+    edited the payload, or put it back. `at` is when that was recorded (UTC), `duration` how long
+    the call took (None where the process died, and of a change). `message` is at most 4096 bytes of
+    UTF-8, `traceback` at most 16384, without source lines, and empty where there is none.
     """
 
     at: datetime
@@ -85,6 +86,24 @@ class AttemptRecord:
     message: str
     traceback: str = ""
     duration: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """What was done on purpose: at what time (UTC), by whom, and to which letters.
+
+    `action` is the verb (`requeue`, say), `filter` what `LetterFilter.as_dict` gives, of which
+    `matched` letters were found before anything was done, and `done` how many it was done to.
+    """
+
+    id: int
+    at: datetime
+    who: str
+    action: str
+    filter: dict[str, Any]
+    matched: int
+    done: int
+    details: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

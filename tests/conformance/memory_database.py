@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from azoth_dlq.errors import InvalidStateError, StorageError
-from azoth_dlq.store.base import Busy, CommitRefused
+from azoth_dlq.store.base import Busy, CommitRefused, NewAction
 from azoth_dlq.store.settlement import Attempted
 from azoth_dlq.types import Drainer
 
@@ -30,6 +30,7 @@ class Row(NamedTuple):
     not_before_of: tuple[Any, Any] | None = None
     history: tuple[Attempted, ...] = ()
     alone: bool = False
+    original: Any = None  # the event before it was edited
 
     @property
     def valid_not_before(self) -> int | None:
@@ -66,6 +67,7 @@ class Tables:
     claims: dict[int, Claim] = field(default_factory=dict)
     drainers: dict[object, Drainer] = field(default_factory=dict)
     group: object = None  # the token of the last group
+    actions: list[NewAction] = field(default_factory=list)
     last_id: int = 0
     last_parked_id: int = 0
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.filters import LetterFilter
-from azoth_dlq.kernels.eligibility import format_timestamp
+from azoth_dlq.kernels.eligibility import Rules, format_timestamp
 from azoth_dlq.store.base import (
     DrainSettings,
     Figures,
@@ -23,8 +23,7 @@ from azoth_dlq.store.base import (
 )
 from azoth_dlq.store.settlement import Attempted, Parking, Settlement
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
-from tests.conformance.fitting import fits
-from tests.conformance.memory_claims import MemoryClaims
+from tests.conformance.fitting import Kept, fits
 from tests.conformance.memory_database import (
     MemoryConnection,
     MemoryDatabase,
@@ -44,9 +43,10 @@ from tests.conformance.memory_rows import (
     second_text,
     state_of,
 )
+from tests.conformance.memory_upkeep import MemoryUpkeep
 
 
-class MemoryStore(MemoryClaims):
+class MemoryStore(MemoryUpkeep):
     """Dead letters of a database in memory; several stores may share one."""
 
     def __init__(self, database: MemoryDatabase | None = None) -> None:
@@ -94,10 +94,14 @@ class MemoryStore(MemoryClaims):
             return [permanent_failure(i, tables.parked[i]) for i in shown]
         return [failed_event(i, tables.letters[i]) for i in shown]
 
-    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+    def find(self, wanted: LetterFilter, now: int, rules: Rules | None = None) -> array[int]:
         tables = self._connection.tables
-        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
-        return array("q", sorted(i for i, row in rows.items() if fits(row, wanted, now)))
+        if wanted.parked:
+            parked = tables.parked.items()
+            kept = [Kept(i, p.row, p.reason, p.marked_permanent_at) for i, p in parked]
+        else:
+            kept = [Kept(i, row) for i, row in tables.letters.items()]
+        return array("q", sorted(one.id for one in kept if fits(one, wanted, now, rules)))
 
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         tables = self._connection.tables

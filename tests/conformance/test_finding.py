@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from array import array
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from azoth_dlq import BackoffStrategy, DlqReplayConfig
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.kernels.order import ErrorTypes
-from azoth_dlq.store.settlement import Parking, Settlement
+from azoth_dlq.kernels.templates import fingerprint
+from azoth_dlq.store.settlement import Parking, Retry, Settlement
 from tests.conformance.backend import Backend
 from tests.conformance.letters import NEW, NOW
 
 SECOND = 10**6
+RULES = DlqReplayConfig(max_retries=3, min_age=60, backoff=BackoffStrategy.fixed(600)).rules(NOW)
 
 
-def find(backend: Backend, *, parked: bool = False, **fields: Any) -> list[int]:
-    return list(backend.store.find(LetterFilter(**fields), NOW, parked=parked))
+def find(backend: Backend, **fields: Any) -> list[int]:
+    return list(backend.store.find(LetterFilter(**fields), NOW, RULES))
 
 
 def park(backend: Backend, *letters: int) -> None:
     backend.store.begin()
     backend.store.settle(Settlement(parked=[Parking(i, NOW, "poison") for i in letters]))
+    backend.store.end(commit=True)
+
+
+def fail(backend: Backend, letter_id: int, *, error: str) -> None:
+    backend.store.begin()
+    backend.store.settle(Settlement(retries=[Retry(letter_id, 1, NOW, error)]))
     backend.store.end(commit=True)
 
 
@@ -195,3 +204,109 @@ def test_finding_locks_nobody_out(backend: Backend) -> None:
     assert backend.others_can_write()
     with backend.another_writes():
         assert find(backend) == [letter_id]
+
+
+# Ids
+
+
+def test_ids_and_ranges_are_found_in_order(backend: Backend) -> None:
+    ids = [backend.insert(id=i) for i in (2, 3, 5, 7, 11)]
+    assert find(backend, ids=[11, 3, 4]) == [3, 11]
+    assert find(backend, ids=[range(3, 8), 2]) == ids[:4]
+    assert find(backend, ids=[]) == []
+    assert find(backend, ids=[3, 5], event_type="no") == []
+
+
+def test_many_scattered_ids_are_found(backend: Backend) -> None:
+    for i in range(1, 1500):
+        backend.insert(id=i)
+    odd = list(range(1, 1500, 2))
+    assert find(backend, ids=odd) == odd
+    assert find(backend, ids=[*odd, 5000], error="boom", max_age=10**9) == odd
+
+
+# Errors that came later, and reasons
+
+
+def test_an_error_is_found_in_the_first_and_in_the_latest(backend: Backend) -> None:
+    (first, second) = backend.store.add([NEW, NEW._replace(error_message="bang")])
+    fail(backend, first, error="later trouble")
+    assert find(backend, error="boom") == [first]
+    assert find(backend, error="Later") == [first]
+    assert find(backend, error="bang") == [second]
+
+
+def test_a_permanent_failure_is_found_by_its_reason(backend: Backend) -> None:
+    first, second = backend.store.add([NEW, NEW])
+    park(backend, first)
+    assert find(backend, parked=True, error="POISON") == [1]
+    assert find(backend, error="poison") == []
+    assert find(backend) == [second]
+
+
+# Groups
+
+
+def test_a_group_is_of_the_latest_error(backend: Backend) -> None:
+    ids = backend.store.add([NEW._replace(error_message=f"row {n} is bad") for n in range(3)])
+    other = backend.insert(error_message="timeout")
+    fail(backend, ids[0], error="timeout")
+    group = fingerprint("row 1 is bad")
+    assert find(backend, group=group) == ids[1:]
+    assert find(backend, group=group[:6]) == ids[1:]
+    assert find(backend, group=fingerprint("timeout")) == [ids[0], other]
+    assert find(backend, group="0" * 16) == []
+
+
+@pytest.mark.parametrize("message", [b"row 5 is bad", "row 6 is bad"])
+def test_a_group_holds_errors_of_any_type(backend: Backend, message: object) -> None:
+    letter_id = backend.insert(error_message=message)
+    assert find(backend, group=fingerprint("row 1 is bad")) == [letter_id]
+
+
+# Instants
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_instants_are_inclusive_at_both_ends(backend: Backend) -> None:
+    ids = [backend.insert(failed_at=f"2026-11-24 10:00:0{n}") for n in range(5)]
+    lower, upper = _at("2026-11-24T11:00:01+01:00"), _at("2026-11-24T10:00:03Z")
+    assert find(backend, since=lower, until=upper) == ids[1:4]
+    assert find(backend, since=upper) == ids[3:]
+    assert find(backend, until=lower) == ids[:2]
+    assert find(backend, since=lower, max_age=10**9, min_age=0) == ids[1:]
+
+
+def test_an_unreadable_failed_at_is_at_no_instant(backend: Backend) -> None:
+    backend.insert(failed_at="yesterday")
+    assert find(backend, since=_at("0001-01-01T00:00:00Z")) == []
+
+
+def test_the_time_since_parking_is_of_permanent_failures(backend: Backend) -> None:
+    first, _ = backend.store.add([NEW, NEW])
+    backend.store.begin()
+    backend.store.settle(Settlement(parked=[Parking(first, NOW - 60 * SECOND, "poison")]))
+    backend.store.end(commit=True)
+    assert find(backend, parked=True, min_parked_age=60) == [1]
+    assert find(backend, parked=True, min_parked_age=62) == []  # it is kept in seconds
+    assert find(backend, min_parked_age=0) == []
+
+
+# Due or not
+
+
+def test_due_letters_and_those_that_wait(backend: Backend) -> None:
+    due = backend.insert(failed_at="2026-11-24 10:00:00")
+    waiting = backend.insert(retry_count=1, last_retry_at=format_timestamp(NOW - 599 * SECOND))
+    backend.insert(retry_count=3)  # exhausted
+    backend.insert(failed_at="never")  # unreadable
+    young = _failed(backend, ago=59 * SECOND)
+    assert find(backend, due=True) == [due]
+    assert find(backend, due=False) == [waiting, young]
+    assert find(backend, due=True, error="bang") == []
+    assert find(backend, due=False, max_age=60) == [young]
+    park(backend, due)
+    assert find(backend, due=True, parked=True) == find(backend, due=False, parked=True) == []

@@ -52,7 +52,7 @@ def test_a_letter_of_the_highest_id_is_drained_and_requeued(any_scene: Scene) ->
 def test_ids_that_are_used_up_amid_a_verb_are_told_though_it_is_undone(any_scene: Scene) -> None:
     """The second letter's former id is in use again, and the first takes the last one."""
     any_scene.registry.register("parks", park)
-    highest = any_scene.letter("parks", id=HIGHEST)
+    highest = any_scene.letter("parks", id=HIGHEST, failed_at="2020-01-01 00:00:00")  # is first
     again = any_scene.letter("parks", id=7)
     assert any_scene.drain().parked == 2
     any_scene.letter(id=7)

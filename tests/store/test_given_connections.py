@@ -219,9 +219,9 @@ def everything(connection: sqlite3.Connection) -> list[Any]:
         [attempts(queue, failure.id, parked=True) for failure in queue.permanent_failures()],
         report(replayer.replay(last)),
         queue.find(LetterFilter(error="LATE", max_age=3600)),
-        queue.find(LetterFilter(event_type="parks"), parked=True),
+        queue.find(LetterFilter(event_type="parks", parked=True)),
     ]
-    assert queue.find(LetterFilter(event_type="outside")) == []
+    assert not queue.find(LetterFilter(event_type="outside"))
     parked = [failure.id for failure in queue.permanent_failures()]
     results += [
         queue.requeue(parked[:2]),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from azoth_dlq.store.sqlite import pragmas
+from azoth_dlq.store.sqlite import pragmas, search_statements, upkeep_statements
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.history import ATTEMPTS_A_STATEMENT
 from azoth_dlq.store.sqlite.migrations import migrate
@@ -22,6 +22,8 @@ TABLES = (
     "azoth_dlq_state",
     "azoth_dlq_drainers",
     "azoth_dlq_claims",
+    "azoth_dlq_audit",
+    "azoth_dlq_origins",
     "sqlite_master",
 )
 VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ")
@@ -49,18 +51,49 @@ def made(ids: int) -> dict[str, str]:
         "fetch inline": sql.fetch(ids, inline=100, verify=True),
         "candidates": sql.candidates(migrated=migrated, with_error=False),
         "candidates with error": sql.candidates(migrated=migrated, with_error=True),
+    } | upkeep_of_letters()
+
+
+def upkeep_of_letters() -> dict[str, str]:
+    of = {
+        "record_edit": upkeep_statements.record_edit,
+        "edit": upkeep_statements.edit,
+        "original": upkeep_statements.original,
+        "put_back": upkeep_statements.put_back,
+    }
+    return {
+        f"{name}, parked={parked}": make(parked=parked)
+        for name, make in of.items()
+        for parked in (False, True)
+    }
+
+
+def searches() -> dict[str, str]:
+    fields = ["error", "event_type", "min_retry_count", "max_retry_count"]
+    columns = ["failed_at", "marked_permanent_at", "latest_error"]
+    return {
+        "find": search_statements.find([], parked=False, migrated=True),
+        "find all": search_statements.find(
+            fields, columns[::2], runs=200, parked=False, migrated=True, with_state=True
+        ),
+        "find parked": search_statements.find(fields, columns, runs=1, parked=True, migrated=True),
     }
 
 
 def all_statements() -> dict[str, str]:
-    plain = {name: text for name, text in vars(sql).items() if isinstance(text, str)}
+    plain = {
+        name: text
+        for module in (sql, upkeep_statements)
+        for name, text in vars(module).items()
+        if isinstance(text, str)
+    }
     many = {f"{name}, many": text for name, text in made(500).items()}
     by_table = {
         f"{name}, parked={parked}": text
         for name, texts in {"COUNT": sql.COUNT, "CLEAR": sql.CLEAR}.items()
         for parked, text in texts.items()
     }
-    found = plain | by_table | made(1) | many
+    found = plain | by_table | made(1) | many | searches()
     return {name: text for name, text in found.items() if text.startswith(VERBS)}
 
 

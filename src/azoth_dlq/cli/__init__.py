@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 _MODULES: Final = {
+    "audit": "audit",
     "demo": "demo",
     "discard": "discard",
     "drain": "drain",
+    "edit": "edit",
     "list": "listing",
+    "purge": "purge",
     "requeue": "requeue",
     "run": "run",
     "show": "show",

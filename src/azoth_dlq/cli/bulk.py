@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import chain
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from azoth_dlq import clock
+from azoth_dlq.acting import Act, checked_name, in_parts
 from azoth_dlq.cli.database import queue_of
+from azoth_dlq.cli.filters import telling_options
 from azoth_dlq.cli.letters import listing, read_letter, space_of
-from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.output import (
     counted,
+    first_line,
     json_option,
     print_json,
     print_lines,
@@ -22,197 +25,277 @@ from azoth_dlq.cli.output import (
     stdout_reserved,
 )
 from azoth_dlq.cli.signals import Received, ending_in_order
-from azoth_dlq.errors import StorageError
+from azoth_dlq.errors import ConfigError, StorageError
+from azoth_dlq.groups import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from azoth_dlq.filters import LetterFilter
-    from azoth_dlq.queue import DeadLetterQueue
+    from azoth_dlq.acting import Verb
+    from azoth_dlq.cli.filters import Wanted
+    from azoth_dlq.groups import LetterGroup
+    from azoth_dlq.store.base import Store
 
-_IDS_A_TRANSACTION: Final = 1000
 _WORK_SECONDS: Final = 1.0
 _YIELD_SECONDS: Final = 0.11  # SQLite's waiters only poll, at the longest each 0.1 s
 _MISSING_SHOWN: Final = 10
+_GROUPS_SHOWN: Final = 5
 
 
 class Change(NamedTuple):
-    """What is done to letters: the queue's verb, and the words that tell it."""
+    """What is done to letters: the verb of the audit, how it is done to some ids, the words that
+    tell it, and what is done besides, step by step, a transaction each."""
 
-    verb: Callable[[DeadLetterQueue, Sequence[int]], int]
+    action: str
+    verb: Verb
     done: str  # requeued
     announced: str  # will be moved …
     elsewhere: str  # what to do about ids of the other space
-    parked: bool
+    besides: Callable[[Store, Act], Iterator[None]] | None = None
 
 
-class Choice(NamedTuple):
-    """Which letters: ids, or those that fit a filter, or `every` one; `yes`: asking is needless."""
+class Consent(NamedTuple):
+    """How far it may go: `every` letter is meant where nothing narrows; `yes`: asking is needless;
+    `dry_run`: nothing is done; `by`: who does it (None: the login name)."""
 
-    ids: Sequence[int]
-    wanted: LetterFilter
     every: bool
     yes: bool
+    dry_run: bool
+    by: str | None
 
-    def check(self) -> None:
+    def check(self, wanted: Wanted) -> None:
         """Errors: click.UsageError."""
-        filtered = not self.wanted.is_empty
-        ways = {"ids": bool(self.ids), "a filter": filtered, "--all": self.every}
-        given = [name for name, is_given in ways.items() if is_given]
-        if not given:
-            raise _wrong("no letters are given: give ids or a filter, or --all for every one")
-        if len(given) > 1:
-            raise _wrong(f"{' and '.join(given)} cannot go together; give one of them")
+        if self.every and not wanted.is_empty:
+            raise wrong("--all cannot go together with ids or a filter; give one of them")
+        if wanted.is_empty and not self.every:
+            raise wrong("no letters are given: give ids or a filter, or --all for every one")
+
+
+class Task(NamedTuple):
+    """What is to be done to which letters of a file."""
+
+    database: str
+    change: Change
+    wanted: Wanted
+    consent: Consent
+
+
+class Matched(NamedTuple):
+    """The letters that fit, as frozen now, and the groups that most of them are of."""
+
+    ids: Sequence[int]
+    groups: list[LetterGroup]
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "matched": len(self.ids),
+            "groups": [
+                {"fingerprint": g.fingerprint, "count": g.count, "template": g.template}
+                for g in self.groups
+            ],
+        }
 
 
 @dataclass
 class Outcome:
-    """What was done and committed, the ids that were not there, those of the first of them that are
-    among the other space, and what ended it early."""
+    """What was done and committed, the ids that were given and not there, those of the first of
+    them that are among the other space, and what ended it early."""
 
     done: int = 0
     missing: list[int] = field(default_factory=list)
     elsewhere: list[int] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
     trouble: str | None = None
     exit_code: int = 0
 
 
-def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the ids, `--all`, `--yes` and `--json` to a command."""
-    for decorate in (
-        json_option,
-        click.option("--yes", is_flag=True, help="Go on without asking."),
-        click.option("--all", "every", is_flag=True, help="Every letter, whatever it is."),
-        click.argument("ids", metavar="[ID]...", nargs=-1, type=ID),
-    ):
+def _name(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    try:
+        return None if name is None else checked_name(name)
+    except ConfigError as error:
+        message = str(error).removeprefix("by=")  # click names the option
+        raise click.BadParameter(message, context, option) from None
+
+
+by_option: Callable[[Any], Any] = click.option(
+    "--as",
+    "by",
+    metavar="NAME",
+    callback=_name,
+    help="Who does it, for `audit`; by default the login name.",
+)
+yes_option: Callable[[Any], Any] = click.option("--yes", is_flag=True, help="Go on without asking.")
+dry_run_option: Callable[[Any], Any] = click.option(
+    "--dry-run", is_flag=True, help="Only say which letters are meant."
+)
+
+
+def consent_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--all`, `--dry-run`, `--yes`, `--as` and `--json` to a command."""
+    every = click.option("--all", "every", is_flag=True, help="Every letter, whatever it is.")
+    for decorate in (json_option, by_option, yes_option, dry_run_option, every):
         command = decorate(command)
     return command
 
 
-def change_letters(database: str, change: Change, choice: Choice, *, as_json: bool) -> int:
+def change_letters(task: Task, *, as_json: bool) -> int:
     """Do it, and tell what was done; the exit code."""
-    choice.check()
-    with queue_of(database) as dlq:
-        if choice.ids:
-            ids: Sequence[int] = list(dict.fromkeys(choice.ids))
-        else:
-            ids = dlq.store.find(choice.wanted, clock.now(), parked=change.parked)
-            announced = _announced(dlq, len(ids), database, change)
-            if not (choice.yes or _is_terminal()):
-                raise _wrong(f"{announced}; this is no terminal, so pass --yes to go on")
-            say(announced)
-            if ids and not (choice.yes or _agreed()):
-                raise click.ClickException("nothing was changed")
-        outcome = _carry_out(dlq, change, ids, given=bool(choice.ids))
+    _, change, wanted, consent = task
+    consent.check(wanted)
+    with queue_of(task.database) as dlq:
+        act = Act(dlq.store, change.action, wanted.filter, consent.by)
+        matched = look_at(dlq.store, act, task.database, change.announced)
+        outcome = Outcome(missing=missing_of(wanted, matched.ids))
+        if not consent.dry_run and (matched.ids or change.besides):
+            if wanted.is_filtered or consent.every:
+                agree(matched, yes=consent.yes)
+            steps = in_parts(dlq.store, act, matched.ids, change.verb)
+            besides = change.besides(dlq.store, act) if change.besides else ()
+            _carry_out(chain(steps, besides), act, outcome)
+        outcome.details = act.details
+        outcome.exit_code = outcome.exit_code or int(bool(outcome.missing))
         if outcome.trouble is None:
-            outcome.elsewhere = _elsewhere(dlq, change, outcome.missing[:_MISSING_SHOWN])
-    _print(outcome, database, change, as_json=as_json)
+            shown = outcome.missing[:_MISSING_SHOWN]
+            outcome.elsewhere = _elsewhere(dlq.store, shown, parked=wanted.parked)
+    _print(outcome, matched, task, as_json=as_json)
     return outcome.exit_code
 
 
-def _wrong(message: str) -> click.UsageError:
-    return click.UsageError(message, click.get_current_context())
+def look_at(store: Store, act: Act, database: str, announced: str) -> Matched:
+    """Find the letters, and say on stderr which: how many, and of which groups."""
+    with telling_options():
+        ids = act.ids()
+    total = counted(store.count(parked=act.parked), space_of(act.parked))
+    text = f"{len(ids):,} of {total} in {database} {announced}"
+    groups = groups_of(store, ids, parked=act.parked, limit=_GROUPS_SHOWN) if ids else []
+    say(text)
+    for line in _group_lines(groups, len(ids)):
+        say(line)
+    return Matched(ids, groups, text)
 
 
-def _is_terminal() -> bool:
+def print_matched(matched: Matched, database: str, *, as_json: bool) -> None:
+    """Print what a dry run found."""
+    if as_json:
+        print_json({"database": database, **matched.as_dict(), "dry_run": True})
+    else:
+        print_lines(f"Without --dry-run, {matched.text}")
+
+
+def _group_lines(groups: Sequence[LetterGroup], total: int) -> Iterator[str]:
+    width = len(f"{total:,}")
+    for group in groups:
+        template = first_line(group.template)
+        yield f"  {group.count:>{width},}  {group.share:>4.0%}  {group.fingerprint}  {template}"
+    rest = total - sum(group.count for group in groups)
+    if rest:
+        yield f"  {rest:>{width},}  {rest / total:>4.0%}  of other groups"
+
+
+def agree(matched: Matched, *, yes: bool) -> None:
+    """Ask whether to go on. Errors: click.UsageError where nobody can be asked, ClickException."""
+    if yes:
+        return
+    if not is_terminal():
+        raise wrong(f"{matched.text}; this is no terminal, so pass --yes to go on")
+    # Of older click, a part of the prompt goes to stdout.
+    with stdout_reserved():
+        if not click.confirm("Go on?", err=True):
+            raise click.ClickException("nothing was changed")
+
+
+def is_terminal() -> bool:
+    """Whether somebody can be asked."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def _announced(dlq: DeadLetterQueue, letters: int, database: str, change: Change) -> str:
-    figures = dlq.store.figures()
-    total = figures.parked if change.parked else figures.dead
-    space = counted(total, space_of(change.parked))
-    return f"{letters:,} of {space} in {database} {change.announced}"
+def wrong(message: str) -> click.UsageError:
+    return click.UsageError(message, click.get_current_context())
 
 
-def _agreed() -> bool:
-    # Of older click, a part of the prompt goes to stdout.
-    with stdout_reserved():
-        return click.confirm("Go on?", err=True)
+def missing_of(wanted: Wanted, found: Sequence[int]) -> list[int]:
+    """The ids that were given one by one and are not there; none, where a filter narrowed them."""
+    return [] if wanted.is_filtered else [i for i in wanted.named if not _has(found, i)]
 
 
-def _carry_out(dlq: DeadLetterQueue, change: Change, ids: Sequence[int], *, given: bool) -> Outcome:
-    """Change the letters, a transaction a chunk; what was committed stays, whatever comes."""
-    outcome = Outcome()
-    work = _change_given if given else _change_found
-    with ending_in_order(_go_on_to_the_chunks_end) as received:
+def _has(ascending: Sequence[int], letter_id: int) -> bool:
+    place = bisect_left(ascending, letter_id)
+    return place < len(ascending) and ascending[place] == letter_id
+
+
+def _carry_out(steps: Iterator[None], act: Act, outcome: Outcome) -> None:
+    """Change the letters, a transaction a step; what was committed stays, whatever comes."""
+    with ending_in_order(_go_on_to_the_steps_end) as received:
         try:
-            work(dlq, change, _in_turn(ids, received), outcome)
+            take_turns(steps, received)
         except KeyboardInterrupt:
             outcome.trouble = "interrupted; what was done is committed"
             outcome.exit_code = received.exit_code
         except StorageError as error:
-            if not outcome.done:
+            if not act.done:
                 raise
             outcome.trouble = f"{error}; what was done before is committed"
             outcome.exit_code = 1
-    return outcome
+        outcome.done = act.done
 
 
-def _go_on_to_the_chunks_end() -> None:
-    """A signal is looked at between two chunks."""
+def _go_on_to_the_steps_end() -> None:
+    """A signal is looked at between two steps."""
 
 
-def _in_turn(ids: Sequence[int], received: Received) -> Iterator[Sequence[int]]:
-    """The ids in chunks, with pauses in which other writers get their turn.
+def take_turns(steps: Iterator[None], received: Received) -> None:
+    """Take all steps, with pauses in which other writers get their turn.
 
-    Errors: KeyboardInterrupt, where a signal came while a chunk was in hand.
+    Errors: KeyboardInterrupt before the next one, where a signal came.
     """
     began = monotonic()
-    for start in range(0, len(ids), _IDS_A_TRANSACTION):
+    for _ in steps:
         if received.numbers:
             raise KeyboardInterrupt
         if monotonic() - began >= _WORK_SECONDS:
             sleep(_YIELD_SECONDS)
             began = monotonic()
-        yield ids[start : start + _IDS_A_TRANSACTION]
 
 
-def _change_found(
-    dlq: DeadLetterQueue, change: Change, chunks: Iterator[Sequence[int]], outcome: Outcome
-) -> None:
-    """Nobody asked by name for those that are gone meanwhile."""
-    for ids in chunks:
-        outcome.done += change.verb(dlq, ids)
-
-
-def _change_given(
-    dlq: DeadLetterQueue, change: Change, chunks: Iterator[Sequence[int]], outcome: Outcome
-) -> None:
-    for ids in chunks:
-        with dlq.store.together():
-            missing = [row_id for row_id in ids if not change.verb(dlq, [row_id])]
-        outcome.done += len(ids) - len(missing)
-        outcome.missing += missing
-        outcome.exit_code = 1 if outcome.missing else 0
-
-
-def _elsewhere(dlq: DeadLetterQueue, change: Change, missing: list[int]) -> list[int]:
+def _elsewhere(store: Store, missing: list[int], *, parked: bool) -> list[int]:
     """Those of the ids that the other space has."""
-    found = (read_letter(dlq.store, row_id, parked=not change.parked) for row_id in missing)
+    found = (read_letter(store, row_id, parked=not parked) for row_id in missing)
     return [letter.id for letter in found if letter is not None]
 
 
-def _missing(outcome: Outcome, database: str, change: Change) -> str:
+def _missing(outcome: Outcome, task: Task) -> str:
+    parked = task.wanted.parked
     number = len(outcome.missing)
     shown = ", ".join(map(str, outcome.missing[:_MISSING_SHOWN]))
     more = ", …" if number > _MISSING_SHOWN else ""
     verb = "is" if number == 1 else "are"
-    message = f"{number:,} of the ids {verb} not among the {space_of(change.parked)}: {shown}{more}"
+    message = f"{number:,} of the ids {verb} not among the {space_of(parked)}: {shown}{more}"
     if not outcome.elsewhere:
-        return f"{message}; `{listing(database, parked=change.parked)}` shows the ids"
+        return f"{message}; `{listing(task.database, parked=parked)}` shows the ids"
     known = ", ".join(map(str, outcome.elsewhere))
-    return f"{message}; among the {space_of(not change.parked)}: {known} ({change.elsewhere})"
+    return f"{message}; among the {space_of(not parked)}: {known} ({task.change.elsewhere})"
 
 
-def _print(outcome: Outcome, database: str, change: Change, *, as_json: bool) -> None:
-    space = space_of(change.parked)
-    if as_json:
-        done, missing = outcome.done, outcome.missing
-        print_json({"database": database, change.done: done, "missing": missing})
+def _print(outcome: Outcome, matched: Matched, task: Task, *, as_json: bool) -> None:
+    change = task.change
+    if task.consent.dry_run:
+        print_matched(matched, task.database, as_json=as_json)
+    elif as_json:
+        print_json(
+            {
+                "database": task.database,
+                **matched.as_dict(),
+                change.done: outcome.done,
+                **outcome.details,
+                "missing": outcome.missing,
+            }
+        )
     else:
-        print_lines(f"{counted(outcome.done, space)} {change.done}")
+        print_lines(f"{counted(outcome.done, space_of(task.wanted.parked))} {change.done}")
+        for name, number in outcome.details.items():
+            print_lines(f"{number:,} {name} {change.done}")
     if outcome.missing:
-        say(_missing(outcome, database, change))
+        say(_missing(outcome, task))
     if outcome.trouble is not None:
         say(outcome.trouble)

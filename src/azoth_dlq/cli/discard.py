@@ -2,56 +2,64 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from azoth_dlq.cli.bulk import Change, Choice, change_letters, choice_options
+from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
 from azoth_dlq.cli.database import database_argument
-from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
-from azoth_dlq.queue import DeadLetterQueue
+from azoth_dlq.cli.filters import FORMS_HELP, filter_options, parked_option, wanted_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from azoth_dlq.store.base import Store
 
 
 @click.command(
     "discard",
     short_help="Delete letters for good.",
-    epilog="""\b
+    epilog=f"""\b
     Examples:
-      azoth-dlq discard projection.db 17 18
-      azoth-dlq discard projection.db --type audit --older-than 30d
+      azoth-dlq discard projection.db 17 20-30
+      azoth-dlq discard projection.db --type audit --older-than 30d --dry-run
       azoth-dlq discard projection.db --parked --all --yes
 
-    By ids, or by filter: then it says how many it will delete, and asks, or takes --yes. DURATION
-    is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Ids of dead letters and of permanent
-    failures (--parked) are two spaces. A thousand letters are committed at a time; Ctrl-C ends it
-    after those in hand. Exit code 1 also where an id was not there, 130 where it was interrupted.
+    Letters that fit all that is given: ids (- reads them from stdin) and conditions. It says how
+    many they are and of which groups; with conditions it then asks, or takes --yes. What arrives
+    after that is not touched. Ids of dead letters and of permanent failures (--parked) are two
+    spaces. {FORMS_HELP} A thousand letters are committed at a time; Ctrl-C ends it after those in
+    hand. Exit code 1 also where an id was not there, 130 where it was interrupted.
+    `azoth-dlq audit` shows what was done, and by whom.
     """,
 )
 @database_argument
-@choice_options
+@consent_options
 @parked_option
-@filter_options
+@filter_options()
 def command(  # noqa: PLR0913 -- one keyword an option
     *,
     database: str,
-    ids: Sequence[int],
     parked: bool,
     every: bool,
+    dry_run: bool,
     yes: bool,
+    by: str | None,
     as_json: bool,
     **conditions: Any,
 ) -> int:
     """Delete dead letters, or permanent failures, in DB for good."""
+
+    def discard(store: Store, ids: Sequence[int], _now: int) -> int:
+        return store.delete(ids, parked=parked)
+
     change = Change(
-        verb=partial(DeadLetterQueue.discard, parked=parked),
+        action="discard",
+        verb=discard,
         done="discarded",
         announced="will be deleted for good",
         elsewhere="leave out --parked to discard those" if parked else "give --parked for those",
-        parked=parked,
     )
-    choice = Choice(ids, filter_of(conditions), every, yes)
-    return change_letters(database, change, choice, as_json=as_json)
+    consent = Consent(every, yes, dry_run, by)
+    wanted = wanted_of(conditions, parked=parked)
+    return change_letters(Task(database, change, wanted, consent), as_json=as_json)

@@ -1,4 +1,4 @@
-"""`azoth-dlq drain`: attempt every letter that is due, or one letter."""
+"""`azoth-dlq drain`: attempt every letter that is due, some of them, or one letter."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from azoth_dlq.acting import Act
+from azoth_dlq.cli.bulk import by_option, dry_run_option, yes_option
+from azoth_dlq.cli.chosen import Chosen
 from azoth_dlq.cli.database import database_argument, queue_of
+from azoth_dlq.cli.filters import CONDITIONS, FORMS_HELP, filter_options, wanted_of
 from azoth_dlq.cli.handlers import handlers_option, load_registry
-from azoth_dlq.cli.letters import no_such_letter, read_letter
 from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
-    command_line,
     json_option,
     keep_log_quiet,
     show_log,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 @click.command(
     "drain",
     short_help="Attempt every letter that is due.",
-    epilog="""\b
+    epilog=f"""\b
     Examples:
       azoth-dlq drain projection.db --handlers bank.handlers:registry
       azoth-dlq drain projection.db --handlers bank.handlers:registry --now --json
@@ -39,8 +41,12 @@ if TYPE_CHECKING:
         --priority by-error-type=timeout,deadlock --backoff exponential=10,3600
       azoth-dlq drain projection.db --handlers bank.mail:registry --concurrency 16 --rate 50/s \\
         --timeout 30s
+      azoth-dlq drain projection.db --handlers bank.handlers:registry --group 5f0c --now
 
-    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. The first SIGINT (Ctrl-C),
+    With ids or conditions only letters that fit are attempted, of those that are due (with --now,
+    of all that a drain would attempt sometime). It says first how many they are and of which
+    groups, asks where stdin is a terminal, and records it for `audit`; --dry-run only says it.
+    {FORMS_HELP} The first SIGINT (Ctrl-C),
     SIGTERM or SIGHUP ends the drain after the letters in hand, with exit code 0; a second one
     interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
     background). Exit code 1: stopped by failures, or an error. With --json a drain that ended early
@@ -49,9 +55,13 @@ if TYPE_CHECKING:
     """,
 )
 @database_argument
+@filter_options()
 @handlers_option
 @click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
 @click.option("--id", "letter_id", metavar="ID", type=ID, help="This letter alone, due or not.")
+@dry_run_option
+@yes_option
+@by_option
 @verbose_option
 @json_option
 @settings_options
@@ -61,27 +71,34 @@ def command(  # noqa: PLR0913 -- one keyword an option
     handlers: str,
     now: bool,
     letter_id: int | None,
+    dry_run: bool,
+    yes: bool,
+    by: str | None,
     verbose: bool,
     as_json: bool,
     config: str | None,
-    **settings: Any,
+    **options: Any,
 ) -> int:
-    """Attempt every letter in DB that is due, each once, and report."""
-    chosen = load_config(config, settings)
+    """Attempt every letter in DB that is due, or those of them that fit, each once, and report."""
+    conditions = {name: options.pop(name) for name in CONDITIONS}
+    chosen = load_config(config, options)
+    letters = Chosen(wanted_of(conditions), letter_id, now=now)
     registry = load_registry(handlers)
     show_log() if verbose else keep_log_quiet()
     with queue_of(database, wait=chosen.busy_timeout.total_seconds()) as dlq:
+        letters.check(dlq.store, database)
+        act = Act(dlq.store, "drain", letters.filter, by, chosen)
+        if dry_run:
+            letters.print(dlq.store, act, database, as_json=as_json)
+            return 0
+        letters.freeze(dlq.store, act, database, yes=yes)
         replayer = DlqReplayer(dlq, registry, chosen)
 
         def work(progress: Progress) -> ReplayReport:
-            if letter_id is not None:
-                return replayer.replay(letter_id, on_progress=progress)
-            return replayer.drain(now=now, on_progress=progress)
+            return letters.replay(replayer, progress)
 
-        if letter_id is not None and read_letter(dlq.store, letter_id) is None:
-            way = f"`{command_line('requeue', database, letter_id)}` moves that one back"
-            raise no_such_letter(dlq.store, letter_id, database, way=way)
         ending = supervised(replayer, work, hide_progress=verbose)
+        letters.record(act, ending.report)
 
     def texts(report: ReplayReport) -> tuple[str, list[str]]:
         heading = f"Drained {database} in {speed_text(report)}"

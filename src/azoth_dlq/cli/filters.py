@@ -1,22 +1,34 @@
-"""Options that say which letters are meant: an option for each field of `LetterFilter`."""
+"""Which letters are meant: ids and ranges as arguments, and an option for each other field of
+`LetterFilter`; the same for every command."""
 
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
+from azoth_dlq.acting import find
+from azoth_dlq.cli.instants import parse_instant
 from azoth_dlq.durations import from_microseconds, parse_duration
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.filters import LetterFilter
+from azoth_dlq.ids import TEXT_FORMS, IdRanges, parse_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from array import array
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from azoth_dlq.store.base import Letters
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
+_BETWEEN_IDS: Final = re.compile(r"[\s,]+")
+FROM_STDIN: Final = "-"
 
 
 class _Option(NamedTuple):
@@ -27,17 +39,28 @@ class _Option(NamedTuple):
 
 
 _OPTIONS: Final = (
+    _Option("--group", "group", "FINGERPRINT", "of this group of `groups`; its first digits do"),
     _Option(
         "--error",
         "error",
         "TEXT",
-        "TEXT is in their first error, error_message (ASCII in any case)",
+        "TEXT is in their first error, their latest, or the reason that they were parked for "
+        "(ASCII in any case)",
     ),
     _Option("--type", "event_type", "TYPE", "events of this type: what is before the first colon"),
     _Option("--older-than", "min_age", "DURATION", "failed at least so long ago"),
     _Option("--newer-than", "max_age", "DURATION", "failed at most so long ago"),
+    _Option("--since", "since", "TIME", "failed then or later"),
+    _Option("--until", "until", "TIME", "failed then or earlier"),
     _Option("--min-retry-count", "min_retry_count", "N", "attempted at least N times"),
     _Option("--max-retry-count", "max_retry_count", "N", "attempted at most N times"),
+    _Option("--parked-for", "min_parked_age", "DURATION", "parked at least so long ago"),
+)
+_FLAGS: Final = {"due": "--due"} | {option.field: option.flag for option in _OPTIONS}
+CONDITIONS: Final = ("ids", *_FLAGS)  # what a command gets, by name
+FORMS_HELP: Final = (
+    "DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. TIME is a date with or "
+    "without a time of day, local unless it ends in Z or an offset, or a DURATION ago."
 )
 
 parked_option: Callable[[Any], Any] = click.option(
@@ -45,29 +68,123 @@ parked_option: Callable[[Any], Any] = click.option(
 )
 
 
-def filter_options(command: _Command) -> _Command:
-    """Add an option for each condition of a filter to a command."""
-    for option in reversed(_OPTIONS):
+class _Ids(click.ParamType):  # type: ignore[type-arg]  # older click takes none
+    """An id, a range of ids, or `-` for those on stdin."""
+
+    name = "ids"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> range | str:
+        if isinstance(value, range) or value == FROM_STDIN:
+            return value  # type: ignore[no-any-return]  # that is what it is
+        try:
+            return parse_ids(str(value))
+        except ConfigError:
+            self.fail(f"{str(value)!r}: must be {TEXT_FORMS}, or - for ids on stdin", param, ctx)
+
+
+ids_argument: Callable[[Any], Any] = click.argument("ids", metavar="[ID]...", nargs=-1, type=_Ids())
+
+
+def filter_options(*, by_parking: bool = False) -> Callable[[_Command], _Command]:
+    """Add the ids and an option for each condition of a filter to a command. `by_parking`:
+    `--older-than` counts from when a letter was parked."""
+
+    def decorate(command: _Command) -> _Command:
         command = click.option(
-            option.flag,
-            option.field,
-            metavar=option.metavar,
-            help=f"Only letters that fit: {option.help}.",
-            callback=_checked,
+            "--due/--not-due",
+            "due",
+            default=None,
+            help="Only letters that a drain would attempt now, or only those that wait for their "
+            "time, by the settings of the last drain.",
         )(command)
-    return command
+        for option in reversed(_OPTIONS):
+            if by_parking and option.flag == "--older-than":
+                continue
+            more = ["--older-than"] if by_parking and option.flag == "--parked-for" else []
+            command = click.option(
+                option.flag,
+                *more,
+                option.field,
+                metavar=option.metavar,
+                help=f"Only letters that fit: {option.help}.",
+                callback=_checked,
+            )(command)
+        decorated: _Command = ids_argument(command)
+        return decorated
+
+    return decorate
 
 
-def filter_of(conditions: Mapping[str, Any]) -> LetterFilter:
-    """Make the filter of the options that were given. Errors: click.UsageError."""
+class Wanted(NamedTuple):
+    """Which letters are meant, and the ids that were given one by one."""
+
+    filter: LetterFilter
+    named: list[int]
+
+    @property
+    def parked(self) -> bool:
+        return bool(self.filter.parked)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing narrows."""
+        return self.filter.is_empty
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything but ids narrows."""
+        return not replace(self.filter, ids=None).is_empty
+
+
+def wanted_of(conditions: Mapping[str, Any], *, parked: bool = False) -> Wanted:
+    """Which letters the ids and options mean that were given. Errors: click.UsageError."""
+    given = list(_given_ids(conditions["ids"]))
+    ids = IdRanges(given) if conditions["ids"] else None
+    with telling_options():  # each is allowed by itself, and two of them may leave nothing
+        wanted = LetterFilter(**{**conditions, "ids": ids, "parked": parked})
+    return Wanted(wanted, list(dict.fromkeys(one for one in given if isinstance(one, int))))
+
+
+def find_letters(store: Letters, wanted: Wanted, now: int) -> array[int]:
+    """The ids of those letters, ascending. Errors: click.UsageError, StorageError."""
+    with telling_options():
+        return find(store, wanted.filter, now)
+
+
+@contextmanager
+def telling_options() -> Iterator[None]:
+    """Have an error that names a field of a filter name its option. Errors: click.UsageError."""
     try:
-        return LetterFilter(**conditions)
+        yield
     except ConfigError as error:
-        # Each is allowed by itself, so two of them leave nothing.
         message = str(error)
-        for option in _OPTIONS:
-            message = message.replace(option.field, option.flag)
+        for field, flag in _FLAGS.items():
+            message = re.sub(rf"\b{field}(?==|, which)", flag, message)
         raise click.UsageError(message, click.get_current_context()) from None
+
+
+def _given_ids(arguments: Sequence[range | str]) -> Iterator[int | range]:
+    """Of the arguments and, where one of them says so, of stdin."""
+    for argument in arguments:
+        for ids in [argument] if isinstance(argument, range) else _ids_on_stdin():
+            yield ids[0] if len(ids) == 1 else ids
+
+
+def _ids_on_stdin() -> Iterator[range]:
+    """Ids and ranges between blanks, commas and line ends. Errors: click.UsageError."""
+    if sys.stdin is None:
+        return
+    for number, line in enumerate(sys.stdin, start=1):
+        for text in filter(None, _BETWEEN_IDS.split(line)):
+            try:
+                yield parse_ids(text)
+            except ConfigError:
+                raise click.UsageError(
+                    f"stdin, line {number}: {text[:40]!r}: must be {TEXT_FORMS}",
+                    click.get_current_context(),
+                ) from None
 
 
 def _checked(context: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -86,6 +203,8 @@ def _checked(context: click.Context, option: click.Parameter, text: str | None) 
 
 
 def _value(field: str, text: str) -> Any:
+    if field in ("since", "until"):
+        return parse_instant(text, field)
     if field.endswith("_age"):
         return from_microseconds(parse_duration(text, field))
     if field.endswith("_count") and _INTEGER.fullmatch(text):

@@ -1,18 +1,15 @@
-"""A letter as commands show it: its payload is never shown, only its size."""
+"""Letters as commands name and read them."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import fields
-from datetime import datetime, timedelta
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from azoth_dlq.cli.output import command_line, instant_text
-from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
-from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
+from azoth_dlq.clock import to_datetime
+from azoth_dlq.kernels.eligibility import parse_timestamp
+from azoth_dlq.shown import plain
 from azoth_dlq.types import PermanentFailure
 
 if TYPE_CHECKING:
@@ -20,9 +17,6 @@ if TYPE_CHECKING:
 
     from azoth_dlq.store.base import Letters
     from azoth_dlq.types import FailedEvent
-
-# What stands before a colon in a payload without a type must not be shown as one.
-_EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 
 
 def space_of(parked: bool) -> str:  # noqa: FBT001 -- there is nothing else to tell
@@ -61,21 +55,6 @@ def no_such_letter(
     return click.ClickException(f"{message}, but among its {space_of(not parked)}: {way}")
 
 
-def event_type_of(letter: FailedEvent | PermanentFailure) -> str | None:
-    """What the event names as its type; None where that may be payload."""
-    name, colon, _ = letter.event_bytes.partition(b":")
-    text = name.decode("utf-8", "replace") if colon else ""
-    return text if _EVENT_TYPE.fullmatch(text) else None
-
-
-def age_of(letter: FailedEvent | PermanentFailure, now: int) -> timedelta | None:
-    """The time since the failure at `now` (µs), 0 where it lies ahead; None where unreadable."""
-    try:
-        return timedelta(microseconds=max(now - parse_timestamp(letter.failed_at), 0))
-    except ValueError:
-        return None
-
-
 def why(letter: FailedEvent | PermanentFailure) -> str:
     """The latest that is known of why it is there: why it was parked, its last error, its first."""
     reason = letter.reason if isinstance(letter, PermanentFailure) else None
@@ -89,32 +68,3 @@ def stored_instant_text(stored: object) -> str:
         return instant_text(to_datetime(parse_timestamp(text)))
     except (ValueError, OverflowError):
         return text
-
-
-def rfc3339(instant: datetime) -> str:
-    """An instant for programs, in UTC."""
-    return format_timestamp((instant - EPOCH) // MICROSECOND)
-
-
-def as_dict(letter: FailedEvent | PermanentFailure, now: int) -> dict[str, Any]:
-    """The letter ready for JSON: every column but the payload, whose size in bytes is told."""
-    age = age_of(letter, now)
-    document: dict[str, Any] = {}
-    for field in fields(letter):
-        if field.name == "event_bytes":
-            document["event_type"] = event_type_of(letter)
-            document["event_size"] = len(letter.event_bytes)
-        else:
-            document[field.name] = plain(getattr(letter, field.name))
-    return {**document, "age": None if age is None else age.total_seconds()}
-
-
-def plain(value: Any) -> Any:
-    """A column's value for JSON; another program may have left any type there."""
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, float) and not isfinite(value):
-        return str(value)
-    return value

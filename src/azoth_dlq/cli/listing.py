@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
-from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
+from azoth_dlq.cli.filters import (
+    FORMS_HELP,
+    filter_options,
+    find_letters,
+    parked_option,
+    wanted_of,
+)
 from azoth_dlq.cli.letters import (
-    age_of,
-    as_dict,
-    event_type_of,
-    plain,
     read_letter,
     space_key,
     space_of,
@@ -27,10 +30,11 @@ from azoth_dlq.cli.output import (
     duration_text,
     first_line,
     json_option,
-    print_json,
+    print_json_list,
     print_lines,
 )
 from azoth_dlq.engine.failure import one_line
+from azoth_dlq.shown import age_of, event_type_of, letter_as_dict, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,56 +47,80 @@ _LAST_HEADING: Final = {False: "last error", True: "reason"}
 _NUMBERS: Final = ("id", "event id", "attempts")
 _WIDEST: Final = 40  # of a column but the last
 _NARROWEST: Final = 20  # of the last
+_LISTED: Final = 50
+_MEASURED: Final = 1000  # rows that are held, to make columns as wide as they are
 
 
 class Found(NamedTuple):
-    """How many letters fit, and the newest of them."""
+    """How many letters fit, how many are shown, and those: the newest."""
 
     total: int
+    shown: int
     newest: Iterator[FailedEvent | PermanentFailure]
 
 
 @click.command(
     "list",
     short_help="List letters, newest first; the file is only read.",
-    epilog="""\b
+    epilog=f"""\b
     Examples:
       azoth-dlq list projection.db
       azoth-dlq list projection.db --error timeout --older-than 2h --limit 200
       azoth-dlq list projection.db --parked --type deposit --json
+      azoth-dlq list projection.db --due --since '2026-11-30 03:00' --ids
 
-    A letter is listed that fits all the options given. It is shown with its last error (the first
+    A letter is listed that fits all that is given. It is shown with its last error (the first
     one, where no attempt has failed since), or with --parked with the reason that it was parked
-    for; --error searches the first one, error_message. DURATION is seconds, or a number with its
-    unit: 90s, 15m, 2h, 3d. Payloads are never shown, but by `show --payload`. Ids of dead letters
-    and of permanent failures (--parked) are two spaces. The file is never written.
+    for. {FORMS_HELP} Payloads are never shown, but by `show`. Ids of dead letters and of permanent
+    failures (--parked) are two spaces. The file is never written.
     """,
 )
 @database_argument
 @parked_option
-@filter_options
+@filter_options()
 @click.option(
     "--limit",
     type=HOW_MANY,
-    default=50,
-    show_default=True,
     metavar="N",
-    help="How many to list.",
+    help="How many to list.  [default: 50; of --ids: all]",
 )
+@click.option("--ids", "only_ids", is_flag=True, help="Print ids alone, one a line, ascending.")
 @json_option
-def command(*, database: str, parked: bool, limit: int, as_json: bool, **conditions: Any) -> int:
+def command(
+    *,
+    database: str,
+    parked: bool,
+    limit: int | None,
+    only_ids: bool,
+    as_json: bool,
+    **conditions: Any,
+) -> int:
     """List the letters in DB that fit, newest first, with how many there are in all."""
-    wanted = filter_of(conditions)
+    if only_ids and as_json:
+        raise click.UsageError("--ids and --json cannot go together; give one of them")
+    wanted = wanted_of(conditions, parked=parked)
     now = clock.now()
     with readable_store_of(database) as store:
-        ids = store.find(wanted, now, parked=parked)
-        shown = ids[len(ids) - min(limit, len(ids)) :]
-        found = Found(len(ids), _newest_first(store, shown, parked=parked))
+        ids = find_letters(store, wanted, now)
+        most = (len(ids) if only_ids else _LISTED) if limit is None else limit
+        shown = ids[len(ids) - min(most, len(ids)) :]
+        if only_ids:
+            _print_ids(shown)
+            return 0
+        found = Found(len(ids), len(shown), _newest_first(store, shown, parked=parked))
         if as_json:
-            print_json(_document(found, now, database, parked=parked))
+            head = {"database": database, "ids_of": space_key(parked), "total": found.total}
+            print_json_list(
+                head, "letters", (letter_as_dict(letter, now) for letter in found.newest)
+            )
         else:
             _print(found, now, database, parked=parked, fitting=not wanted.is_empty)
     return 0
+
+
+def _print_ids(ids: Sequence[int]) -> None:
+    for start in range(0, len(ids), _MEASURED):
+        click.echo("\n".join(map(str, ids[start : start + _MEASURED])))
 
 
 def _newest_first(
@@ -105,24 +133,16 @@ def _newest_first(
             yield letter
 
 
-def _document(found: Found, now: int, database: str, *, parked: bool) -> dict[str, Any]:
-    return {
-        "database": database,
-        "ids_of": space_key(parked),
-        "total": found.total,
-        "letters": [as_dict(letter, now) for letter in found.newest],
-    }
-
-
 def _print(found: Found, now: int, database: str, *, parked: bool, fitting: bool) -> None:
-    rows = [_row(letter, now) for letter in found.newest]
+    rows = (_row(letter, now) for letter in found.newest)
+    first = list(islice(rows, _MEASURED))
     letters = counted(found.total, space_of(parked))
     if fitting:
         letters += " that fits" if found.total == 1 else " that fit"
-    print_lines(f"{len(rows):,} of {letters} in {database}, newest first")
-    if rows:
+    print_lines(f"{found.shown:,} of {letters} in {database}, newest first")
+    if first:
         print_lines("")
-        _print_columns([(*_HEADINGS, _LAST_HEADING[parked]), *rows])
+        _print_columns([(*_HEADINGS, _LAST_HEADING[parked]), *first], rows)
 
 
 def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
@@ -142,11 +162,12 @@ def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
     )
 
 
-def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows of cells, the last cut to the terminal's width where there is one."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
+def _print_columns(measured: Sequence[tuple[str, ...]], more: Iterator[tuple[str, ...]]) -> None:
+    """Print rows of cells in columns as wide as those measured, the last cut to the terminal's
+    width where there is one."""
+    widths = [max(len(row[place]) for row in measured) for place in range(len(_HEADINGS))]
     left = _terminal_width() - 2 - sum(width + 2 for width in widths)
-    for row in rows:
+    for row in chain(measured, more):
         aligned = [
             f"{cell:>{width}}" if heading in _NUMBERS else f"{cell:<{width}}"
             for heading, cell, width in zip(_HEADINGS, row, widths, strict=False)

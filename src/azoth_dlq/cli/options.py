@@ -46,6 +46,10 @@ _HELP: Final = {
         "The most attempts a second, of all handlers of this process together: 50/s, 600/m, "
         "3600/h. In a file: rate_limit."
     ),
+    "retention": (
+        "How long ago letters were parked, and attempts made, that `run` deletes, at its beginning "
+        "and once an hour."
+    ),
 }
 _METAVARS: Final = {
     "timedelta": "DURATION",
@@ -59,6 +63,7 @@ _WORDS: Final = {
     "priority": ("fifo", "lifo", "by-retry-count"),
     "stop_on_consecutive_failures": ("never",),
     "timeout": ("never",),
+    "retention": ("never",),
     "rate_limit": ("unlimited",),
 }
 _FOR_NONE: Final = ("never", "unlimited")

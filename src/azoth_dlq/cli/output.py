@@ -17,7 +17,7 @@ import click
 from azoth_dlq.engine.failure import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
 
 json_option: Callable[[Any], Any] = click.option(
@@ -41,6 +41,18 @@ def say(message: str) -> None:
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document on stdout."""
     click.echo(json.dumps(document, indent=2))
+
+
+def print_json_list(head: dict[str, Any], name: str, items: Iterable[dict[str, Any]]) -> None:
+    """Print one JSON document on stdout: the head, and behind it a list, item by item."""
+    # As `json.dumps` indents it, but without holding all of it.
+    click.echo(f'{json.dumps(head, indent=2)[:-2]},\n  "{name}": [', nl=False)
+    separator = "\n"
+    for item in items:
+        text = json.dumps(item, indent=2).replace("\n", "\n    ")
+        click.echo(f"{separator}    {text}", nl=False)
+        separator = ",\n"
+    click.echo("]\n}" if separator == "\n" else "\n  ]\n}")
 
 
 def print_lines(*lines: str) -> None:

@@ -6,51 +6,62 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from azoth_dlq.cli.bulk import Change, Choice, change_letters, choice_options
+from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
 from azoth_dlq.cli.database import database_argument
-from azoth_dlq.cli.filters import filter_of, filter_options
-from azoth_dlq.queue import DeadLetterQueue
+from azoth_dlq.cli.filters import FORMS_HELP, filter_options, wanted_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from azoth_dlq.store.base import Store
+
+
+def _requeue(store: Store, ids: Sequence[int], now: int) -> int:
+    return store.requeue(ids, now)
+
+
 _CHANGE: Final = Change(
-    verb=DeadLetterQueue.requeue,
+    action="requeue",
+    verb=_requeue,
     done="requeued",
     announced="will go back among the dead letters",
     elsewhere="those need no requeue: a drain attempts them",
-    parked=True,
 )
 
 
 @click.command(
     "requeue",
     short_help="Move permanent failures back among the dead letters.",
-    epilog="""\b
+    epilog=f"""\b
     Examples:
-      azoth-dlq requeue projection.db 3 4 5
-      azoth-dlq requeue projection.db --error timeout --newer-than 2d
+      azoth-dlq requeue projection.db 3 4 20-30
+      azoth-dlq requeue projection.db --error timeout --newer-than 2d --dry-run
       azoth-dlq requeue projection.db --all --yes --json
+      azoth-dlq list projection.db --parked --type deposit --ids | azoth-dlq requeue projection.db -
 
-    By ids (of permanent failures, as `list --parked` shows them), or by filter: then it says how
-    many it will move, and asks, or takes --yes. DURATION is seconds, or a number with its unit:
-    90s, 15m, 2h, 3d. A requeued letter is attempted afresh, with its old id where that is free.
+    Letters that fit all that is given: ids (of permanent failures, as `list --parked` shows them;
+    - reads them from stdin) and conditions. It says how many they are and of which groups; with
+    conditions it then asks, or takes --yes. What arrives after that is not touched. A requeued
+    letter is attempted afresh, with its history, and its old id where that is free. {FORMS_HELP}
     A thousand letters are committed at a time; Ctrl-C ends it after those in hand. Exit code 1
-    also where an id was not there, 130 where it was interrupted.
+    also where an id was not there, 130 where it was interrupted. `azoth-dlq audit` shows what was
+    done, and by whom.
     """,
 )
 @database_argument
-@choice_options
-@filter_options
-def command(
+@consent_options
+@filter_options()
+def command(  # noqa: PLR0913 -- one keyword an option
     *,
     database: str,
-    ids: Sequence[int],
     every: bool,
+    dry_run: bool,
     yes: bool,
+    by: str | None,
     as_json: bool,
     **conditions: Any,
 ) -> int:
     """Move permanent failures in DB back among the dead letters, to be attempted afresh."""
-    choice = Choice(ids, filter_of(conditions), every, yes)
-    return change_letters(database, _CHANGE, choice, as_json=as_json)
+    consent = Consent(every, yes, dry_run, by)
+    wanted = wanted_of(conditions, parked=True)
+    return change_letters(Task(database, _CHANGE, wanted, consent), as_json=as_json)

@@ -143,7 +143,7 @@ class Drain:
         )
         self._groups.phases.begin()
         letters = plan.letters
-        self._groups.plan(letters, limit, asked_for=look.ids is not None)
+        self._groups.plan(letters, limit, asked_for=look.asked_for)
         self._plan = plan
         if look.ids is not None:
             missing = len(set(look.ids)) - letters.examined

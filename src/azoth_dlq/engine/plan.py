@@ -13,10 +13,11 @@ from azoth_dlq.store.base import Store, Suspects
 
 class Look(NamedTuple):
     """Which letters are looked at: those of `ids` (None: all), or (`suspects`) those alone that
-    may be due by what the store has noted before."""
+    may be due by what the store has noted before. `asked_for`: attempt them whatever was before."""
 
     ids: Sequence[int] | None = None
     suspects: bool = False
+    asked_for: bool = False
 
 
 LOOK_AT_ALL = Look()

@@ -23,6 +23,7 @@ from azoth_dlq.store.base import Busy, StorageFault, Store
 logger = logging.getLogger("azoth_dlq")
 _FULL_LOOK_SECONDS = 3600.0  # letters that others insert below the highest id are seen so often
 _LEAST_REST_SECONDS = 1.0
+_PURGE_SECONDS = 3600.0
 
 
 class Run:
@@ -50,6 +51,8 @@ class Run:
         self._started_at = surroundings.clock()
         self._began = monotonic()
         self._looked_at_all: float | None = None
+        self._retention = config.retention
+        self._may_purge_at = self._began
         self._last: ReplayReport | None = None
         self._idle: ReplayReport | None = None  # of the last drain, where it found nothing to do
 
@@ -114,6 +117,7 @@ class Run:
             self._last = report
             if self._catch_up() and _is_idle(report):
                 self._idle = report
+            self._purge()
         except ShutdownRequested:
             return 0
         except (Busy, StorageFault, StorageError) as error:
@@ -142,6 +146,30 @@ class Run:
             done = self._turns.take(self._store.catch_up)
             self._turns.freed()
         return done
+
+    def _purge(self) -> None:
+        """Delete what is older than `retention`, from time to time, in turns with other writers."""
+        if self._retention is None or monotonic() < self._may_purge_at:
+            return
+        from azoth_dlq.acting import Purge  # noqa: PLC0415 -- most runs keep everything
+
+        self._may_purge_at = monotonic() + _PURGE_SECONDS
+        purge = Purge(self._store, self._retention)
+        is_over = False
+        while not is_over and not self._around.stop.requested:
+            before = purge.purged
+            self._turns.give()
+            is_over = not self._turns.take(purge.step)
+            self._turns.freed()
+            letters, attempts = purge.purged
+            counts = {
+                "purged": letters - before.letters,
+                "purged_attempts": attempts - before.attempts,
+            }
+            self._total.add(counts, [])
+        if any(purge.purged):
+            told = "purged %d permanent failures and %d records of attempts, older than %s"
+            logger.info(told, *purge.purged, self._retention)
 
     def _survive(self, error: Busy | StorageFault | StorageError) -> None:
         """Where waiting may mend it. Errors: StorageError otherwise."""

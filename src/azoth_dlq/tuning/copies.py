@@ -44,7 +44,7 @@ class Copies:
     def leave_out(self, event_type: str) -> int:
         """Have no letters of a type in the copies; how many there were."""
         with DeadLetterQueue.open(self._kept) as dlq:
-            return dlq.discard(dlq.find(LetterFilter(event_type=event_type)))
+            return dlq.discard(LetterFilter(event_type=event_type))
 
     @contextmanager
     def fresh(self) -> Iterator[Path]:

@@ -10,12 +10,12 @@ from azoth_dlq.store.base import Abandoned
 from azoth_dlq.store.sqlite.claims import DrainClaims
 from azoth_dlq.store.sqlite.faults import told_to_engine
 from azoth_dlq.store.sqlite.presence import Presence
-from azoth_dlq.store.sqlite.queue import SqliteQueue
 from azoth_dlq.store.sqlite.reader import Reader
 from azoth_dlq.store.sqlite.starts import Starts
+from azoth_dlq.store.sqlite.upkeep import SqliteUpkeep
 
 
-class SqliteOutside(SqliteQueue):
+class SqliteOutside(SqliteUpkeep):
     """A queue, and one drain of it among others."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -34,6 +34,7 @@ from azoth_dlq.store.sqlite.session import check_thread
 
 if TYPE_CHECKING:
     from azoth_dlq.filters import LetterFilter
+    from azoth_dlq.kernels.eligibility import Rules
     from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
@@ -116,12 +117,14 @@ class SqliteQueue:
             return [values.permanent_failure(row) for row in rows]
         return [values.letter(row) for row in rows]
 
-    def find(self, wanted: LetterFilter, now: int, *, parked: bool = False) -> array[int]:
+    def find(self, wanted: LetterFilter, now: int, rules: Rules | None = None) -> array[int]:
         schema = self._known_schema()
-        if not (schema.has_parked if parked else schema.has_queue):
+        if not (schema.has_parked if wanted.parked else schema.has_queue):
             return array("q")
         with explained(self.where):
-            return finding.find(self._connection, wanted, now, parked=parked)
+            return finding.find(
+                self._connection, wanted, now, migrated=schema.migrated, rules=rules
+            )
 
     def count(self, *, parked: bool = False) -> int:
         schema = self._known_schema()

@@ -8,8 +8,6 @@ declared type, so that converters of the connection's owner (`detect_types`) lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 BEGIN = "BEGIN IMMEDIATE /* azoth-dlq */"
 BEGIN_READING = "BEGIN /* azoth-dlq */"
 COMMIT = "COMMIT /* azoth-dlq */"
@@ -37,13 +35,17 @@ NOT_BEFORE = (
 )
 
 
-def _places(count: int) -> str:
+def places(count: int) -> str:
     return ",".join("?" * count)
 
 
-def _not_before(*, migrated: bool, alias: str = "") -> str:
+def not_before(*, migrated: bool, alias: str = "") -> str:
     return NOT_BEFORE.format(t=alias) if migrated else "NULL"
 
+
+# By whether the letter is parked
+TABLES_OF = {False: "dead_letter_queue", True: "permanent_failures"}
+HISTORY_OF = {False: "letter_id", True: "parked_id"}
 
 # The queue
 
@@ -51,14 +53,8 @@ ADD = (
     "INSERT INTO main.dead_letter_queue (event_id, event_bytes, error_message, failed_at) "
     "VALUES (?, ?, ?, ?)"
 )
-COUNT = {
-    False: "SELECT count(*) FROM main.dead_letter_queue",
-    True: "SELECT count(*) FROM main.permanent_failures",
-}
-CLEAR = {
-    False: "DELETE FROM main.dead_letter_queue",
-    True: "DELETE FROM main.permanent_failures",
-}
+COUNT = {parked: f"SELECT count(*) FROM main.{table}" for parked, table in TABLES_OF.items()}
+CLEAR = {parked: f"DELETE FROM main.{table}" for parked, table in TABLES_OF.items()}
 
 
 def by_error(*, migrated: bool) -> str:
@@ -73,10 +69,10 @@ def by_error(*, migrated: bool) -> str:
 def read_letters(ids: int | None, *, migrated: bool) -> str:
     """Columns of `FailedEvent`; newest first, or those of `ids` ids by id; then a limit."""
     last_error = "+azoth_last_error" if migrated else "NULL"
-    where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
+    where = "" if ids is None else f"WHERE id IN ({places(ids)}) "
     return (
         "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
-        f"+last_retry_at, {last_error}, {_not_before(migrated=migrated)} "
+        f"+last_retry_at, {last_error}, {not_before(migrated=migrated)} "
         f"FROM main.dead_letter_queue {where}ORDER BY id DESC LIMIT ?"
     )
 
@@ -88,7 +84,7 @@ def read_parked(ids: int | None, *, migrated: bool) -> str:
         if migrated
         else "NULL, NULL, NULL, NULL"
     )
-    where = "" if ids is None else f"WHERE id IN ({_places(ids)}) "
+    where = "" if ids is None else f"WHERE id IN ({places(ids)}) "
     return (
         "SELECT +id, +event_id, +event_bytes, +error_message, +failed_at, +retry_count, "
         f"+marked_permanent_at, {extra} FROM main.permanent_failures {where}"
@@ -97,7 +93,7 @@ def read_parked(ids: int | None, *, migrated: bool) -> str:
 
 
 def delete(ids: int, *, parked: bool) -> str:
-    return f"{CLEAR[parked]} WHERE id IN ({_places(ids)})"
+    return f"{CLEAR[parked]} WHERE id IN ({places(ids)})"
 
 
 PARKED_ORIGIN = "SELECT +azoth_dead_letter_id, +failed_at FROM main.permanent_failures WHERE id = ?"
@@ -119,37 +115,12 @@ MARK_RETRY = (
     "WHERE id = ?"
 )
 
-# Finding
-
-# One condition for each field of a filter that SQL can decide. `lower` folds ASCII letters alone;
-# TEXT that is not UTF-8 is compared as its bytes.
-_FITS = {
-    "error": (
-        "typeof(error_message) IN ('text', 'blob') AND instr(lower(error_message), lower(?)) > 0"
-    ),
-    "event_type": (
-        "CASE typeof(event_bytes) WHEN 'blob' THEN substr(event_bytes, 1, ?) = ? "
-        "WHEN 'text' THEN instr(event_bytes, ?) = 1 END"
-    ),
-    "min_retry_count": "typeof(retry_count) = 'integer' AND retry_count >= ?",
-    "max_retry_count": "typeof(retry_count) = 'integer' AND retry_count <= ?",
-}
-
-
-def find(fields: Sequence[str], *, parked: bool, with_failed_at: bool) -> str:
-    """Ids ascending, and `failed_at` on demand, of rows that fit each of `fields`, in order."""
-    table = "permanent_failures" if parked else "dead_letter_queue"
-    columns = "+id, +failed_at" if with_failed_at else "+id"
-    where = f"WHERE {' AND '.join(_FITS[field] for field in fields)} " if fields else ""
-    return f"SELECT {columns} FROM main.{table} {where}ORDER BY id"
-
-
 # A drain
 
 
 def candidates(*, migrated: bool, with_error: bool, among: str = "") -> str:
     """`among`: one of the `AMONG_…` clauses, or `among_ids`."""
-    last = f"{_not_before(migrated=migrated)}{', +error_message' if with_error else ''}"
+    last = f"{not_before(migrated=migrated)}{', +error_message' if with_error else ''}"
     return (
         f"SELECT +id, +retry_count, +failed_at, +last_retry_at, {last} "
         f"FROM main.dead_letter_queue {among}"
@@ -157,7 +128,7 @@ def candidates(*, migrated: bool, with_error: bool, among: str = "") -> str:
 
 
 def among_ids(ids: int) -> str:
-    return f"WHERE id IN ({_places(ids)})"
+    return f"WHERE id IN ({places(ids)})"
 
 
 _NOTED = "coalesce(d.azoth_last_error, d.azoth_not_before, d.azoth_alone) IS NOT NULL"
@@ -176,7 +147,7 @@ def fetch(ids: int, *, inline: int | None, verify: bool) -> str:
     """Rows of `ids` ids in the order given. The CTE drives the join (CROSS JOIN fixes that), so the
     order is the callers', and 500 letters cost one statement."""
     verified = (
-        f"+d.failed_at, +d.last_retry_at, {_not_before(migrated=True, alias='d.')}, "
+        f"+d.failed_at, +d.last_retry_at, {not_before(migrated=True, alias='d.')}, "
         if verify
         else ""
     )
@@ -221,7 +192,7 @@ PARK = (
 
 
 def there(ids: int) -> str:
-    return f"SELECT +id FROM main.dead_letter_queue WHERE id IN ({_places(ids)})"
+    return f"SELECT +id FROM main.dead_letter_queue WHERE id IN ({places(ids)})"
 
 
 # SQLite tells an AUTOINCREMENT that has no more numbers as a full disk.
@@ -236,17 +207,16 @@ KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
 
 # The history
 
-HISTORY_OF = {False: "letter_id", True: "parked_id"}
-
 
 def record_attempts(count: int) -> str:
     columns = "letter_id, at, outcome, error_type, message, traceback, duration"
-    rows = ",".join([f"({_places(7)})"] * count)
+    rows = ",".join([f"({places(7)})"] * count)
     return f"INSERT INTO main.azoth_dlq_history ({columns}) VALUES {rows}"
 
 
+# What was before an edit is kept.
 TRIM_HISTORY = (
-    "DELETE FROM main.azoth_dlq_history WHERE letter_id = ? AND id <= "
+    "DELETE FROM main.azoth_dlq_history WHERE letter_id = ? AND event_bytes IS NULL AND id <= "
     "(SELECT id FROM main.azoth_dlq_history WHERE letter_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"
 )
 PARK_HISTORY = (
@@ -276,7 +246,7 @@ def read_history(*, parked: bool) -> str:
 
 
 def delete_history(ids: int | None, *, parked: bool) -> str:
-    which = "IS NOT NULL" if ids is None else f"IN ({_places(ids)})"
+    which = "IS NOT NULL" if ids is None else f"IN ({places(ids)})"
     return f"DELETE FROM main.azoth_dlq_history WHERE {HISTORY_OF[parked]} {which}"
 
 
@@ -309,7 +279,7 @@ CLAIMED_BY_OTHERS = (
 def delete_claims(ids: int, *, of_drainer: bool) -> str:
     """Of `ids` letters; `of_drainer`: where it is the one whose name comes after them."""
     drainer = " AND drainer = ?" if of_drainer else ""
-    return f"DELETE FROM main.azoth_dlq_claims WHERE letter_id IN ({_places(ids)}){drainer}"
+    return f"DELETE FROM main.azoth_dlq_claims WHERE letter_id IN ({places(ids)}){drainer}"
 
 
 # Letters seen waiting: a row is in the one index or in the other. What stands behind `+` is kept
@@ -327,7 +297,7 @@ WAITING_COUNT = (
 )
 IS_WAITING = "azoth_base IS NOT NULL"
 # The key of the index `azoth_dlq_not_before`; -1: look at the row.
-WAITING_UNTIL = f"coalesce({_not_before(migrated=True)}, -1)"
+WAITING_UNTIL = f"coalesce({not_before(migrated=True)}, -1)"
 IS_PUT_OFF = "azoth_not_before_count IS NOT NULL"
 
 _WAITING = f"{IS_WAITING} AND azoth_not_before_count IS NULL"
@@ -354,7 +324,7 @@ SEQUENCE = "SELECT +seq FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE"
 
 # Rows that are in no index, or stand at -1 though they can be read.
 _NOT_NOTED = (
-    f"({_not_before(migrated=True)}) IS NULL "
+    f"({not_before(migrated=True)}) IS NULL "
     f"AND (azoth_base IS NULL OR azoth_base_of IS NOT {_BASE_TEXT})"
 )
 
@@ -373,9 +343,9 @@ NOT_NOTED_NEWER = _not_noted_where("id > ? AND id <= ?", "ORDER BY id")
 NOTE = (
     "UPDATE main.dead_letter_queue SET azoth_base = ?, "
     f"azoth_base_of = coalesce(?, {_BASE_TEXT}), azoth_not_before_count = NULL "
-    f"WHERE id = ? AND ({_not_before(migrated=True)}) IS NULL"
+    f"WHERE id = ? AND ({not_before(migrated=True)}) IS NULL"
 )
 
 
 def not_noted(ids: int) -> str:
-    return f"{COUNT[False]} WHERE id IN ({_places(ids)}) AND {_NOT_NOTED}"
+    return f"{COUNT[False]} WHERE id IN ({places(ids)}) AND {_NOT_NOTED}"

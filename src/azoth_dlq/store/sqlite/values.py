@@ -5,12 +5,19 @@ Imported when the first is read: the types cost their import, and who adds or dr
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from azoth_dlq.clock import EPOCH
 from azoth_dlq.durations import from_microseconds
 from azoth_dlq.store.sqlite.raw import instant_or_none, integer_or_none, text_of
-from azoth_dlq.types import AttemptOutcome, AttemptRecord, FailedEvent, PermanentFailure
+from azoth_dlq.types import (
+    AttemptOutcome,
+    AttemptRecord,
+    AuditRecord,
+    FailedEvent,
+    PermanentFailure,
+)
 
 
 def letter(row: tuple[Any, ...]) -> FailedEvent:
@@ -18,7 +25,7 @@ def letter(row: tuple[Any, ...]) -> FailedEvent:
     return FailedEvent(
         id=letter_id,
         event_id=_as_stored(event_id),
-        event_bytes=_bytes_of(event_bytes),
+        event_bytes=bytes_of(event_bytes),
         error_message=text_of(error),
         failed_at=text_of(failed_at),
         retry_count=_as_stored(count),
@@ -32,7 +39,7 @@ def permanent_failure(row: tuple[Any, ...]) -> PermanentFailure:
     return PermanentFailure(
         id=row[0],
         event_id=_as_stored(row[1]),
-        event_bytes=_bytes_of(row[2]),
+        event_bytes=bytes_of(row[2]),
         error_message=text_of(row[3]),
         failed_at=text_of(row[4]),
         retry_count=_as_stored(row[5]),
@@ -57,6 +64,29 @@ def attempt_record(row: tuple[Any, ...]) -> AttemptRecord:
     )
 
 
+def audit_record(row: tuple[Any, ...]) -> AuditRecord:
+    action_id, at, who, action, wanted, matched, done, details = row
+    return AuditRecord(
+        id=action_id,
+        at=instant_or_none(at) or EPOCH,
+        who=text_of(who),
+        action=text_of(action),
+        filter=_mapping(wanted) or {},
+        matched=integer_or_none(matched) or 0,
+        done=integer_or_none(done) or 0,
+        details=_mapping(details),
+    )
+
+
+def _mapping(stored: object) -> dict[str, Any] | None:
+    """What another program left there is none."""
+    try:
+        value = json.loads(text_of(stored))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def _as_stored(value: Any) -> Any:
     """A value that should be an integer, whatever it is in a row that cannot be replayed."""
     return text_of(value) if isinstance(value, bytearray) else value
@@ -66,5 +96,5 @@ def _optional_text(value: object) -> str | None:
     return None if value is None else text_of(value)
 
 
-def _bytes_of(value: object) -> bytes:
+def bytes_of(value: object) -> bytes:
     return bytes(value) if isinstance(value, (bytes, bytearray)) else text_of(value).encode()

@@ -1,0 +1,30 @@
+"""Instants as people write them: a date, a date and a time of day, or how long ago."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from azoth_dlq import clock
+from azoth_dlq.clock import EPOCH, to_datetime
+from azoth_dlq.durations import parse_duration
+from azoth_dlq.errors import ConfigError
+
+_FORMS: Final = (
+    "a date such as 2026-11-30, with a time of day such as '2026-11-30 03:00' (local time) or "
+    "2026-11-30T02:00Z, or how long ago: 90s, 15m, 2h, 3d"
+)
+
+
+def parse_instant(text: str, field: str) -> datetime:
+    """The instant that a text names, in UTC. Errors: ConfigError naming `field`."""
+    if any(mark in text for mark in "-:"):
+        with suppress(ValueError, OverflowError, OSError):
+            # A local time without an offset is of the zone of this machine.
+            return datetime.fromisoformat(text).astimezone(UTC)
+    else:
+        with suppress(ConfigError):
+            ago = parse_duration(text, field)
+            return to_datetime(clock.now() - ago) if ago <= clock.now() else EPOCH
+    raise ConfigError.for_field(field, text, _FORMS)

@@ -1,0 +1,62 @@
+"""`azoth-dlq purge`: delete permanent failures, and what is kept of attempts, that are old."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+
+from azoth_dlq.acting import discard_parked, purge_attempts
+from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
+from azoth_dlq.cli.database import database_argument
+from azoth_dlq.cli.filters import FORMS_HELP, filter_options, wanted_of
+
+
+@click.command(
+    "purge",
+    short_help="Delete permanent failures, and histories, that are old.",
+    epilog=f"""\b
+    Examples:
+      azoth-dlq purge projection.db --parked-for 30d --dry-run
+      azoth-dlq purge projection.db --parked-for 30d --yes
+      azoth-dlq purge projection.db --parked-for 7d --type audit
+
+    Permanent failures that fit all that is given are deleted with their histories. Where
+    --parked-for (or --older-than, which is the same here) is all that is given, so is what is kept
+    of attempts of the dead letters from before that time; their payloads from before an edit stay.
+    It says how many fit and of which groups, and asks, or takes --yes. {FORMS_HELP} `run` with
+    --retention does the same from time to time. A thousand letters are committed at a time; Ctrl-C
+    ends it after those in hand. `azoth-dlq audit` shows what was done, and by whom.
+    """,
+)
+@database_argument
+@consent_options
+@filter_options(by_parking=True)
+def command(  # noqa: PLR0913 -- one keyword an option
+    *,
+    database: str,
+    every: bool,
+    dry_run: bool,
+    yes: bool,
+    by: str | None,
+    as_json: bool,
+    **conditions: Any,
+) -> int:
+    """Delete permanent failures in DB, and what is kept of attempts, that are old."""
+    wanted = wanted_of(conditions, parked=True)
+    age = wanted.filter.min_parked_age
+    besides = None
+    if age is not None and wanted.filter.as_dict().keys() == {"min_parked_age", "parked"}:
+        besides = partial(purge_attempts, older_than=age)
+    change = Change(
+        action="purge",
+        verb=discard_parked,
+        done="purged",
+        announced="will be deleted for good",
+        elsewhere="`azoth-dlq discard` deletes those",
+        besides=besides,
+    )
+    return change_letters(
+        Task(database, change, wanted, Consent(every, yes, dry_run, by)), as_json=as_json
+    )
