@@ -17,6 +17,7 @@ from azoth_dlq.store.sqlite.faults import explained
 
 if TYPE_CHECKING:
     from azoth_dlq.filters import LetterFilter
+    from azoth_dlq.groups import LetterGroup
     from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 _INT64 = range(-(2**63), 2**63)
@@ -141,6 +142,15 @@ class DeadLetterQueue:
         if not isinstance(wanted, LetterFilter):
             raise ConfigError.for_field("wanted", wanted, "a LetterFilter")
         return list(self._store.find(wanted, clock.now(), parked=_checked_parked(parked)))
+
+    def groups(self, limit: int = 20, *, parked: bool = False) -> list[LetterGroup]:
+        """Letters, or (`parked`) permanent failures, grouped by what went wrong; at most `limit`
+        groups, most letters first, ties by fingerprint. Where there are more than 10,000 groups,
+        the letters of the smallest are in none: what shares lack is theirs."""
+        from azoth_dlq.groups import group_letters  # noqa: PLC0415 -- few programs group letters
+
+        checked = (_checked_limit(limit), _checked_parked(parked))
+        return group_letters(self._store, limit=checked[0], parked=checked[1]).groups
 
     def history(self, letter_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         """The attempts kept of a dead letter, or (`parked`) of a permanent failure by its own id,

@@ -35,6 +35,7 @@ from tests.conformance.memory_database import (
 )
 from tests.conformance.memory_rows import (
     attempt_record,
+    error_row,
     failed_event,
     is_timestamp,
     microsecond_text,
@@ -98,6 +99,14 @@ class MemoryStore(MemoryClaims):
         tables = self._connection.tables
         rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
         return array("q", sorted(i for i, row in rows.items() if fits(row, wanted, now)))
+
+    @contextmanager
+    def errors(
+        self, ids: Sequence[int] | None = None, *, parked: bool = False
+    ) -> Iterator[Iterator[tuple[Any, ...]]]:
+        tables = self._connection.tables
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
+        yield (error_row(i, row) for i, row in rows.items() if ids is None or i in ids)
 
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         tables = self._connection.tables

@@ -5,200 +5,18 @@ from __future__ import annotations
 import re
 from itertools import groupby, pairwise
 
+from tests.kernels import shape_twins as shapes
+from tests.kernels.shape_twins import at, found, is_word
 from tests.kernels.twins import mix64
 
 LONGEST_TEXT = 4096
-LONGEST_NAME = 100
-
-DOMAINS = frozenset(
-    b"ai app biz ch cloud com corp de dev edu eu fr gov info internal io lan local net nl org svc "
-    b"test uk us".split()
-)
-FILES = frozenset(
-    b"bin c cc cfg conf cpp cs csv db go h html ini jar java js json kt log md pdf php py pyx rb "
-    b"rs scala sh so sql toml ts txt xml yaml yml".split()
-)
-UNITS = frozenset(b"b kb mb gb tb kib mib gib d h m min ms ns s us k".split())
-UNIT_WORDS = frozenset(
-    b"b kb mb gb kib mib gib byte bytes day days hour hours min mins minute minutes millisecond "
-    b"milliseconds ms s sec second seconds secs us".split()
-)
 CODES = frozenset(
     b"code errno error exit http signal sqlstate status status_code statuscode winerror".split()
 )
 NUMBERED = frozenset(b"dpi dpy ora pls tns".split())
 BEFORE_ADDRESSES = frozenset(b"at broker connecting from host server tcp to".split())
 METHODS = frozenset(b"delete get head patch post put".split())
-
 QUOTES = b"\"'`"
-BODY = rb"[^\x00-\x20\"'`<>(){}\[\]|]*"
-DAY_TIME = (
-    rb"\d\d:\d\d:\d\d(?!\d)(?:[.,]\d++)?+"
-    rb"(?>Z|[+-]\d{4}(?!\d)|[+-]\d\d(?!\d)(?::\d\d(?!\d))?+)?+(?!\w)"
-)
-DATE = rb"\d{4}([-/])\d\d\1\d\d(?!\d)(?:[T ]" + DAY_TIME + rb")?+(?!\w)"
-HEX = rb"[0-9A-Fa-f]"
-PORT = rb"(?:[:/]\d{1,5}(?!\w))?+"
-
-
-def found(pattern: bytes, text: bytes, place: int) -> int:
-    """How much of what stands at `place` the pattern takes."""
-    match = re.compile(pattern, re.DOTALL).match(text, place)
-    return match.end() - place if match else 0
-
-
-def without_end(text: bytes, signs: bytes) -> int:
-    return len(text.rstrip(signs))
-
-
-def at(text: bytes, place: int) -> bytes:
-    return text[place : place + 1]
-
-
-def is_word(text: bytes, place: int) -> bool:
-    return found(rb"\w", text, place) > 0
-
-
-def body(text: bytes, place: int) -> int:
-    return without_end(text[place : place + found(BODY, text, place)], b".,:;!?")
-
-
-def name(text: bytes, place: int) -> bytes:
-    run = found(rb"[\w.-]{0,%d}" % LONGEST_NAME, text, place)
-    return text[place : place + run].rstrip(b".-")
-
-
-def is_lower(label: bytes) -> bool:
-    return not re.search(rb"[A-Z]", label)
-
-
-# Each tells how long what it knows is, at a place.
-
-
-def url(text: bytes, place: int) -> int:
-    scheme = found(rb"[\w+]{1,16}://", text, place)
-    return scheme and scheme + body(text, place + scheme)
-
-
-def email(text: bytes, place: int) -> int:
-    local = found(rb"[\w.+%%-]{1,%d}@" % LONGEST_NAME, text, place)
-    domain = name(text, place + local)
-    return local + len(domain) if local and b"." in domain else 0
-
-
-def time(text: bytes, place: int) -> int:
-    return found(DATE if found(rb"\d{4}(?!\d)", text, place) else DAY_TIME, text, place)
-
-
-def uuid(text: bytes, place: int) -> int:
-    parts = [HEX + rb"{%d}(?!%s)" % (length, HEX) for length in (8, 4, 4, 4, 12)]
-    return found(b"-".join(parts) + rb"(?!\w)", text, place)
-
-
-def pointer(text: bytes, place: int) -> int:
-    return found(rb"0[xX]" + HEX + rb"++(?!\w)", text, place)
-
-
-def ip6(text: bytes, place: int) -> int:
-    length = found(HEX + rb"*+(?::" + HEX + rb"*+){0,7}+", text, place)
-    groups = text[place : place + length].split(b":")
-    colons = len(groups) - 1
-    if max(map(len, groups)) > 4 or not (colons == 7 or (colons >= 2 and length > 2)):
-        return 0
-    return 0 if found(rb"[\w:]", text, place + length) else length
-
-
-def ip(text: bytes, place: int) -> int:
-    if at(text, place) == b"[":
-        inner = ip6(text, place + 1)
-        end = place + 1 + inner
-        closed = inner and at(text, end) == b"]"
-        return end + 1 + found(PORT, text, end + 1) - place if closed else 0
-    four = found(rb"(?:\d{1,3}\.){3}\d{1,3}(?!\d)" + PORT + rb"(?!\w)", text, place)
-    return four or ip6(text, place)
-
-
-def host(text: bytes, place: int, *, expected: bool) -> int:
-    whole = name(text, place)
-    labels = whole.split(b".")
-    if not whole or not is_lower(whole):
-        return 0
-    end = place + len(whole)
-    port = found(PORT, text, end) if at(text, end) == b":" else 0
-    if whole == b"localhost":
-        return len(whole) + port
-    is_one = expected or re.search(rb"[\d.-]", whole)
-    unit = found_unit_word(text, end + port)
-    if port > 2 and is_one and labels[-1] not in FILES and not unit:
-        return len(whole) + port
-    return len(whole) if len(labels) > 1 and labels[-1] in DOMAINS else 0
-
-
-def relative_path(text: bytes, place: int) -> int:
-    end, parts = place, []
-    while part := name(text, end):
-        parts.append(part)
-        end += len(part)
-        if not found(rb"/\w", text, end):
-            break
-        end += 1
-    extension = parts[-1].lower().split(b".")[1:][-1:] if parts else []
-    is_file = bool(extension) and extension[0] in FILES
-    if len(parts) < 3 and not is_file:
-        return 0
-    return end + found(rb"(?::\d++(?!\w)){0,2}+", text, end) - place
-
-
-def path(text: bytes, place: int) -> int:
-    start = found(rb"~|\.\.?+", text, place)
-    if start:
-        return start + body(text, place + start) if at(text, place + start) == b"/" else 0
-    if at(text, place) == b"/":
-        return 0 if at(text, place + 1) == b"/" else body(text, place)
-    if found(rb"[A-Za-z]:\\", text, place):
-        return body(text, place)
-    return relative_path(text, place)
-
-
-def dotted(text: bytes, place: int) -> int:
-    whole = name(text, place)
-    first, dot, last = whole.rpartition(b".")
-    fits = dot and first and is_lower(last) and last[:1].isalpha()
-    return len(whole) if fits else 0
-
-
-def hyphened(text: bytes, place: int) -> int:
-    run = found(rb"(?:\w|-(?=\w)){0,%d}" % LONGEST_NAME, text, place)
-    before, _, last = text[place : place + run].rpartition(b"-")
-    return run if before and re.search(rb"\d", last) else 0
-
-
-def found_unit_word(text: bytes, place: int) -> int:
-    length = found(rb" [A-Za-z]+(?!\w)", text, place)
-    return length if text[place + 1 : place + length].lower() in UNIT_WORDS else 0
-
-
-def found_unit(text: bytes, place: int) -> int:
-    micro = found("µ|μ".encode(), text, place)
-    letters = found(rb"[A-Za-z]+", text, place + micro)
-    unit = text[place + micro : place + micro + letters]
-    return micro + letters if unit.lower() in UNITS else 0
-
-
-def number(text: bytes, place: int) -> int:
-    end = whole = place
-    while figures := found(rb"\d+", text, end):
-        end += figures
-        while more := found(rb"[.,]\d+", text, end):
-            whole = end
-            end += more
-        end += found(rb"%", text, end) or found_unit(text, end)
-    if end == place or is_word(text, end):
-        return whole - place
-    return end + found_unit_word(text, end) - place
-
-
-# Which lines tell what went wrong
 
 
 def telling(text: bytes) -> bytes:
@@ -219,7 +37,9 @@ def telling(text: bytes) -> bytes:
             where = "trace"
         elif re.match(rb"goroutine \d", content):
             where = "goroutines"
-        elif not re.match(rb"LINE \d|\[parameters: |\[signal |note: run with `RUST_BACKTRACE", content):
+        elif not re.match(
+            rb"LINE \d|\[parameters: |\[signal |note: run with `RUST_BACKTRACE", content
+        ):
             kept.append(line)
     return b"".join(kept)
 
@@ -237,7 +57,11 @@ def behind_type(text: bytes) -> int:
     if not match:
         return 0
     last = match[2]
-    is_type = last.endswith((b"Error", b"Exception")) or last.lower() in (b"error", b"fatal", b"panic")
+    is_type = last.endswith((b"Error", b"Exception")) or last.lower() in (
+        b"error",
+        b"fatal",
+        b"panic",
+    )
     return match.end() if is_type and text[match.end() :].count(b" ") >= 2 else 0
 
 
@@ -295,9 +119,9 @@ class Masking:
             self.copy(end)
         elif not self.mask_shape(follow):
             self.note_word(end)
-            if digits and not re.match(rb"[A-Za-z]+\d\Z", word):
-                self.mask_word(end)
-            elif digits and not found(rb"\.[A-Za-z]", text, end):
+            if (digits and not re.match(rb"[A-Za-z]+\d\Z", word)) or (
+                digits and not found(rb"\.[A-Za-z]", text, end)
+            ):
                 self.mask_word(end)
             else:
                 version = found(rb"/\d(?:\.\d)?", text, end) if word.lower() == b"http" else 0
@@ -325,17 +149,17 @@ class Masking:
         figure = at(text, place).isdigit()
         expected = follow == b":" and self.word in BEFORE_ADDRESSES
         ways = [
-            (b":+", b"<url>", url),
-            (b".-@+%", b"<email>", email),
-            (None, b"<time>", time),
-            (b"-", b"<uuid>", uuid),
-            (None, b"<hex>", pointer),
-            (b".:", b"<address>", ip),
-            (b".-:", b"<address>", lambda text, place: host(text, place, expected=expected)),
-            (b"./:-", b"<path>", path),
-            (b".", b"<name>", dotted),
-            (b"-", b"<id>", hyphened),
-            (None, b"<num>", number),
+            (b":+", b"<url>", shapes.url),
+            (b".-@+%", b"<email>", shapes.email),
+            (None, b"<time>", shapes.time),
+            (b"-", b"<uuid>", shapes.uuid),
+            (None, b"<hex>", shapes.pointer),
+            (b".:", b"<address>", shapes.ip),
+            (b".-:", b"<address>", lambda text, place: shapes.host(text, place, expected=expected)),
+            (b"./:-", b"<path>", shapes.path),
+            (b".", b"<name>", shapes.dotted),
+            (b"-", b"<id>", shapes.hyphened),
+            (None, b"<num>", shapes.number),
         ]
         return any(
             self.put(placeholder, shape(text, place))
@@ -351,7 +175,7 @@ class Masking:
             switches = sum(one != other for one, other in pairwise(kinds))
             if not any(kinds):
                 self.copy(start + len(segment))
-            elif switches and len(segment) >= 8 and re.fullmatch(HEX + b"+", segment):
+            elif switches and len(segment) >= 8 and re.fullmatch(shapes.HEX + b"+", segment):
                 self.put(b"<hex>", len(segment))
             elif switches >= 3 or (switches and len(segment) >= 16):
                 self.put(b"<id>", len(segment))
@@ -395,12 +219,15 @@ class Masking:
         is_first = not re.match(rb"[\w\x80-\xff]", before)
         if sign in QUOTES:
             self.mask_quoted()
-        elif sign == b"(" and self.mask_values():
-            return
-        elif sign in b"[:" and self.put(b"<address>", ip(self.text, place)):
-            return
-        elif sign in b"/~." and is_first and before != b"." and self.put(
-            b"<path>", path(self.text, place)
+        elif (
+            (sign == b"(" and self.mask_values())
+            or (sign in b"[:" and self.put(b"<address>", shapes.ip(self.text, place)))
+            or (
+                sign in b"/~."
+                and is_first
+                and before != b"."
+                and self.put(b"<path>", shapes.path(self.text, place))
+            )
         ):
             return
         elif sign in b"-+" and is_first and before != b")" and found(rb"\d", self.text, place + 1):

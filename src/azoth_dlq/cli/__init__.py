@@ -27,6 +27,7 @@ _MODULES: Final = {
     "demo": "demo",
     "discard": "discard",
     "drain": "drain",
+    "groups": "groups",
     "list": "listing",
     "requeue": "requeue",
     "run": "run",

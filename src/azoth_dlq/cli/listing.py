@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -24,11 +23,13 @@ from azoth_dlq.cli.letters import (
 from azoth_dlq.cli.numbers import HOW_MANY
 from azoth_dlq.cli.output import (
     counted,
+    cut,
     duration_text,
     first_line,
     json_option,
     print_json,
     print_lines,
+    terminal_width,
 )
 from azoth_dlq.engine.failure import one_line
 
@@ -137,7 +138,7 @@ def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
     )
     return (
         # Cut first, too: one may be megabytes.
-        *(_cut(one_line(str(cell)[: _WIDEST + 1]), _WIDEST) for cell in cells),
+        *(cut(one_line(str(cell)[: _WIDEST + 1]), _WIDEST) for cell in cells),
         one_line(first_line(why(letter))),
     )
 
@@ -145,22 +146,11 @@ def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
 def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows of cells, the last cut to the terminal's width where there is one."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
-    left = _terminal_width() - 2 - sum(width + 2 for width in widths)
+    left = terminal_width() - 2 - sum(width + 2 for width in widths)
     for row in rows:
         aligned = [
             f"{cell:>{width}}" if heading in _NUMBERS else f"{cell:<{width}}"
             for heading, cell, width in zip(_HEADINGS, row, widths, strict=False)
         ]
-        line = "  ".join(["", *aligned, _cut(row[-1], max(left, _NARROWEST))])
+        line = "  ".join(["", *aligned, cut(row[-1], max(left, _NARROWEST))])
         print_lines(line.rstrip())
-
-
-def _terminal_width() -> int:
-    import shutil  # noqa: PLC0415 -- it loads compression, which no other command needs
-
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if is_terminal else sys.maxsize
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,4 +1,4 @@
-"""Compiled kernels over plain values and buffers: backoff, eligibility, order and errors of letters.
+"""Compiled kernels over plain values and buffers: backoff, eligibility, order, error templates.
 
 Instants are integer microseconds since 1970 UTC, durations integer microseconds.
 """

@@ -1,8 +1,5 @@
 from collections.abc import Callable, Iterable
-from typing import Any, Final, final
-
-LONGEST_TEXT: Final[int]
-LONGEST_EVENT_START: Final[int]
+from typing import Any, final
 
 def template(text: str | bytes | bytearray) -> str: ...
 def fingerprint(text: str | bytes | bytearray) -> str: ...

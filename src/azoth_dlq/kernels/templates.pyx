@@ -21,6 +21,8 @@ from azoth_dlq.kernels.csrc cimport (
     azdlq_template,
 )
 from azoth_dlq.kernels.rows cimport (
+    PyByteArray_AS_STRING,
+    PyByteArray_GET_SIZE,
     PyLong_CheckExact,
     PyTuple_Check,
     PyTuple_GET_ITEM,
@@ -38,8 +40,6 @@ cdef enum:
     MOST_TYPES = 16  # counted in a group
     MOST_RETRY_COUNTS = 64  # counted in a group
 
-LONGEST_TEXT = AZDLQ_TEMPLATE_TEXT
-LONGEST_EVENT_START = EVENT_START
 assert ROOM == AZDLQ_TEMPLATE_ROOM
 
 
@@ -85,16 +85,20 @@ cdef class Group:
 
     cdef uint64_t _hash
     cdef int64_t _first, _last
+    cdef object _text  # of the newest letter
     cdef readonly int64_t count, newest
-    cdef readonly bytes example
     cdef readonly dict retry_counts, event_types
 
     def __cinit__(self):
         self._first = INT64_MAX
         self._last = self.newest = INT64_MIN
-        self.example = b""
+        self._text = b""
         self.retry_counts = {}
         self.event_types = {}
+
+    @property
+    def example(self):
+        return counting_part(self._text)[:AZDLQ_TEMPLATE_TEXT]
 
     @property
     def fingerprint(self):
@@ -108,7 +112,7 @@ cdef class Group:
     def last_seen(self):
         return self._last if self._first <= self._last else None
 
-    cdef int see(self, object row, int64_t id, bytes text) except -1:
+    cdef int see(self, object row, int64_t id, object text) except -1:
         cdef int64_t failed_at = instant_of(PyTuple_GET_ITEM(row, 2))
         cdef PyObject *retry_count = PyTuple_GET_ITEM(row, 3)
         self.count += 1
@@ -117,7 +121,7 @@ cdef class Group:
             self._last = max(self._last, failed_at)
         if id >= self.newest:
             self.newest = id
-            self.example = text
+            self._text = text
         if PyLong_CheckExact(retry_count):
             count_one(self.retry_counts, <object> retry_count, MOST_RETRY_COUNTS)
         return 0
@@ -154,15 +158,23 @@ cdef class Tally:
         cdef uint64_t hashed
         cdef size_t length
         cdef Group group
-        cdef bytes text
+        cdef object text
         if not PyTuple_Check(row) or PyTuple_GET_SIZE(row) != COLUMNS:
             raise TypeError(
                 f"row {self.letters} must be a tuple of {COLUMNS}: id, text, failed_at, "
                 "retry_count, start of the event"
             )
         read_id(row, self.letters, &id)
-        text = text_of(<object> PyTuple_GET_ITEM(row, 1))
-        length = azdlq_template(PyBytes_AS_STRING(text), <size_t> PyBytes_GET_SIZE(text), out)
+        text = bounded(<object> PyTuple_GET_ITEM(row, 1))
+        if PyBytes_CheckExact(text):
+            length = azdlq_template(
+                PyBytes_AS_STRING(text), <size_t> PyBytes_GET_SIZE(text), out
+            )
+        else:
+            length = azdlq_template(
+                PyByteArray_AS_STRING(<PyObject *> text),
+                <size_t> PyByteArray_GET_SIZE(<PyObject *> text), out
+            )
         hashed = azdlq_fingerprint(out, length)
         group = <Group> self._groups.get(hashed)
         if group is None:
@@ -180,7 +192,9 @@ cdef class Tally:
         cdef const char *start
         cdef const char *colon
         if not PyBytes_CheckExact(event):
-            return 0
+            if not isinstance(event, (str, bytearray)):
+                return 0
+            event = counting_part(event)
         start = PyBytes_AS_STRING(event)
         colon = <const char *> memchr(
             start, c":", <size_t> min(PyBytes_GET_SIZE(event), <Py_ssize_t> EVENT_START)
@@ -206,11 +220,14 @@ cdef class Tally:
         return 0
 
 
-cdef bytes text_of(object value):
+cdef object bounded(object text):
+    """The part of a column that counts, as bytes or a bytearray."""
     cdef Py_ssize_t most = AZDLQ_TEMPLATE_TEXT + 1
-    if PyBytes_CheckExact(value):
-        return value if PyBytes_GET_SIZE(value) <= most else (<bytes> value)[:most]
-    return b"" if value is None else counting_part(value)
+    if text is None:
+        return b""
+    if (type(text) is bytearray or PyBytes_CheckExact(text)) and len(text) <= most:
+        return text
+    return counting_part(text if isinstance(text, (str, bytes, bytearray)) else str(text))
 
 
 cdef tuple rank_of(Group group):
@@ -221,10 +238,11 @@ def tally(rows, type_of, *, most=10_000):
     """Counts letters by template: the groups, how many letters there are, and how many of them are
     in no group.
 
-    `rows` are tuples (id, text, failed_at, retry_count, start of the event), not held; text and
-    event are bytes or None. `type_of` tells the type of an event, with its colon, or None. At most
-    `most` groups are kept: where there would be more, the smaller half is given up; such a group
-    that is met again begins anew. TypeError names the row; what `rows` raises goes on up.
+    `rows` are tuples (id, text, failed_at, retry_count, start of the event) as sqlite3 gives them;
+    of each group the last text is held, and must not be changed. `type_of` tells the type of an
+    event, given up to its colon, or None. At most `most` groups are kept: where there would be
+    more, the smaller half is given up; such a group that is met again begins anew. TypeError names
+    the row; what `rows` raises goes on up.
     """
     cdef Tally seen = Tally(type_of, int_argument(most, "most", 1, 2**31 - 1))
     for row in rows:

@@ -61,12 +61,27 @@ CLEAR = {
 }
 
 
+def _latest_error(*, migrated: bool) -> str:
+    """The first one where no attempt failed."""
+    return "coalesce(azoth_last_error, error_message)" if migrated else "+error_message"
+
+
 def by_error(*, migrated: bool) -> str:
-    """The commonest latest errors (the first ones where no attempt failed), then a limit."""
-    latest = "coalesce(azoth_last_error, error_message)" if migrated else "error_message"
+    """The commonest latest errors, then a limit."""
+    latest = _latest_error(migrated=migrated)
     return (
         f"SELECT substr({latest}, 1, 200), count(*) FROM main.dead_letter_queue "
         "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+    )
+
+
+def errors(ids: int | None, *, parked: bool, migrated: bool) -> str:
+    """Columns of `errors` of the port; bound first: how much of the event."""
+    table = "permanent_failures" if parked else "dead_letter_queue"
+    where = "" if ids is None else f" WHERE id IN ({_places(ids)})"
+    return (
+        f"SELECT +id, {_latest_error(migrated=migrated)}, +failed_at, +retry_count, "
+        f"substr(event_bytes, 1, ?) FROM main.{table}{where}"
     )
 
 
