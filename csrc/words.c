@@ -159,6 +159,7 @@ static void mask_plain(azdlq_masking *m, size_t end)
     const unsigned char *bytes = m->text.bytes;
     if (is_method(m, end)) {
         azdlq_put(m, "<method>", end);
+        m->mask_end = 0; /* what follows is no list */
         return;
     }
     note_word(m, end);

@@ -138,6 +138,7 @@ class Masking:
         word = self.text[self.place : end]
         if word.lower() in METHODS and found(rb" (?:\"?/|\"?http|request)", self.text, end):
             self.put(b"<method>", len(word))
+            self.mask_end = None
             return
         self.note_word(end)
         is_plural = len(word) >= 4 and word.endswith(b"s") and not word.endswith(b"ss")
