@@ -83,7 +83,7 @@ def _print(grouping: Grouping, database: str, *, parked: bool) -> None:
     groups = grouping.groups
     letters = counted(grouping.letters, space_of(parked))
     found = counted(grouping.found, "groups")
-    print_lines(f"{found} of {letters} in {database}, the largest first")
+    print_lines(f"{found} of {letters} in {database}")
     if groups:
         print_lines("", f"  {'share':>6}  {'letters':>9}  fingerprint")
     for group in groups:
@@ -92,11 +92,8 @@ def _print(grouping: Grouping, database: str, *, parked: bool) -> None:
         hidden = counted(grouping.found - len(groups), "groups")
         print_lines("", f"not shown: {hidden} with {counted(grouping.not_shown, 'letters')}")
     if grouping.other:
-        print_lines(
-            "",
-            f"in no group: {counted(grouping.other, 'letters')}; there were too many groups to "
-            "keep the smallest, so counts of small groups may be too low",
-        )
+        print_lines("", f"in no group: {counted(grouping.other, 'letters')}")
+        print_lines("there were too many groups; the smallest were not kept")
 
 
 def _print_group(group: LetterGroup) -> None:
