@@ -138,7 +138,7 @@ cdef int count_one(dict counts, object key, Py_ssize_t most) except -1:
 
 
 @cython.final
-cdef class Tally:
+cdef class _Tally:
     """Counts letters by template while their rows are read."""
 
     cdef dict _groups, _types
@@ -244,7 +244,7 @@ def tally(rows, type_of, *, most=10_000):
     more, the smaller half is given up; such a group that is met again begins anew. TypeError names
     the row; what `rows` raises goes on up.
     """
-    cdef Tally seen = Tally(type_of, int_argument(most, "most", 1, 2**31 - 1))
+    cdef _Tally seen = _Tally(type_of, int_argument(most, "most", 1, 2**31 - 1))
     for row in rows:
         seen.see(row)
         if seen.letters % ROWS_BETWEEN_SIGNALS == 0:
