@@ -1,15 +1,18 @@
 """Each kernel beside a plain Python loop that does the same."""
 
 import random
+import re
 import time
 from array import array
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from azoth_dlq.kernels import backoff, eligibility, order
+from azoth_dlq.event_type import shown_event_type
+from azoth_dlq.kernels import backoff, eligibility, order, templates
 from benchmarks import subjects
 from benchmarks.conftest import Figure
 
@@ -33,6 +36,7 @@ OVER_ROWS = 90
 OVER_BUFFERS = 4
 A_DELAY = 2
 A_TIMESTAMP = 25
+A_LETTER_GROUPED = 1000
 pytestmark = pytest.mark.benchmark(group=subjects.KERNELS)
 
 Row = tuple[int, int, str, str | None, None, str]
@@ -231,4 +235,46 @@ def test_ranks(beside: Beside) -> None:
         "ranks of error texts",
         lambda: types.ranks(messages),
         lambda: [plain_rank(row) for row in rows],
+    )
+
+
+# The commonest rules alone.
+MASKS = re.compile(
+    r"'[^']*'|\"[^\"]*\"|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?|0x[0-9a-f]+|\d+(?:\.\d+)?(?:ms|s)?"
+)
+
+
+def test_tally(beside: Beside) -> None:
+    texts = [
+        f"connection to 10.0.0.{place % 255}:5432 timed out after {place} ms ({TEXTS[place % 3]})"
+        for place in range(LETTERS)
+    ]
+    rows = [
+        (place, text.encode(), "2026-11-24 03:45:00", place % 4, b"deposit:%d" % place)
+        for place, text in enumerate(texts)
+    ]
+
+    def plain() -> dict[str, int]:
+        counts: dict[str, int] = defaultdict(int)
+        seen: dict[str, tuple[datetime, datetime]] = {}
+        by_count: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        by_type: dict[str, dict[bytes, int]] = defaultdict(lambda: defaultdict(int))
+        for _, text, failed_at, retry_count, event in rows:
+            key = MASKS.sub("<*>", text.decode())
+            counts[key] += 1
+            moment = plain_instant(failed_at)
+            first, last = seen.get(key, (moment, moment))
+            seen[key] = min(first, moment), max(last, moment)
+            by_count[key][retry_count] += 1
+            by_type[key][event.partition(b":")[0]] += 1
+        return counts
+
+    groups, letters, other = templates.tally(rows, shown_event_type)
+    assert (letters, other) == (LETTERS, 0)
+    assert sorted(group.count for group in groups) == sorted(plain().values())
+    beside(
+        "tally: letters grouped by their errors",
+        lambda: templates.tally(rows, shown_event_type),
+        plain,
+        A_LETTER_GROUPED,
     )

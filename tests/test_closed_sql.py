@@ -234,6 +234,12 @@ def _work(connection: Watched, path: Path) -> int:
     for wanted in filters:
         for parked in (False, True):
             queue.find(replace(wanted, parked=parked))
+            with queue.store.errors(
+                queue.find(replace(wanted, parked=parked)), parked=parked
+            ) as rows:
+                list(rows)
+    assert queue.groups()
+    queue.groups(parked=True)
     look(queue.store, config, 0)
     parked_ids = [letter.id for letter in queue.permanent_failures()]
     assert len(parked_ids) > 5

@@ -24,6 +24,7 @@ from azoth_dlq import (
     Histogram,
     InvalidStateError,
     LetterFilter,
+    LetterGroup,
     NonRetryable,
     PermanentFailure,
     ReplayPriority,
@@ -40,7 +41,14 @@ NAMES = {
     "InvalidStateError", "LetterFilter", "NonRetryable", "ReplayPriority", "ReplayReport",
     "RetryAfter", "Snooze", "StorageError", "current_letter_id",
 }  # fmt: skip
-HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "Event", "Histogram", "PermanentFailure"}
+HANDED_OUT = {
+    "AttemptRecord",
+    "DlqMetricsSnapshot",
+    "Event",
+    "Histogram",
+    "LetterGroup",
+    "PermanentFailure",
+}
 
 ALL: list[str] = vars(azoth_dlq)["__all__"]  # type checkers see imports in its place
 
@@ -107,7 +115,7 @@ def test_type_checkers_see_the_names_that_are_there() -> None:
     assert seen == {name: getattr(azoth_dlq, name) for name in ALL}
 
 
-@pytest.mark.parametrize("module", ["backoff", "eligibility", "order"])
+@pytest.mark.parametrize("module", ["backoff", "eligibility", "order", "templates"])
 def test_the_kernels_are_public(module: str, tmp_path: Path) -> None:
     run_program(f"import azoth_dlq.kernels; azoth_dlq.kernels.{module}", tmp_path)
 
@@ -138,6 +146,9 @@ _REPORT = ReplayReport(started_at=_AT, succeeded=2, next_due=_AT)
         DlqMetricsSnapshot(successes=3),
         Histogram(sum=0.5),
         LetterFilter(error="timeout", max_age=60),
+        LetterGroup(
+            fingerprint="0" * 16, template="a", count=1, share=1.0, example_id=7, example="a"
+        ),
         ReplayPriority.LIFO,
         FailedEvent(*_LETTER),
         PermanentFailure(*_LETTER, "2026-11-24 10:00:00"),

@@ -8,11 +8,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from azoth_dlq.clock import EPOCH, MICROSECOND
+from azoth_dlq.clock import rfc3339
 from azoth_dlq.durations import Duration, from_microseconds, to_microseconds
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.ids import IdRanges
-from azoth_dlq.kernels.eligibility import format_timestamp
 
 _COUNTS: Final = range(2**63)
 _AGES: Final = ("min_age", "max_age", "min_parked_age")
@@ -121,7 +120,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, datetime):
-        return format_timestamp((value - EPOCH) // MICROSECOND)
+        return rfc3339(value)
     return str(value) if isinstance(value, IdRanges) else value
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from azoth_dlq.config import DlqReplayConfig
     from azoth_dlq.durations import Duration
     from azoth_dlq.filters import LetterFilter
+    from azoth_dlq.groups import LetterGroup
     from azoth_dlq.types import AttemptRecord, AuditRecord, FailedEvent, PermanentFailure
 
 _INT64 = range(-(2**63), 2**63)
@@ -154,6 +155,21 @@ class DeadLetterQueue:
         if not isinstance(wanted, LetterFilter):
             raise ConfigError.for_field("wanted", wanted, "a LetterFilter")
         return acting.find(self._store, wanted, clock.now(), config)
+
+    def groups(
+        self, limit: int = 20, *, which: LetterFilter | None = None, parked: bool = False
+    ) -> list[LetterGroup]:
+        """Dead letters, or (`parked`) permanent failures, grouped by what went wrong, all of them
+        or `which`; at most `limit` groups, most letters first, ties by fingerprint. Where there are
+        more than 10,000 groups, the letters of the smallest are in none: what shares lack is
+        theirs."""
+        from azoth_dlq import acting  # noqa: PLC0415 -- few programs group letters
+        from azoth_dlq.groups import group_letters  # noqa: PLC0415 -- as above
+
+        most, is_parked, ids = _checked_limit(limit), _checked_parked(parked), None
+        if which is not None:
+            ids = self.find(acting.wanted_of(which, parked=is_parked))
+        return group_letters(self._store, ids, limit=most, parked=is_parked).groups
 
     def history(self, letter_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         """What is kept of the attempts of a dead letter, or (`parked`) of a permanent failure by

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from azoth_dlq.clock import EPOCH, MICROSECOND
+from azoth_dlq.clock import rfc3339
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.errors import ConfigError
-from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
+from azoth_dlq.event_type import shown_event_type
+from azoth_dlq.kernels.eligibility import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 Redact: TypeAlias = Callable[[str], str]
 """Gets a text, and returns it without what must not be seen."""
 
-# What stands before a colon in a payload without a type must not be shown as one.
-_EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 _LARGEST_JSON: Final = 64 * 1024  # characters; beyond that nobody reads it indented
 _ESCAPED_SHARE: Final = 10  # one character in so many, at most, or it is no text
 _INDENT: Final = "  "
@@ -48,24 +47,12 @@ def as_it_is(text: str) -> str:
     return text
 
 
-def event_type_of(letter: FailedEvent | PermanentFailure) -> str | None:
-    """What the event names as its type; None where that may be payload."""
-    name, colon, _ = letter.event_bytes.partition(b":")
-    text = name.decode("utf-8", "replace") if colon else ""
-    return text if _EVENT_TYPE.fullmatch(text) else None
-
-
 def age_of(letter: FailedEvent | PermanentFailure, now: int) -> timedelta | None:
     """The time since the failure at `now` (µs), 0 where it lies ahead; None where unreadable."""
     try:
         return timedelta(microseconds=max(now - parse_timestamp(letter.failed_at), 0))
     except ValueError:
         return None
-
-
-def rfc3339(instant: datetime) -> str:
-    """An instant for programs, in UTC."""
-    return format_timestamp((instant - EPOCH) // MICROSECOND)
 
 
 def letter_as_dict(
@@ -76,7 +63,7 @@ def letter_as_dict(
     document: dict[str, Any] = {}
     for field in fields(letter):
         if field.name == "event_bytes":
-            document["event_type"] = event_type_of(letter)
+            document["event_type"] = shown_event_type(letter.event_bytes)
             document["event_size"] = len(letter.event_bytes)
         else:
             document[field.name] = plain(getattr(letter, field.name), redact)

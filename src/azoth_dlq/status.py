@@ -9,10 +9,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from azoth_dlq.backoff import BackoffStrategy
-from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
+from azoth_dlq.clock import optional_datetime, rfc3339, to_datetime
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.errors import StorageError
-from azoth_dlq.kernels.eligibility import Verdict, format_timestamp, select
+from azoth_dlq.kernels.eligibility import Verdict, select
 from azoth_dlq.store.base import Busy, StorageFault
 
 if TYPE_CHECKING:
@@ -59,24 +59,24 @@ class Status:
     def as_dict(self) -> dict[str, Any]:
         """Return the figures ready for JSON: ages in seconds, instants as RFC 3339 in UTC."""
         return {
-            "at": _rfc3339(self.at),
+            "at": rfc3339(self.at),
             "dead_letters": self.dead_letters,
             "due": self.due,
             "not_due": self.not_due,
             "exhausted": self.exhausted,
             "unreadable": self.unreadable,
             "ahead": self.ahead,
-            "next_due": _rfc3339(self.next_due),
+            "next_due": rfc3339(self.next_due),
             "oldest_age": _seconds(self.oldest_age),
             "oldest_due_age": _seconds(self.oldest_due_age),
             "by_retry_count": {str(count): n for count, n in self.by_retry_count.items()},
             "by_error": [{"error": text, "letters": n} for text, n in self.by_error],
             "permanent_failures": self.permanent_failures,
             "draining": [
-                {"host": drainer.host, "pid": drainer.pid, "since": _rfc3339(drainer.since)}
+                {"host": drainer.host, "pid": drainer.pid, "since": rfc3339(drainer.since)}
                 for drainer in self.draining
             ],
-            "stopped_at": _rfc3339(self.stopped_at),
+            "stopped_at": rfc3339(self.stopped_at),
         }
 
 
@@ -127,16 +127,17 @@ class _Tally:
         self._oldest = _earlier(self._oldest, self._earliest_failure(rows))
 
     def status(self, figures: Figures) -> Status:
+        stopped_at = figures.stopped_at if self._counts["dead_letters"] else None
         return Status(
             at=to_datetime(self._now),
-            next_due=_datetime(self._next_due),
+            next_due=optional_datetime(self._next_due),
             oldest_age=self._age(self._oldest),
             oldest_due_age=self._age(self._oldest_due),
             by_retry_count=dict(sorted(self._by_retry_count.items())),
             by_error=figures.by_error,
             permanent_failures=figures.parked,
             draining=figures.draining,
-            stopped_at=_datetime(figures.stopped_at) if self._counts["dead_letters"] else None,
+            stopped_at=optional_datetime(stopped_at),
             **self._counts,
         )
 
@@ -158,14 +159,6 @@ def _chunks(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
 
 def _earlier(known: int | None, found: int | None) -> int | None:
     return found if known is None or (found is not None and found < known) else known
-
-
-def _datetime(instant: int | None) -> datetime | None:
-    return None if instant is None else to_datetime(instant)
-
-
-def _rfc3339(instant: datetime | None) -> str | None:
-    return None if instant is None else format_timestamp((instant - EPOCH) // MICROSECOND)
 
 
 def _seconds(duration: timedelta | None) -> float | None:

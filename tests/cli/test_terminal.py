@@ -103,7 +103,7 @@ def painted(workplace: Workplace) -> Workplace:
 
 def test_no_letter_paints_the_terminal(painted: Workplace, attack: Attack) -> None:
     letters = painted.count("dead_letter_queue")
-    looks = [("list",), ("status",)]
+    looks = [("list",), ("status",), ("groups",)]
     shows = [("show", str(n + 1), "--payload") for n in range(letters)]
     drains = [("drain", "--handlers", "handlers:registry", "--now", *v) for v in ((), ("-v",))]
     commands = [*looks, *drains, *looks, *shows]

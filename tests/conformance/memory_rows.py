@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.kernels.eligibility import parse_timestamp
-from azoth_dlq.store.base import ALONE, RECORDED
+from azoth_dlq.store.base import ALONE, EVENT_START, RECORDED
 from azoth_dlq.store.settlement import Attempted
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 from tests.conformance.memory_database import ParkedRow, Row
@@ -19,6 +19,13 @@ def notes_of(row: Row) -> int | None:
 
 def state_of(row: Row) -> tuple[object, ...]:
     return row.retry_count, row.failed_at, row.last_retry_at, row.valid_not_before
+
+
+def error_row(row_id: int, row: Row) -> tuple[object, ...]:
+    error = row.error_message if row.last_error is None else row.last_error
+    event = row.event_bytes
+    start = event[:EVENT_START] if isinstance(event, (str, bytes)) else event
+    return row_id, error, row.failed_at, row.retry_count, start
 
 
 def second_text(microseconds: int) -> str:

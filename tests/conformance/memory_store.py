@@ -34,6 +34,7 @@ from tests.conformance.memory_database import (
 )
 from tests.conformance.memory_rows import (
     attempt_record,
+    error_row,
     failed_event,
     is_timestamp,
     microsecond_text,
@@ -102,6 +103,14 @@ class MemoryStore(MemoryUpkeep):
         else:
             kept = [Kept(i, row) for i, row in tables.letters.items()]
         return array("q", sorted(one.id for one in kept if fits(one, wanted, now, rules)))
+
+    @contextmanager
+    def errors(
+        self, ids: Sequence[int] | None = None, *, parked: bool = False
+    ) -> Iterator[Iterator[tuple[Any, ...]]]:
+        tables = self._connection.tables
+        rows = {i: p.row for i, p in tables.parked.items()} if parked else tables.letters
+        yield (error_row(i, row) for i, row in rows.items() if ids is None or i in ids)
 
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         tables = self._connection.tables

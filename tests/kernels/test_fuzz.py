@@ -14,7 +14,7 @@ from tests import sanitizers
 from tests.attacks import Attack
 
 _SOURCE = Path(__file__).parents[2] / "csrc"
-_KERNELS = ("backoff", "eligibility", "match", "order", "timestamp", "utf8")
+_KERNELS = ("backoff", "eligibility", "match", "order", "template", "timestamp", "utf8")
 _LONGEST = {"eligibility": 900, "order": 800}
 _TARGET = "int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n == ~0ul; }"
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from azoth_dlq.kernels import backoff, eligibility, order
+from azoth_dlq.event_type import shown_event_type
+from azoth_dlq.kernels import backoff, eligibility, order, templates
 from tests.kernels.buffers import int64, zeros
 
 CALLS = 600
@@ -41,6 +42,12 @@ def refused_unchanged() -> None:
         selection.unchanged([ROW] * 2, 0, 1)
 
 
+def refused_tally() -> None:
+    rows: Iterator[Any] = chain(repeat((1, "boom 1", STAMP, 0, b"ok:"), 2000), [()])
+    with pytest.raises(TypeError, match="row 2000 must be a tuple"):
+        templates.tally(rows, shown_event_type)
+
+
 def refused_error_types() -> None:
     with pytest.raises(ValueError, match="error type 500"):
         order.ErrorTypes([*[f"text {place}" for place in range(500)], "%"])
@@ -56,11 +63,24 @@ def finished_calls() -> None:
     assert len(selection.ids()) == len(selection.unchanged([ROW] * 2000, 0, None)) == 2000
     order.ErrorTypes(["timeout"] * 500).rank("é timeout")
     order.argsort(zeros(1000), zeros(1000), out=zeros(1000))
+    words = [
+        (n, f"only {chr(97 + n % 26)} {chr(65 + n // 26)}", STAMP, n, b"ok:") for n in range(99)
+    ]
+    groups, letters, other = templates.tally(words, shown_event_type, most=10)
+    assert sum(group.count for group in groups) + other == letters
+    assert templates.template("\ud800 5" + "x" * 9999)
 
 
 @pytest.mark.parametrize(
     "call",
-    [refused_select, refused_unchanged, refused_error_types, refused_buffers, finished_calls],
+    [
+        refused_select,
+        refused_unchanged,
+        refused_tally,
+        refused_error_types,
+        refused_buffers,
+        finished_calls,
+    ],
 )
 def test_memory_is_given_back(call: Callable[[], None]) -> None:
     def traced_after(calls: int) -> int:
@@ -87,6 +107,9 @@ def test_references_are_neither_kept_nor_lost() -> None:
     assert len(selection.unchanged(rows, 0, None)) == 9
     with pytest.raises(TypeError):
         eligibility.select([*rows, None], RULES)  # type: ignore[list-item]  # the error under test
+    errors = [(row[0], row[2], row[2], row[0], None) for row in rows]
+    assert len(templates.tally(errors, shown_event_type)[0]) == 1
+    del errors
     assert [sys.getrefcount(value) for value in values + rows] == before
 
 
@@ -111,9 +134,10 @@ def test_threads_may_call_at_once() -> None:
     ids = int64(range(letters))
     rows = [(place, 0, STAMP, None, None, f"timeout {place % 7}") for place in range(letters)]
     types = order.ErrorTypes([f"timeout {place}" for place in range(7)])
+    errors = [(place, f"timeout {place}", STAMP, 0, b"ok:1") for place in range(letters)]
     start = threading.Barrier(4)
 
-    def work(_: int) -> tuple[list[int], list[int], list[int], int]:
+    def work(_: int) -> tuple[list[int], list[int], list[int], int, int]:
         start.wait()
         out, delays = zeros(letters), zeros(letters)
         for _ in range(5):
@@ -121,7 +145,8 @@ def test_threads_may_call_at_once() -> None:
             backoff.delays(backoff.FIBONACCI, 1, 10**9, ids, delays)
             selection = eligibility.select(rows, RULES, rank=types)
             due = eligibility.due(RULES, retry_count=ids, failed_at=ids, out=zeros(letters))
-        return list(out), list(delays), selection.ids(), due[0]
+            (group,) = templates.tally(errors, shown_event_type)[0]
+        return list(out), list(delays), selection.ids(), due[0], group.event_types["ok"]
 
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(work, range(4)))
@@ -144,6 +169,9 @@ def test_a_signal_ends_a_long_scan() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(RangError):
             eligibility.select(repeat((1, 9, STAMP, None)), RULES)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(RangError):
+            templates.tally(repeat((1, "boom", STAMP, 0, None)), shown_event_type)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, held)

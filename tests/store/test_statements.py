@@ -72,6 +72,8 @@ def searches() -> dict[str, str]:
     fields = ["error", "event_type", "min_retry_count", "max_retry_count"]
     columns = ["failed_at", "marked_permanent_at", "latest_error"]
     return {
+        "errors": search_statements.errors(None, parked=False, migrated=True),
+        "errors of some": search_statements.errors(500, parked=True, migrated=True),
         "find": search_statements.find([], parked=False, migrated=True),
         "find all": search_statements.find(
             fields, columns[::2], runs=200, parked=False, migrated=True, with_state=True

@@ -29,6 +29,7 @@ _MODULES: Final = {
     "discard": "discard",
     "drain": "drain",
     "edit": "edit",
+    "groups": "groups",
     "list": "listing",
     "purge": "purge",
     "requeue": "requeue",

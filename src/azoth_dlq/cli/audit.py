@@ -17,7 +17,7 @@ from azoth_dlq.cli.output import (
     print_json_list,
     print_lines,
 )
-from azoth_dlq.shown import rfc3339
+from azoth_dlq.clock import rfc3339
 
 if TYPE_CHECKING:
     from azoth_dlq.types import AuditRecord

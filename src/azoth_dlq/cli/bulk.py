@@ -26,7 +26,7 @@ from azoth_dlq.cli.output import (
 )
 from azoth_dlq.cli.signals import Received, ending_in_order
 from azoth_dlq.errors import ConfigError, StorageError
-from azoth_dlq.groups import groups_of
+from azoth_dlq.groups import group_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -168,7 +168,7 @@ def look_at(store: Store, act: Act, database: str, announced: str) -> Matched:
         ids = act.ids()
     total = counted(store.count(parked=act.parked), space_of(act.parked))
     text = f"{len(ids):,} of {total} in {database} {announced}"
-    groups = groups_of(store, ids, parked=act.parked, limit=_GROUPS_SHOWN) if ids else []
+    groups = group_letters(store, ids, parked=act.parked, limit=_GROUPS_SHOWN).groups
     say(text)
     for line in _group_lines(groups, len(ids)):
         say(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -27,14 +26,17 @@ from azoth_dlq.cli.letters import (
 from azoth_dlq.cli.numbers import HOW_MANY
 from azoth_dlq.cli.output import (
     counted,
+    cut,
     duration_text,
     first_line,
     json_option,
     print_json_list,
     print_lines,
+    terminal_width,
 )
 from azoth_dlq.engine.failure import one_line
-from azoth_dlq.shown import age_of, event_type_of, letter_as_dict, plain
+from azoth_dlq.event_type import shown_event_type
+from azoth_dlq.shown import age_of, letter_as_dict, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,14 +152,14 @@ def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
     cells = (
         letter.id,
         plain(letter.event_id),
-        event_type_of(letter) or "?",
+        shown_event_type(letter.event_bytes) or "?",
         plain(letter.retry_count),
         stored_instant_text(letter.failed_at),
         "?" if age is None else duration_text(age),
     )
     return (
         # Cut first, too: one may be megabytes.
-        *(_cut(one_line(str(cell)[: _WIDEST + 1]), _WIDEST) for cell in cells),
+        *(cut(one_line(str(cell)[: _WIDEST + 1]), _WIDEST) for cell in cells),
         one_line(first_line(why(letter))),
     )
 
@@ -166,22 +168,11 @@ def _print_columns(measured: Sequence[tuple[str, ...]], more: Iterator[tuple[str
     """Print rows of cells in columns as wide as those measured, the last cut to the terminal's
     width where there is one."""
     widths = [max(len(row[place]) for row in measured) for place in range(len(_HEADINGS))]
-    left = _terminal_width() - 2 - sum(width + 2 for width in widths)
+    left = terminal_width() - 2 - sum(width + 2 for width in widths)
     for row in chain(measured, more):
         aligned = [
             f"{cell:>{width}}" if heading in _NUMBERS else f"{cell:<{width}}"
             for heading, cell, width in zip(_HEADINGS, row, widths, strict=False)
         ]
-        line = "  ".join(["", *aligned, _cut(row[-1], max(left, _NARROWEST))])
+        line = "  ".join(["", *aligned, cut(row[-1], max(left, _NARROWEST))])
         print_lines(line.rstrip())
-
-
-def _terminal_width() -> int:
-    import shutil  # noqa: PLC0415 -- it loads compression, which no other command needs
-
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if is_terminal else sys.maxsize
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -86,6 +86,19 @@ def first_line(text: str) -> str:
     return lines[0] if len(lines) == 1 and len(shown) == len(text) else f"{lines[0]} …"
 
 
+def cut(text: str, width: int) -> str:
+    """The text, at most so wide."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def terminal_width() -> int:
+    """How wide stdout is; without a bound where it is no terminal."""
+    import shutil  # noqa: PLC0415 -- it loads compression, which few commands need
+
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if is_terminal else sys.maxsize
+
+
 def counted(number: int, things: str) -> str:
     """How many of `things`, a plural in -s: `1 dead letter`, `2,000 dead letters`."""
     return f"{number:,} {things.removesuffix('s') if number == 1 else things}"

@@ -105,3 +105,10 @@ cdef extern from "match.h" nogil:
 
 cdef extern from "utf8.h" nogil:
     bint azdlq_utf8_valid(const char *text, size_t length)
+
+cdef extern from "template.h" nogil:
+    const size_t AZDLQ_TEMPLATE_TEXT
+    const size_t AZDLQ_TEMPLATE_ROOM
+
+    size_t azdlq_template(const char *text, size_t length, char *out)
+    uint64_t azdlq_fingerprint(const char *template, size_t length)

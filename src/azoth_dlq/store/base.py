@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RECORDED = 1  # an attempt failed or was snoozed before: there may be a history
 ALONE = 2  # a process died while a batch with this letter was in hand: never in a batch again
 
+EVENT_START = 257  # bytes of an event that `errors` tells: a type of 64 characters, and a colon
 NOT_STARTED = -1  # in place of a call's slot: its death charges nobody
 
 
@@ -177,6 +178,13 @@ class Letters(Protocol):
     def find(self, wanted: LetterFilter, now: int, rules: Rules | None = None) -> array[int]:
         """The ids (int64, ascending) of the letters that fit, of those that `wanted.parked` names
         (None: dead letters); ages are reckoned from `now`, and what is due is told by `rules`."""
+
+    def errors(
+        self, ids: Sequence[int] | None = None, *, parked: bool = False
+    ) -> AbstractContextManager[Iterator[tuple[Any, ...]]]:
+        """The rows of `ids` (each once; all: None), in any order, as they are stored: `(id, latest
+        error, failed_at, retry_count, the first EVENT_START of the event)`; text comes as `str` or
+        `bytearray`. What is read within is of one instant."""
 
     def history(self, row_id: int, *, parked: bool = False) -> list[AttemptRecord]:
         """The attempts kept of a letter, oldest first."""

@@ -154,8 +154,8 @@ class _Group:
         self._found: set[str] = set()
 
     def has(self, error: object) -> bool:
-        is_raw = isinstance(error, (bytes, bytearray))
-        found = fingerprint(error if is_raw else text_of(error))
+        text = error if isinstance(error, (bytes, bytearray)) else text_of(error)
+        found = fingerprint(text)
         if not found.startswith(self._digits):
             return False
         self._found.add(found)

@@ -6,13 +6,15 @@ import os
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
-from azoth_dlq.store.base import Figures, NewLetter
-from azoth_dlq.store.sqlite import finding, history, pragmas
+from azoth_dlq.store.base import EVENT_START, Figures, NewLetter
+from azoth_dlq.store.sqlite import finding, history, pragmas, search_statements
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import (
     explain,
@@ -28,6 +30,7 @@ from azoth_dlq.store.sqlite.raw import (
     integer_or_none,
     own_cursor,
     raw_text,
+    snapshot,
     text_of,
 )
 from azoth_dlq.store.sqlite.session import check_thread
@@ -125,6 +128,30 @@ class SqliteQueue:
             return finding.find(
                 self._connection, wanted, now, migrated=schema.migrated, rules=rules
             )
+
+    @contextmanager
+    def errors(
+        self, ids: Sequence[int] | None = None, *, parked: bool = False
+    ) -> Iterator[Iterator[tuple[Any, ...]]]:
+        schema = self._known_schema()
+        if not (schema.has_parked if parked else schema.has_queue):
+            yield iter(())
+            return
+        connection = self._connection
+        statement = partial(search_statements.errors, parked=parked, migrated=schema.migrated)
+        with (
+            explained(self.where),
+            raw_text(connection),
+            snapshot(connection),
+            closing(own_cursor(connection)) as cursor,
+        ):
+            if ids is None:
+                yield cursor.execute(statement(None), (EVENT_START,))
+            else:
+                yield chain.from_iterable(
+                    cursor.execute(statement(len(some)), (EVENT_START, *some))
+                    for some in chunks(ids)
+                )
 
     def count(self, *, parked: bool = False) -> int:
         schema = self._known_schema()

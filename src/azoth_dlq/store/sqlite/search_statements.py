@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from azoth_dlq.store.sqlite.statements import TABLES_OF, not_before
+from azoth_dlq.store.sqlite.statements import TABLES_OF, latest_error, not_before, places
 
 _HAS_TEXT = "typeof({0}) IN ('text', 'blob') AND instr(lower({0}), lower(?)) > 0"
 # One condition for each field of a filter that SQL can decide. `lower` folds ASCII letters alone;
@@ -24,11 +24,6 @@ def error_columns(*, parked: bool, migrated: bool) -> list[str]:
     """Where texts of errors stand."""
     ours = ["azoth_last_error", *(["azoth_reason"] if parked else [])]
     return ["error_message", *(ours if migrated else [])]
-
-
-def latest_error(*, migrated: bool) -> str:
-    """The first one, where no attempt has failed since."""
-    return "coalesce(azoth_last_error, error_message)" if migrated else "+error_message"
 
 
 def find(  # noqa: PLR0913 -- one keyword a part of the statement
@@ -62,3 +57,12 @@ def _condition(field: str, *, parked: bool, migrated: bool) -> str:
         return _FITS[field]
     columns = error_columns(parked=parked, migrated=migrated)
     return f"({' OR '.join(_HAS_TEXT.format(column) for column in columns)})"
+
+
+def errors(ids: int | None, *, parked: bool, migrated: bool) -> str:
+    """Columns of `errors` of the port; bound first: how much of the event."""
+    where = "" if ids is None else f" WHERE id IN ({places(ids)})"
+    return (
+        f"SELECT +id, {latest_error(migrated=migrated)}, +failed_at, +retry_count, "
+        f"substr(event_bytes, 1, ?) FROM main.{TABLES_OF[parked]}{where}"
+    )

@@ -57,9 +57,14 @@ COUNT = {parked: f"SELECT count(*) FROM main.{table}" for parked, table in TABLE
 CLEAR = {parked: f"DELETE FROM main.{table}" for parked, table in TABLES_OF.items()}
 
 
+def latest_error(*, migrated: bool) -> str:
+    """The first one where no attempt failed."""
+    return "coalesce(azoth_last_error, error_message)" if migrated else "+error_message"
+
+
 def by_error(*, migrated: bool) -> str:
-    """The commonest latest errors (the first ones where no attempt failed), then a limit."""
-    latest = "coalesce(azoth_last_error, error_message)" if migrated else "error_message"
+    """The commonest latest errors, then a limit."""
+    latest = latest_error(migrated=migrated)
     return (
         f"SELECT substr({latest}, 1, 200), count(*) FROM main.dead_letter_queue "
         "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
