@@ -149,7 +149,7 @@ def _carry_out(dlq: DeadLetterQueue, change: Change, ids: Sequence[int], *, give
     return outcome
 
 
-def _go_on_to_the_chunks_end() -> None:
+def _go_on_to_the_chunks_end(_number: int) -> None:
     """A signal is looked at between two chunks."""
 
 

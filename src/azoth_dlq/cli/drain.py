@@ -15,6 +15,7 @@ from azoth_dlq.cli.output import (
     command_line,
     json_option,
     keep_log_quiet,
+    live_option,
     show_log,
     verbose_option,
 )
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
 @click.option("--id", "letter_id", metavar="ID", type=ID, help="This letter alone, due or not.")
 @verbose_option
+@live_option
 @json_option
 @settings_options
 def command(  # noqa: PLR0913 -- one keyword an option
@@ -62,6 +64,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
     now: bool,
     letter_id: int | None,
     verbose: bool,
+    no_live: bool,
     as_json: bool,
     config: str | None,
     **settings: Any,
@@ -81,7 +84,8 @@ def command(  # noqa: PLR0913 -- one keyword an option
         if letter_id is not None and read_letter(dlq.store, letter_id) is None:
             way = f"`{command_line('requeue', database, letter_id)}` moves that one back"
             raise no_such_letter(dlq.store, letter_id, database, way=way)
-        ending = supervised(replayer, work, hide_progress=verbose)
+        live = not (no_live or verbose)
+        ending = supervised(replayer, work, database=database, live=live)
 
     def texts(report: ReplayReport) -> tuple[str, list[str]]:
         heading = f"Drained {database} in {speed_text(report)}"
