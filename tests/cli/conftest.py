@@ -34,6 +34,10 @@ def ok(conn, event_id, payload):
 def fails(conn, event_id, payload):
     raise ValueError(f"event {event_id} failed")
 """
+INTERRUPTED = (
+    "azoth-dlq: interrupted; what was done is committed, and letters whose calls were cut off will "
+    "be called again"
+)
 # Waits in its call for as many seconds as the payload says.
 SLOW_HANDLER = """
 import pathlib, time

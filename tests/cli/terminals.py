@@ -20,6 +20,33 @@ from tests.cli.conftest import Workplace
 from tests.conftest import heeding_interrupts
 
 PATIENCE = 30.0  # seconds
+# What a shell does with a job: it has the terminal until it stops or ends. SIGUSR1 continues it in
+# the foreground, SIGUSR2 in the background.
+SHELL = """
+import os, signal, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD})
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    os.execv(sys.executable, [sys.executable, "-m", "azoth_dlq", *sys.argv[1:]])
+while True:
+    number = signal.sigwait({signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD})
+    if number == signal.SIGCHLD:
+        pid, status = os.waitpid(job, os.WUNTRACED | os.WNOHANG)
+        if pid and not os.WIFSTOPPED(status):
+            sys.exit(os.waitstatus_to_exitcode(status))
+        if pid:
+            os.tcsetpgrp(0, os.getpid())
+            print("(stopped)", flush=True)
+    else:
+        if number == signal.SIGUSR1:
+            os.tcsetpgrp(0, job)
+        os.kill(-job, signal.SIGCONT)
+"""
 
 
 class Terminal:
@@ -34,23 +61,31 @@ class Terminal:
         self._resize(columns, lines)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, workplace: Workplace, *arguments: str, **options: Any) -> None:
-        """Have the command control it, as a shell does."""
+    def start(
+        self, workplace: Workplace, *arguments: str, as_job: bool = False, **options: Any
+    ) -> None:
+        """Have the command control it; `as_job`: a shell that started it does."""
         theirs = self.theirs
 
         def control() -> None:
             os.setsid()
             fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
 
+        program = ["-c", SHELL] if as_job else ["-m", "azoth_dlq"]
         settings = {"stdin": theirs, "stdout": theirs, "stderr": theirs, **options}
         with heeding_interrupts():
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "azoth_dlq", *arguments],
+                [sys.executable, *program, *arguments],
                 cwd=workplace.folder,
                 env={"TERM": "xterm-256color", **workplace.environment},
                 preexec_fn=control,  # noqa: PLW1509 -- this process has no other threads then
                 **settings,
             )
+
+    def resume_job(self, *, behind: bool = False) -> None:
+        """Have the shell continue it, in the foreground or `behind`, in the background."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGUSR2 if behind else signal.SIGUSR1)
 
     def resize(self, columns: int, lines: int) -> None:
         self._resize(columns, lines)
@@ -133,10 +168,9 @@ class Terminal:
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGCONT)
             self.process.kill()
             self.process.wait()
-        os.close(self.side)
+        os.close(self.side)  # a job that goes on is hung up
         os.close(self.theirs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from azoth_dlq.cli.output import duration_text
+from azoth_dlq.cli.output import duration_text, first_line
 from azoth_dlq.cli.pace import Pace, speed_text
 from azoth_dlq.cli.report import to_be_retried
 from azoth_dlq.durations import plain_seconds
@@ -100,7 +100,7 @@ class Figures:
 
     def _course(self) -> str:
         if self.report is None:
-            return "looking for letters that are due"
+            return "draining" if self.replayer.metrics.snapshot().looked_at else "beginning"
         if self._is_run and self.replayer.metrics.snapshot().stopped:
             seconds = plain_seconds(self.replayer.config.check_interval)
             return f"stopped by failures in a row; one letter is tried every {seconds} s"
@@ -112,7 +112,8 @@ class Figures:
         """The most important first."""
         report, seen = self.report, self.replayer.metrics.snapshot()
         if report is None:
-            return []
+            due = [Field("due now", f"{seen.due:,}")] if seen.looked_at else []
+            return due + self._in_the_file(report, seen)
         figures = [
             Field("due now", f"{report.remaining:,}"),
             Field("succeeded", f"{report.succeeded:,}", "green"),
@@ -132,7 +133,8 @@ class Figures:
         figures = ", ".join(f"{field.name} {field.value}" for field in self.fields())
         parts = [self.state(), *([figures] if figures else [])]
         if groups := self.groups():
-            parts.append(f"most failed with ({groups[0].letters:,}) {groups[0].template}")
+            commonest = first_line(groups[0].template)
+            parts.append(f"most failed with ({groups[0].letters:,}) {commonest}")
         return ": ".join(parts[:2]) + "".join(f"; {part}" for part in parts[2:])
 
     def _speed(self) -> str:
@@ -145,11 +147,12 @@ class Figures:
             return "-"
         return "?" if left is None else duration_text(left)
 
-    def _in_the_file(self, report: ReplayReport, seen: DlqMetricsSnapshot) -> list[Field]:
+    def _in_the_file(self, report: ReplayReport | None, seen: DlqMetricsSnapshot) -> list[Field]:
         """By the last look, and what was done since; what others did is not known."""
         if not seen.looked_at:  # one letter is asked for
             return []
-        looked_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seen.looked_at)
+        if report is None:
+            return [Field("depth", f"{seen.depth:,}"), Field("as of", _clock_text(seen.looked_at))]
         wait = wait_text(report.next_due, datetime.now(UTC))
         if to_be_retried(report) and self.is_busy:
             # One that has failed since may be due before.
@@ -157,7 +160,7 @@ class Figures:
         return [
             Field("depth", f"{seen.depth:,}"),
             Field("next due", wait),
-            Field("as of", f"{looked_at:%H:%M:%S} UTC"),
+            Field("as of", _clock_text(seen.looked_at)),
         ]
 
     def _calls(self) -> list[Field]:
@@ -177,6 +180,11 @@ def wait_text(instant: datetime | None, now: datetime) -> str:
     if instant is None:
         return "-"
     return f"in {duration_text(instant - now)}" if instant > now else "now"
+
+
+def _clock_text(unix_seconds: float) -> str:
+    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=unix_seconds)
+    return f"{instant:%H:%M:%S} UTC"
 
 
 def _rarer(report: ReplayReport) -> list[Field]:

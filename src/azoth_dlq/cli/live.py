@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from azoth_dlq.cli.figures import Figures
     from azoth_dlq.cli.screen import Screen
 
-_FIRST_SECONDS = 0.3  # what is over by then is told by the report alone
-_SECONDS = 0.25  # between two drawings, but where a key is pressed
+_FIRST_SECONDS = 1.0  # what is over by then is told by the report alone
+_SECONDS = 0.5  # between two drawings, but where a key is pressed
 
 
 class LiveView:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from azoth_dlq.cli.figures import Field, top_groups, wait_text
 from azoth_dlq.cli.keys import Keys
-from azoth_dlq.cli.output import duration_text, instant_text, print_lines, say
+from azoth_dlq.cli.output import duration_text, first_line, instant_text, print_lines, say
 from azoth_dlq.cli.pace import Pace, speed_text
 from azoth_dlq.cli.signals import interrupting
 from azoth_dlq.cli.supervised import can_draw
@@ -135,7 +135,11 @@ def line_of(figures: FiguresOfFile, status: Status) -> str:
     """The figures of a look, and the commonest error."""
     shown = ", ".join(f"{field.name} {field.value}" for field in figures.of(status))
     groups = top_groups(status.by_error)
-    commonest = f"; most ({groups[0].letters:,}): {groups[0].template}" if groups else ""
+    commonest = (
+        f"; most failed with ({groups[0].letters:,}) {first_line(groups[0].template)}"
+        if groups
+        else ""
+    )
     return f"{instant_text(status.at)}: {shown}{commonest}"
 
 
