@@ -45,11 +45,16 @@ def read_all(terminal: int) -> str:
     return shown.decode()
 
 
-def drain_on_terminal(workplace: Workplace, *arguments: str) -> tuple[str, str]:
-    """What a drain prints on stdout, and on a terminal that is its stderr."""
+def drain_on_terminal(
+    workplace: Workplace,
+    *arguments: str,
+    handlers: str = "handlers:registry",
+    kind: str = "xterm",
+) -> tuple[str, str]:
+    """What a drain prints on stdout, and on a terminal of a kind that is its stderr."""
     terminal, stderr = pty.openpty()
-    arguments = ("drain", "projection.db", "--handlers", "handlers:registry", *arguments)
-    workplace.environment["TERM"] = "xterm"
+    arguments = ("drain", "projection.db", "--handlers", handlers, *arguments)
+    workplace.environment["TERM"] = kind
     with workplace.start(*arguments, stderr=stderr) as process:
         os.close(stderr)
         shown = read_all(terminal)
@@ -89,16 +94,8 @@ def test_off_a_terminal_lines_tell_how_far_a_drain_is(workplace: Workplace) -> N
 @pytest.mark.parametrize("how", ["--no-live", "-v", "TERM"])
 def test_on_a_terminal_they_do_where_nothing_is_drawn(workplace: Workplace, how: str) -> None:
     unhurried(workplace)
-    if how == "TERM":
-        # As of Emacs's shell, and of services.
-        arguments = ("drain", "projection.db", "--handlers", "handlers:registry", "--json")
-        terminal, stderr = pty.openpty()
-        workplace.environment["TERM"] = "dumb"
-        with workplace.start(*arguments, stderr=stderr) as process:
-            os.close(stderr)
-            shown = read_all(terminal)
-            assert process.stdout is not None
-            stdout = process.stdout.read()
+    if how == "TERM":  # as of Emacs's shell
+        stdout, shown = drain_on_terminal(workplace, "--json", kind="dumb")
     else:
         stdout, shown = drain_on_terminal(workplace, "--json", how)
     assert "\x1b" not in shown
@@ -127,9 +124,7 @@ def test_the_log_takes_the_place_of_the_view(workplace: Workplace) -> None:
     assert "\x1b" not in shown
 
 
-def test_a_run_at_rest_repeats_no_line(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_at_rest_repeats_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr(progress, "_FIRST_SECONDS", 0.0)
     monkeypatch.setattr(progress, "_SECONDS", 0.0)

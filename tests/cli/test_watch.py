@@ -18,7 +18,7 @@ from tests.cli.conftest import Workplace, error_line
 pytest.importorskip("termios", reason="Windows has no pseudo-terminals, and no SIGTERM")
 
 from tests.cli.terminals import terminal
-from tests.cli.test_live import COLOUR, FORGED, check_text_alone, figures
+from tests.cli.views import COLOUR, FORGED, check_text_alone, figures
 
 WATCH = ("status", "projection.db", "--watch", "0.2")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from azoth_dlq.cli.screen import Screen
 
 _FIRST_SECONDS = 1.0  # what is over by then is told by the report alone
-_SECONDS = 0.5  # between two drawings, but where a key is pressed
+SECONDS = 0.5  # between two drawings, but where a key is pressed
 
 
 class LiveView:
@@ -56,7 +56,7 @@ class LiveView:
         for handler in self._log:
             handler.setStream(sys.stderr)
         if self._screen is not None and self._keys.in_foreground:
-            self._draw()
+            self.draw()
             self._screen.leave() if self._keep else self._screen.erase()
         self._keys.__exit__()
         sys.stderr.write(self._printed())
@@ -85,12 +85,12 @@ class LiveView:
 
     def _work(self) -> None:
         while not self._is_over:
-            for key in self._keys.pressed(_SECONDS):
+            for key in self._keys.pressed(SECONDS):
                 self._heed(key.lower())
             self._figures.note()
             is_due = monotonic() >= self._began + _FIRST_SECONDS
             if not self._is_over and is_due and self._keys.in_foreground:
-                self._draw()
+                self.draw()
 
     def _heed(self, key: str) -> None:
         replayer = self._figures.replayer
@@ -101,7 +101,8 @@ class LiveView:
         elif key == "p":
             replayer.pause()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """In the thread, and at the end."""
         from azoth_dlq.cli.panels import drain_lines  # noqa: PLC0415 -- short drains show no view
         from azoth_dlq.cli.screen import Screen  # noqa: PLC0415 -- as above
 
