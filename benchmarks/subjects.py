@@ -75,9 +75,9 @@ SUBJECTS: Final = {
     ),
     MEMORY: "The largest resident size of a process that drains a file, less that of Python alone.",
     LIVE: (
-        "What `drain` and `run` show on a terminal is drawn by a thread of its own, twice a second, "
-        "from what the drain tells anyway: the processor's time that a drawing takes, divided by "
-        "the time between two."
+        "What `drain` and `run` show on a terminal is drawn by a thread of its own, twice a "
+        "second, from what the drain tells anyway: the processor's time that a drawing takes, "
+        "divided by the time between two."
     ),
     IMPORT: "In a process that has imported `sqlite3` already; the median of nine processes.",
 }

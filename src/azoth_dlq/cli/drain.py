@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
     background). Exit code 1: stopped by failures, or an error. With --json a drain that ended early
     prints the report so far; where none began, stdout stays empty. What handlers print goes to
-    stderr.
+    stderr. So does how far it is: on a terminal in a view that is drawn in place (p pauses and
+    resumes, q is a Ctrl-C), elsewhere in a line each ten seconds.
     """,
 )
 @database_argument

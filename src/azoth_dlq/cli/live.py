@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -59,7 +60,8 @@ class LiveView:
             self.draw()
             self._screen.leave() if self._keep else self._screen.erase()
         self._keys.__exit__()
-        sys.stderr.write(self._printed())
+        with suppress(OSError, ValueError):  # the terminal is gone, or closed
+            sys.stderr.write(self._printed())
 
     def tell(self, ending: str) -> None:
         """What becomes of the drain now. From a signal handler."""

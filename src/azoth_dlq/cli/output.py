@@ -24,10 +24,15 @@ json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on stdout."
 )
 verbose_option: Callable[[Any], Any] = click.option(
-    "-v", "--verbose", is_flag=True, help="Show the log: each failure and its error."
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show the log, each failure and its error, in the place of the live view.",
 )
 live_option: Callable[[Any], Any] = click.option(
-    "--no-live", is_flag=True, help="Plain lines, on a terminal, too, which else shows a live view."
+    "--no-live",
+    is_flag=True,
+    help="Plain lines on a terminal, too, where else a view is drawn in place.",
 )
 _LONGEST_LINE = 1000  # characters
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
     background). SIGHUP: with --config, rate_limit is read again from that file (unless --rate was
     given); else as SIGTERM. Exit code 1: an error that waiting does not mend. What handlers print
-    goes to stderr.
+    goes to stderr. So does how far it is, while letters are attempted: on a terminal in a view that
+    is drawn in place (p pauses and resumes, q is a Ctrl-C), elsewhere in a line each ten seconds.
     """,
 )
 @database_argument

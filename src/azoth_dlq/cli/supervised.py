@@ -55,8 +55,8 @@ def supervised(
         replayer.shutdown()
         display.tell(told)
 
+    display: LiveView | PlainLines = PlainLines(figures)
     with ending_in_order(shut_down) as received:
-        display: LiveView | PlainLines = PlainLines(figures)
         if live and can_draw() and is_terminal():
             from azoth_dlq.cli.live import LiveView  # noqa: PLC0415 -- it is shown
 
