@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from azoth_dlq import clock
 from azoth_dlq.cli.output import duration_text, first_line
 from azoth_dlq.cli.pace import Pace, speed_text
 from azoth_dlq.cli.report import to_be_retried
@@ -12,6 +12,7 @@ from azoth_dlq.durations import plain_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from azoth_dlq.cli.progress import Progress
     from azoth_dlq.metrics import DlqMetricsSnapshot
@@ -153,7 +154,7 @@ class Figures:
             return []
         if report is None:
             return [Field("depth", f"{seen.depth:,}"), Field("as of", _clock_text(seen.looked_at))]
-        wait = wait_text(report.next_due, datetime.now(UTC))
+        wait = wait_text(report.next_due, clock.to_datetime(clock.now()))
         if to_be_retried(report) and self.is_busy:
             # One that has failed since may be due before.
             wait = "?" if report.next_due is None else f"{wait} at latest"
@@ -183,8 +184,7 @@ def wait_text(instant: datetime | None, now: datetime) -> str:
 
 
 def _clock_text(unix_seconds: float) -> str:
-    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=unix_seconds)
-    return f"{instant:%H:%M:%S} UTC"
+    return f"{clock.to_datetime(int(unix_seconds * 1_000_000)):%H:%M:%S} UTC"
 
 
 def _rarer(report: ReplayReport) -> list[Field]:

@@ -60,8 +60,7 @@ class LiveView:
             self.draw()
             self._screen.leave() if self._keep else self._screen.erase()
         self._keys.__exit__()
-        with suppress(OSError, ValueError):  # the terminal is gone, or closed
-            sys.stderr.write(self._printed())
+        self._print()
 
     def tell(self, ending: str) -> None:
         """What becomes of the drain now. From a signal handler."""
@@ -83,6 +82,12 @@ class LiveView:
             texts.append(self._above.popleft())
         return "".join(texts)
 
+    def _print(self) -> None:
+        """What is, where nothing is drawn."""
+        with suppress(OSError, ValueError):  # the terminal is gone, or closed
+            sys.stderr.write(self._printed())
+            sys.stderr.flush()
+
     # In the thread
 
     def _work(self) -> None:
@@ -91,8 +96,12 @@ class LiveView:
                 self._heed(key.lower())
             self._figures.note()
             is_due = monotonic() >= self._began + _FIRST_SECONDS
-            if not self._is_over and is_due and self._keys.in_foreground:
+            if self._is_over:
+                return
+            if is_due and self._keys.in_foreground:
                 self.draw()
+            else:
+                self._print()
 
     def _heed(self, key: str) -> None:
         replayer = self._figures.replayer
