@@ -14,6 +14,7 @@ IDLE: Final = "Polls that find little to do"
 BESIDE: Final = "Another writer beside a drain"
 AT_ONCE: Final = "Handlers that wait, many at once"
 MEMORY: Final = "Memory"
+LIVE: Final = "The live view"
 IMPORT: Final = "Import"
 
 # What a drain is set beside in the figures of LIMIT.
@@ -73,5 +74,10 @@ SUBJECTS: Final = {
         "letters."
     ),
     MEMORY: "The largest resident size of a process that drains a file, less that of Python alone.",
+    LIVE: (
+        "What `drain` and `run` show on a terminal is drawn by a thread of its own, twice a "
+        "second, from what the drain tells anyway: the processor's time that a drawing takes, "
+        "divided by the time between two."
+    ),
     IMPORT: "In a process that has imported `sqlite3` already; the median of nine processes.",
 }

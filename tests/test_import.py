@@ -64,6 +64,20 @@ def test_a_command_brings_no_other_one(tmp_path: Path) -> None:
     assert not brought & {"azoth_dlq.cli.listing", "azoth_dlq.replayer", "pathlib", "tomllib"}
 
 
+def test_what_draws_is_brought_by_a_view_alone(tmp_path: Path) -> None:
+    run_program(ADD, tmp_path)
+    (tmp_path / "handlers.py").write_text(
+        "from azoth_dlq import EventHandlerRegistry\nregistry = EventHandlerRegistry()\n"
+        "registry.register('ok', lambda conn, event_id, payload: None)"
+    )
+    for command in ("drain', '--handlers', 'handlers:registry", "status"):
+        program = f"from azoth_dlq.cli import main\nmain(['{command}', 'letters.db', '--json'])"
+        brought = _brought(program, tmp_path)
+        assert "azoth_dlq.cli.output" in brought
+        assert not {name for name in brought if name.startswith("rich")}
+        assert not brought & {"azoth_dlq.cli.live", "azoth_dlq.cli.watch", "termios"}
+
+
 def test_the_names_are_listed_before_they_are_used(tmp_path: Path) -> None:
     listed = run_program("import azoth_dlq; print(*dir(azoth_dlq))", tmp_path).split()
     assert listed == sorted(set(listed))

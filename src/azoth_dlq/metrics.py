@@ -90,7 +90,8 @@ class DlqMetricsSnapshot:
     at and ordered; open: a group was begun, the lock waited for; fetch: payloads were read;
     handlers: they were called, each letter isolated from the others, or waited for; write: outcomes
     were written; commit: they were committed; checkpoint: the write-ahead log was copied into the
-    database; yield: the file was left to others; other: the rest, `on_progress` within it.
+    database; yield: the file was left to others, during a pause, too; other: the rest,
+    `on_progress` within it.
 
     Snapshots are equal where their counters of letters and `last_check` are.
     """

@@ -12,6 +12,7 @@ from weakref import finalize
 from azoth_dlq import clock as wall_clock
 from azoth_dlq.acting import find, wanted_of
 from azoth_dlq.config import DlqReplayConfig, checked_rate
+from azoth_dlq.engine.activity import Activity
 from azoth_dlq.engine.drain import Drain
 from azoth_dlq.engine.plan import LOOK_AT_ALL, Look
 from azoth_dlq.engine.rate import Rate
@@ -82,6 +83,12 @@ class DlqReplayer:
     def metrics(self) -> DlqMetrics:
         """Counts since this replayer was made."""
         return self._metrics
+
+    @property
+    def activity(self) -> Activity:
+        """What goes on now: how many handlers are being called at once, whether a locked file is
+        waited for. It goes on changing."""
+        return self._surroundings.activity
 
     def drain(
         self,
@@ -173,6 +180,22 @@ class DlqReplayer:
         drain of this replayer ends before its first letter. From any thread, and from signal
         handlers."""
         self._stop.request()
+
+    def pause(self) -> None:
+        """Have no other letter attempted until `resume()`: calls in hand end, their outcomes are
+        committed, and nothing keeps the file locked meanwhile. A drain that begins waits before it
+        plans, a run before it looks. From any thread, and from signal handlers; a shutdown ends it.
+        """
+        self._stop.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause()`, if there was one."""
+        self._stop.resume()
+
+    @property
+    def paused(self) -> bool:
+        """Whether `pause()` was called since the last `resume()`, and no shutdown."""
+        return self._stop.is_paused
 
     def permanent_failure_count(self) -> int:
         """How many permanent failures there are."""

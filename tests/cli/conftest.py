@@ -14,12 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from azoth_dlq import DeadLetterQueue
+from tests.cli.views import HANDLERS as VIEWED
 from tests.conftest import heeding_interrupts
+
+if TYPE_CHECKING:
+    from tests.cli.terminals import Terminal
 
 HANDLERS = """
 from azoth_dlq import EventHandlerRegistry
@@ -34,6 +38,10 @@ def ok(conn, event_id, payload):
 def fails(conn, event_id, payload):
     raise ValueError(f"event {event_id} failed")
 """
+INTERRUPTED = (
+    "azoth-dlq: interrupted; what was done is committed, and letters whose calls were cut off will "
+    "be called again"
+)
 # Waits in its call for as many seconds as the payload says.
 SLOW_HANDLER = """
 import pathlib, time
@@ -212,3 +220,22 @@ def open_workplace() -> Iterator[Workplace]:
     finally:
         folder.chmod(0o755)
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def screen() -> Iterator[Terminal]:
+    """A terminal of the usual size."""
+    from tests.cli.terminals import terminal  # noqa: PLC0415 -- Windows has none
+
+    with terminal() as opened:
+        yield opened
+
+
+@pytest.fixture
+def thousand(workplace: Workplace) -> Workplace:
+    """Letters that are called outside, one of five in vain; and one that is not due."""
+    workplace.add_handler(VIEWED)
+    workplace.make(*["calls"] * 1000)
+    workplace.execute("UPDATE dead_letter_queue SET event_id = id")
+    workplace.add(failed_at="2999-01-01 00:00:00")
+    return workplace

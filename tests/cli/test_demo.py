@@ -17,10 +17,15 @@ def demo(workplace: Workplace) -> Workplace:
     return workplace
 
 
+def is_silent(stderr: str) -> bool:
+    """A slow machine tells how far it is."""
+    return all(line.startswith("azoth-dlq: draining: ") for line in stderr.splitlines())
+
+
 def run_json(workplace: Workplace, *arguments: str) -> dict[str, Any]:
     done = workplace.run("demo", "--json", *arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert is_silent(done.stderr)
     document: dict[str, Any] = json.loads(done.stdout)
     return document
 
@@ -62,7 +67,7 @@ def test_the_outage_is_the_same_each_time(demo: Workplace) -> None:
 def test_what_is_printed_leads_on(demo: Workplace) -> None:
     done = demo.run("demo")
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert is_silent(done.stderr)
     assert "Effects in the accounts: 17,998, one for each that succeeded" in done.stdout
     assert re.search(r"Drained in [0-9.]+ s \([0-9,]+ letters a second\)", done.stdout)
     commands = re.findall(r"^  azoth-dlq (.+)$", done.stdout, re.MULTILINE)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq import ReplayReport
-from tests.cli.conftest import Workplace, error_line, until
+from tests.cli.conftest import INTERRUPTED, Workplace, error_line, until
 
 signals = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
 RUN = ("run", "projection.db", "--handlers", "handlers:registry")
@@ -160,7 +160,9 @@ def test_a_second_signal_interrupts_the_handler_and_keeps_what_was_done(
         process.send_signal(second)
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == code
-    assert stderr.splitlines()[-1] == "azoth-dlq: interrupted; what was done is committed"
+    ending = "azoth-dlq: ending after the call in hand; Ctrl-C again interrupts it"
+    assert ending in stderr.splitlines()
+    assert stderr.splitlines()[-1] == INTERRUPTED
     assert json.loads(stdout)["succeeded"] == 1
     assert workplace.count("effects") == 1
     assert workplace.execute("SELECT retry_count FROM dead_letter_queue") == [(0,), (0,)]

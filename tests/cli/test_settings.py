@@ -31,6 +31,7 @@ EXAMPLES: dict[str, tuple[str, Any, str]] = {
     "mmap_size": ("0", 0, "-1"),
     "concurrency": ("16", 16, "0"),
     "timeout": ("2m", 120, "0"),
+    "retention": ("30d", 2_592_000, "0"),
     "rate_limit": ("600/m", 10, "50/d"),
 }
 
@@ -106,7 +107,12 @@ def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> N
 def test_help_tells_every_setting_and_its_default(workplace: Workplace, command: str) -> None:
     told = " ".join(workplace.run(command, "--help").stdout.split())
     defaults = DlqReplayConfig().to_mapping()
-    words = {"timeout": "never", "rate_limit": "unlimited", "mmap_size": "as SQLite has it"}
+    words = {
+        "timeout": "never",
+        "retention": "never",
+        "rate_limit": "unlimited",
+        "mmap_size": "as SQLite has it",
+    }
     words["enabled"] = "true"
     assert re.findall(r"\[default: ([^\]]+)\]", told) == [
         words.get(name, str(value)) for name, value in defaults.items()

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from azoth_dlq.cli import main
-from tests.cli.conftest import Workplace, until
+from tests.cli.conftest import INTERRUPTED, Workplace, until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
 
@@ -26,7 +26,8 @@ def test_the_first_signal_lets_the_letter_in_hand_finish(
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
-    assert stderr == ""
+    again = "Ctrl-C again" if number == signal.SIGINT else "another signal"
+    assert stderr == f"azoth-dlq: ending after the call in hand; {again} interrupts it\n"
     report = json.loads(stdout)
     assert (report["succeeded"], report["stopped"]) == (2, "shutdown")
     assert workplace.count("effects") == 2
@@ -55,7 +56,8 @@ def test_a_second_signal_interrupts_the_handler_and_keeps_what_was_done(
         process.send_signal(second)
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == code
-    assert stderr == "azoth-dlq: interrupted; what was done is committed\n"
+    told = "azoth-dlq: ending after the call in hand; Ctrl-C again interrupts it"
+    assert stderr.splitlines() == [told, INTERRUPTED]
     assert json.loads(stdout)["succeeded"] == 1
     assert workplace.count("effects") == 1
     retries = workplace.execute("SELECT retry_count FROM dead_letter_queue")

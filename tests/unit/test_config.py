@@ -51,6 +51,7 @@ MAPPINGS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "concurrency": st.integers(1, 10_000),
         "timeout": st.none() | st.integers(1, MAX_US).map(from_microseconds),
         "rate_limit": st.none() | st.floats(1e-6, 1e9),
+        "retention": st.none() | st.integers(1, MAX_US).map(from_microseconds),
     },
 )
 CONFIGS = st.builds(lambda settings: DlqReplayConfig(**settings), MAPPINGS)
@@ -77,6 +78,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "concurrency": 1,
         "timeout": None,
         "rate_limit": None,
+        "retention": None,
     }
 
 
@@ -324,6 +326,8 @@ def test_a_rate_is_a_number_of_attempts_a_second(wrong: Any) -> None:
 
 def test_a_timeout_may_be_never() -> None:
     assert DlqReplayConfig.from_mapping({"timeout": "never"}).timeout is None
+    assert DlqReplayConfig.from_mapping({"retention": "never"}).retention is None
+    assert DlqReplayConfig.from_mapping({"retention": "30d"}).retention == timedelta(days=30)
     assert DlqReplayConfig(timeout=2).timeout == timedelta(seconds=2)
     for wrong in (0, -1, "soon", True):
         with pytest.raises(ConfigError, match=r"^timeout="):

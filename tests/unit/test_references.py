@@ -87,7 +87,7 @@ class Failing:
             raise self._error
 
     @property
-    def requested(self) -> bool:
+    def is_halted(self) -> bool:
         self._called()
         return False
 

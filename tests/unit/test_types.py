@@ -48,6 +48,8 @@ REPORT = ReplayReport(
     next_due=START + timedelta(microseconds=123456),
     stopped="failures",
     lost=6,
+    purged=12,
+    purged_attempts=13,
 )
 VALUES = pytest.mark.parametrize("value", [LETTER, PARKED, REPORT], ids=lambda v: type(v).__name__)
 
@@ -105,6 +107,8 @@ def test_a_report_turns_into_json_with_its_fields_by_name() -> None:
         "started_at": "2026-11-24T03:46:00.000000Z",
         "duration": 1.25,
         "lost": 6,
+        "purged": 12,
+        "purged_attempts": 13,
     }
 
 
@@ -120,7 +124,7 @@ def test_instants_are_written_in_utc_whatever_their_zone() -> None:
 def test_a_report_reads_as_one_line() -> None:
     assert str(REPORT) == (
         "100 attempted (90 succeeded, 8 failed, 2 snoozed); 4 parked (1 unreadable, 2 exhausted); "
-        "6 lost after their timeout; 3 skipped; 5 remaining; "
+        "6 lost after their timeout; 12 purged and 13 records of attempts; 3 skipped; 5 remaining; "
         "11 waiting, next due 2026-11-24T03:46:00.123456Z; stopped by failures; 1.250 s"
     )
 

@@ -240,7 +240,7 @@ def _carry_out(steps: Iterator[None], act: Act, outcome: Outcome) -> None:
         outcome.done = act.done
 
 
-def _go_on_to_the_steps_end() -> None:
+def _go_on_to_the_steps_end(_number: int) -> None:
     """A signal is looked at between two steps."""
 
 

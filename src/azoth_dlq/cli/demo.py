@@ -85,7 +85,12 @@ def command(*, output: str, as_json: bool) -> int:
     with queue_of(output) as dlq:
         before = dlq.store.figures(_CAUSES).by_error
         replayer = DlqReplayer(dlq, demo.registry, config)
-        ending = supervised(replayer, lambda progress: replayer.drain(on_progress=progress))
+        ending = supervised(
+            replayer,
+            lambda progress: replayer.drain(on_progress=progress),
+            database=output,
+            live=True,
+        )
         if ending.report is not None:
             effects = demo.count_effects(dlq.connection)
             outcome = _outcome(dlq, ending.report, before, effects)

@@ -17,6 +17,7 @@ from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     json_option,
     keep_log_quiet,
+    live_option,
     show_log,
     verbose_option,
 )
@@ -46,12 +47,13 @@ if TYPE_CHECKING:
     With ids or conditions only letters that fit are attempted, of those that are due (with --now,
     of all that a drain would attempt sometime). It says first how many they are and of which
     groups, asks where stdin is a terminal, and records it for `audit`; --dry-run only says it.
-    {FORMS_HELP} The first SIGINT (Ctrl-C),
-    SIGTERM or SIGHUP ends the drain after the letters in hand, with exit code 0; a second one
-    interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
-    background). Exit code 1: stopped by failures, or an error. With --json a drain that ended early
-    prints the report so far; where none began, stdout stays empty. What handlers print goes to
-    stderr.
+    {FORMS_HELP} The first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the drain after the letters
+    in hand, with exit code 0; a second one interrupts their handlers. A signal that is ignored
+    at the start stays so (SIGINT, in a shell's background). Exit code 1: stopped by failures,
+    or an error. With --json a drain that ended early prints the report so far; where none
+    began, stdout stays empty. What handlers print goes to stderr. So does how far it is: on a
+    terminal in a view that is drawn in place (p pauses and resumes, q is a Ctrl-C), elsewhere
+    in a line each ten seconds.
     """,
 )
 @database_argument
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 @yes_option
 @by_option
 @verbose_option
+@live_option
 @json_option
 @settings_options
 def command(  # noqa: PLR0913 -- one keyword an option
@@ -75,6 +78,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
     yes: bool,
     by: str | None,
     verbose: bool,
+    no_live: bool,
     as_json: bool,
     config: str | None,
     **options: Any,
@@ -97,7 +101,8 @@ def command(  # noqa: PLR0913 -- one keyword an option
         def work(progress: Progress) -> ReplayReport:
             return letters.replay(replayer, progress)
 
-        ending = supervised(replayer, work, hide_progress=verbose)
+        live = not (no_live or verbose)
+        ending = supervised(replayer, work, database=database, live=live)
         letters.record(act, ending.report)
 
     def texts(report: ReplayReport) -> tuple[str, list[str]]:

@@ -24,7 +24,15 @@ json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on stdout."
 )
 verbose_option: Callable[[Any], Any] = click.option(
-    "-v", "--verbose", is_flag=True, help="Show the log: each failure and its error."
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show the log, each failure and its error, in the place of the live view.",
+)
+live_option: Callable[[Any], Any] = click.option(
+    "--no-live",
+    is_flag=True,
+    help="Plain lines on a terminal, too, where else a view is drawn in place.",
 )
 _LONGEST_LINE = 1000  # characters
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -36,6 +44,16 @@ def say(message: str) -> None:
         return
     with suppress(OSError):
         print(f"azoth-dlq: {one_line(message)}", file=sys.stderr, flush=True)  # noqa: T201 -- click's echo needs an open stderr
+
+
+def say_at_once(message: str) -> None:
+    """The same from a signal handler, or a thread: whatever is being printed, it waits for no
+    lock."""
+    if sys.stderr is None:
+        return
+    with suppress(OSError, ValueError):  # it is closed
+        line = f"azoth-dlq: {one_line(message)}\n"
+        os.write(sys.stderr.fileno(), line.encode(sys.stderr.encoding, "backslashreplace"))
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -1,59 +1,78 @@
-"""Progress of drains and trials: a bar where stderr is a terminal, else nothing."""
+"""Progress: of trials a bar where stderr is a terminal, of drains plain lines on stderr."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from azoth_dlq.cli.output import duration_text
+from azoth_dlq.cli.output import say_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from azoth_dlq.cli.figures import Figures
     from azoth_dlq.report import ReplayReport
+
+_FIRST_SECONDS = 3.0
+_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 
 
 class Progress:
-    """Gets a drain's reports, keeps the last one, and shows it."""
+    """Gets a drain's reports, and keeps the last one."""
 
-    def __init__(self, *, hidden: bool = False) -> None:
+    def __init__(self) -> None:
         self.report: ReplayReport | None = None
-        self._is_shown = not hidden and _is_terminal()
-        self._bar: Any = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __call__(self, report: ReplayReport) -> None:
         self.report = report
-        if not self._is_shown:
-            return
-        done = _done(report)
-        known = done + report.remaining
-        if self._bar is None:
-            self._bar = _bar("draining", known, _outlook)
-        # A letter that dies elsewhere is counted, but was not planned.
-        self._bar.length = max(self._bar.length, known)
-        self._bar.update(done - self._bar.pos, report)
+
+
+class PlainLines:
+    """The figures in a line every ten seconds, the first after three, where they have changed or
+    something is under way."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="azoth-dlq-lines", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None and self.report is not None:
-            self._bar.length = _done(self.report) + self.report.remaining
-            self._bar.render_progress()
-            self._bar.render_finish()
+        self._is_over.set()
+        self._thread.join()
 
+    def tell(self, ending: str) -> None:
+        """What becomes of the drain now. From a signal handler."""
+        self._figures.ending = ending
+        if self._figures.is_busy:  # else it is over at once
+            say_at_once(ending)
 
-def _done(report: ReplayReport) -> int:
-    return report.attempted + report.skipped + report.unreadable + report.exhausted
+    def _work(self) -> None:
+        figures, shown = self._figures, ("", 0)
+        next_at = monotonic() + _FIRST_SECONDS
+        while not self._is_over.wait(_LOOK_SECONDS):
+            figures.note()
+            if monotonic() < next_at:
+                continue
+            next_at += _SECONDS
+            if figures.is_busy or shown != (figures.state(), figures.done):
+                shown = (figures.state(), figures.done)
+                say_at_once(figures.line())
 
 
 @contextmanager
 def trials_bar() -> Iterator[Callable[[int, int], None]]:
     """What is told how many trials are over, and of how many."""
-    bar = _bar("trying", 1) if _is_terminal() else None
+    bar = _bar("trying", 1) if is_terminal() else None
 
     def on_trial(done: int, planned: int) -> None:
         if bar is not None:
@@ -68,28 +87,17 @@ def trials_bar() -> Iterator[Callable[[int, int], None]]:
             bar.render_finish()
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether stderr is one."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def _outlook(report: ReplayReport | None) -> str | None:
-    """How long it will take if it goes on like this, and how many have failed."""
-    if report is None:
-        return None
-    failed, done = f"{report.failed:,} failed", _done(report)
-    if not (report.remaining and done):
-        return failed
-    left = report.duration * (report.remaining / done)
-    return f"{duration_text(left)} left, {failed}"
-
-
-def _bar(label: str, length: int, shown: Callable[[Any], str | None] | None = None) -> Any:
+def _bar(label: str, length: int) -> Any:
     bar: Any = click.progressbar(
         length=length,
         label=label,
         show_eta=False,  # by the wall clock, which jumps
         show_pos=True,
-        item_show_func=shown,
         file=sys.stderr,
     )
     return bar.__enter__()

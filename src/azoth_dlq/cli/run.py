@@ -13,6 +13,7 @@ from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     duration_text,
     json_option,
+    live_option,
     show_log,
     verbose_option,
 )
@@ -45,19 +46,22 @@ if TYPE_CHECKING:
     interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
     background). SIGHUP: with --config, rate_limit is read again from that file (unless --rate was
     given); else as SIGTERM. Exit code 1: an error that waiting does not mend. What handlers print
-    goes to stderr.
+    goes to stderr. So does how far it is, while letters are attempted: on a terminal in a view that
+    is drawn in place (p pauses and resumes, q is a Ctrl-C), elsewhere in a line each ten seconds.
     """,
 )
 @database_argument
 @handlers_option
 @verbose_option
+@live_option
 @json_option
 @settings_options
-def command(
+def command(  # noqa: PLR0913 -- one keyword an option
     *,
     database: str,
     handlers: str,
     verbose: bool,
+    no_live: bool,
     as_json: bool,
     config: str | None,
     **settings: Any,
@@ -77,7 +81,8 @@ def command(
             with reloading(replayer, config, settings):
                 return replayer.run(on_progress=progress)
 
-        ending = supervised(replayer, work, hide_progress=True)
+        live = not (no_live or verbose) and chosen.enabled
+        ending = supervised(replayer, work, database=database, live=live, is_run=True)
 
     def texts(report: ReplayReport) -> tuple[str, list[str]]:
         heading = f"Ran on {database} for {duration_text(report.duration)}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 # Windows has Ctrl-Break beside Ctrl-C: what a service manager can send to a console's processes.
 # SIGHUP comes where a terminal is closed.
@@ -21,9 +22,10 @@ _all_received: list[Received] = []
 
 
 class Received:
-    """The signals that came so far."""
+    """The signals that came so far, of those that are `heeded`."""
 
-    def __init__(self) -> None:
+    def __init__(self, heeded: Sequence[int]) -> None:
+        self._heeded = heeded
         self.numbers: list[int] = []
         self.is_over = False  # what they could end
         self.came_late = False
@@ -33,6 +35,16 @@ class Received:
         """The exit code of a process that was interrupted, as shells count: 130 for SIGINT."""
         return 128 + (self.numbers[-1] if self.numbers else signal.SIGINT)
 
+    def send(self) -> None:
+        """Have another one come: a thread asks for what a person at a terminal does by Ctrl-C."""
+        if not self._heeded:
+            return
+        if hasattr(signal, "pthread_kill"):
+            # What the main thread waits for is to end.
+            signal.pthread_kill(threading.main_thread().ident or 0, self._heeded[0])
+        else:
+            signal.raise_signal(self._heeded[0])
+
     def check(self) -> None:
         """Raise what an earlier signal raised in vain: Python drops an error that comes up while
         an object is removed."""
@@ -40,8 +52,8 @@ class Received:
             raise KeyboardInterrupt
 
 
-def ending_in_order(shutdown: Callable[[], None]) -> AbstractContextManager[Received]:
-    """Call `shutdown` at the first signal; raise KeyboardInterrupt at any other.
+def ending_in_order(shutdown: Callable[[int], None]) -> AbstractContextManager[Received]:
+    """Call `shutdown(number)` at the first signal; raise KeyboardInterrupt at any other.
 
     A signal that is ignored stays ignored. Afterwards all do nothing, until `put_back` ends: they
     would only keep what was done from being told.
@@ -50,7 +62,7 @@ def ending_in_order(shutdown: Callable[[], None]) -> AbstractContextManager[Rece
     def on_signal(received: Received) -> None:
         if len(received.numbers) > 1:
             raise KeyboardInterrupt
-        shutdown()
+        shutdown(received.numbers[0])
 
     return _heeding(on_signal)
 
@@ -66,7 +78,9 @@ def interrupting() -> AbstractContextManager[Received]:
 
 @contextmanager
 def _heeding(action: Callable[[Received], None]) -> Iterator[Received]:
-    received = Received()
+    # A shell starts background jobs with SIGINT ignored, so that Ctrl-C ends the foreground alone.
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    received = Received(heeded)
     _all_received.append(received)
 
     def on_signal(number: int, _frame: object) -> None:
@@ -76,8 +90,6 @@ def _heeding(action: Callable[[Received], None]) -> Iterator[Received]:
         received.numbers.append(number)
         action(received)
 
-    # A shell starts background jobs with SIGINT ignored, so that Ctrl-C ends the foreground alone.
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in heeded:
         signal.signal(number, on_signal)
     try:

@@ -14,6 +14,7 @@ from azoth_dlq.cli.output import (
     duration_text,
     instant_text,
     json_option,
+    live_option,
     print_json,
     print_lines,
     print_ranking,
@@ -21,6 +22,7 @@ from azoth_dlq.cli.output import (
     say,
 )
 from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.durations import parse_duration
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.status import Status, look
 
@@ -32,11 +34,22 @@ if TYPE_CHECKING:
 
 # The settings that decide which letters are due.
 _DECISIVE: Final = ("max_retries", "backoff", "min_age", "jitter")
+_LEAST_WATCH: Final = 100_000  # µs
 _SOURCES: Final = {
     "given": "given settings",
     "last_drain": "settings of the last drain",
     "defaults": "defaults",
 }
+
+
+def _seconds(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_duration(text, "watch", minimum=_LEAST_WATCH) / 1_000_000
+    except ConfigError as error:
+        message = str(error).removeprefix("watch=")  # click names the option
+        raise click.BadParameter(message, context, option) from None
 
 
 class Settings(NamedTuple):
@@ -54,6 +67,8 @@ class Settings(NamedTuple):
     Examples:
       azoth-dlq status projection.db
       azoth-dlq status projection.db --json
+      azoth-dlq status projection.db --watch
+      azoth-dlq status projection.db --watch 10s --json
       azoth-dlq status projection.db --min-age 0 --backoff fixed=0
 
     DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Which letters are due depends
@@ -63,18 +78,57 @@ class Settings(NamedTuple):
 )
 @database_argument
 @json_option
+@click.option(
+    "--watch",
+    metavar="[DURATION]",
+    is_flag=False,
+    flag_value="2",
+    callback=_seconds,
+    help=(
+        "Look again and again, every 2 seconds or as given, until q or Ctrl-C. With --json each "
+        "look is a document in a line of its own."
+    ),
+)
+@live_option
 @settings_options
-def command(*, database: str, as_json: bool, config: str | None, **options: Any) -> int:
+def command(
+    *,
+    database: str,
+    as_json: bool,
+    watch: float | None,
+    no_live: bool,
+    config: str | None,
+    **options: Any,
+) -> int:
     """Count the letters in DB: due or not, how old, by retry count and by last error."""
     given = load_config(config, options) if any_given(config, options) else None
-    with readable_store_of(database) as store:
-        settings = Settings(given, "given") if given else _of_last_drain(store, database)
-        status = look(store, settings.config, clock.now())
+    if watch is not None:
+        _watch(database, given, watch, as_json=as_json, live=not no_live)
+        return 0
+    status, settings = _look(database, given)
     if as_json:
         print_json(_document(status, settings, database))
     else:
         _print(status, settings, database)
     return 0
+
+
+def _look(database: str, given: DlqReplayConfig | None) -> tuple[Status, Settings]:
+    with readable_store_of(database) as store:
+        settings = Settings(given, "given") if given else _of_last_drain(store, database)
+        return look(store, settings.config, clock.now()), settings
+
+
+def _watch(
+    database: str, given: DlqReplayConfig | None, seconds: float, *, as_json: bool, live: bool
+) -> None:
+    from azoth_dlq.cli.watch import Seen, watch_file  # noqa: PLC0415 -- one look needs none of it
+
+    def see() -> Seen:
+        status, settings = _look(database, given)
+        return Seen(status, _document(status, settings, database))
+
+    watch_file(database, see, seconds, as_json=as_json, live=live)
 
 
 def _of_last_drain(store: Store, database: str) -> Settings:

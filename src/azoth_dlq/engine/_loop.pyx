@@ -177,9 +177,9 @@ cdef class Attempts:
                 is_late = is_late or self.before >= <double> self.hurry[0]
             if is_late or self.done + self.unreadable + len(self.met) >= most:
                 self.group.full = self.ended = True
-            if self.ended or stop.requested:
+            if self.ended or stop.is_halted:
                 break
-        if stop.requested:
+        if stop.is_halted:
             self.group.full = True
         return 0
 
@@ -354,7 +354,7 @@ def attempt(list rows not None, group, store, registry, stop, limits, list curre
 
     A row is one of `Store.fetch`; where its event bytes are None they are fetched now. The loop
     ends early when writing what it has would last beyond `limits.ends_at`, at `limits.most` letters
-    in the group, and when `stop.requested`: the group is then `full`. It also ends where a handler
+    in the group, and when `stop.is_halted`: the group is then `full`. It also ends where a handler
     may have changed the rows: they are then `stale`. Letters of a batch that failed are added to
     `limits.singly`. It ends before a letter whose handler runs outside the transaction, which is
     then `group.outside`, or, where there is `limits.room` for such letters, goes on with them in

@@ -73,6 +73,7 @@ class CallsAtOnce:
         self._context = copy_context()
         self._threads = Threads(self._flights, store.open_reader, self._context)
         self._flights.threads = self._threads
+        surroundings.activity.running = lambda: self._flights.running
         self._loop: OnLoop | None = None  # once an async handler is to be called
 
     @property
@@ -125,7 +126,7 @@ class CallsAtOnce:
         return self._room_in(group) <= 0
 
     def _room_in(self, group: Group) -> int:
-        if self._is_ending or self._has_stopped or self._flights.is_closed:
+        if self._is_ending or self._has_stopped or self._flights.is_closed or self._stop.is_halted:
             return 0
         if group.is_probe:
             return 0 if self.is_amid or group.next_calls else 1
@@ -281,21 +282,21 @@ class CallsAtOnce:
         flights = self._flights
         if self._over or self._claimed:
             return 0
-        ended, now = flights.ended, monotonic()
-        if ended and (ended >= self._most or not flights.running or now >= flights.hurry[0]):
+        ended, until = flights.ended, flights.hurry[0] - monotonic()
+        if ended and (ended >= self._most or not flights.running or until <= 0):
             return 0
-        if not (ended or flights.running or flights.ahead or (more and self._rate.is_limited)):
-            return 0
-        if self._one_by_one and not (flights.is_closed or self._is_blocked):
+        if self._stop.is_paused:
+            return until
+        goes_on = ended or flights.running or flights.ahead or (more and self._rate.is_limited)
+        can_go_on = self._one_by_one and not (flights.is_closed or self._is_blocked)
+        if can_go_on or not goes_on:
             return 0
         is_blocked = self._is_blocked and self._room_left() < self._most
         if more and not is_blocked and not self._is_waiting_for_outcomes():
             rate = self._rate.wait()
-            return min(rate, flights.hurry[0] - now) if rate > 0 else 0
-        until = flights.hurry[0] - now
-        if flights.ahead and self._rate.is_limited:
-            until = min(until, max(self._rate.wait(), 0.001))
-        return until
+            return min(rate, until) if rate > 0 else 0
+        is_limited = flights.ahead and self._rate.is_limited
+        return min(until, max(self._rate.wait(), 0.001) if is_limited else inf)
 
     def _is_waiting_for_outcomes(self) -> bool:
         """Whether no letter is claimed before others have an outcome."""

@@ -84,7 +84,7 @@ class Drain:
                 try:
                     self._work_to_any_end(look, limit, lasting)
                 finally:
-                    self._groups.calls.close()
+                    self._groups.close()
                 self._groups.phases.begin("checkpoint")
         except ShutdownRequested:
             self._stopped = "shutdown"
@@ -137,6 +137,7 @@ class Drain:
     def _work(self, look: Look, limit: int | None, lasting: float | None) -> None:
         if self._registry.needs_connection:
             self._store.reader()
+        self._pause()
         self._groups.phases.begin("plan")
         plan = self._groups.turns.patiently(
             lambda: make_plan(self._store, self._config, self._rules, look, self._around.depth)
@@ -197,6 +198,13 @@ class Drain:
         self._store.checkpoint()
         self._groups.phases.begin()
         self._groups.turns.give()
+        if not self._groups.is_amid_call:
+            self._pause()
+
+    def _pause(self) -> None:
+        self._groups.phases.begin("yield")
+        self._stop.wait_while_paused()
+        self._groups.phases.begin()
 
     def _is_shut_down(self) -> bool:
         if self._stop.requested:

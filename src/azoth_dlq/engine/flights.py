@@ -256,7 +256,7 @@ class Flights:
     # Under the lock
 
     def _may_start(self) -> bool:
-        if not self._ahead or self._is_closed or self._stop.requested:
+        if not self._ahead or self._is_closed or self._stop.is_halted:
             return False
         return len(self._running) < (1 if self._is_probing else self.most)
 

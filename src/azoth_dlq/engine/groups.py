@@ -98,6 +98,11 @@ class Groups:
             return CallsAtOnce(self._store, registry, config, self._around)
         return CallsInTurn(self._store, registry, self.course, self.recovery, self._around)
 
+    def close(self) -> None:
+        """Nothing is attempted any more."""
+        self._around.activity.running = None
+        self.calls.close()
+
     @property
     def is_amid_call(self) -> bool:
         """Whether handlers were called outside, or letters claimed for them, whose outcome is still
@@ -130,7 +135,7 @@ class Groups:
         try:
             self.calls.record(group, unchanged=opened.unchanged)
             unchanged = opened.unchanged
-            if not (settle_only or self.calls.settles_alone or self._stop.requested):
+            if not (settle_only or self.calls.settles_alone or self._stop.is_halted):
                 unchanged = self._attempting.attempt(
                     group,
                     verify=not unchanged,

@@ -76,7 +76,10 @@ class Run:
 
     def _drain_and_rest(self) -> None:
         stop = self._around.stop
-        while not stop.requested:
+        while True:
+            stop.wait_while_paused()
+            if stop.requested:
+                return
             began = monotonic()
             rest = self._drain()
             if rest > 0 and not stop.requested:

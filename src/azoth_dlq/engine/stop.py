@@ -1,4 +1,4 @@
-"""A request to stop, from any thread or signal handler."""
+"""Requests to stop and to pause, from any thread or signal handler."""
 
 from __future__ import annotations
 
@@ -37,24 +37,44 @@ def wait_for(lock: threading.Lock, seconds: float) -> None:
 
 
 class Stop:
-    """`requested` is read between letters, so it is a plain attribute; `wait` ends at once.
+    """`is_halted` (no other letter is to be attempted: a stop or a pause was requested) is read
+    between letters, so it is a plain attribute; `wait` ends at once.
 
     A lock that is held until the request, not a `threading.Event`: that one takes a lock of its own
     in `set`, and a signal handler that calls it while its thread waits would wait for itself.
     """
 
-    __slots__ = ("_held", "is_urgent", "requested")
+    __slots__ = ("_held", "is_halted", "is_urgent", "requested")
 
     def __init__(self) -> None:
         self.requested = False
+        self.is_halted = False
         self.is_urgent = False
         self._held = threading.Lock()
         self._held.acquire()
 
     def request(self) -> None:
         self.requested = True
+        self.is_halted = True
         with suppress(RuntimeError):  # released by an earlier request
             self._held.release()
+
+    @property
+    def is_paused(self) -> bool:
+        """A stop ends it."""
+        return self.is_halted and not self.requested
+
+    def pause(self) -> None:
+        self.is_halted = True
+
+    def resume(self) -> None:
+        self.is_halted = False
+        if self.requested:  # in this order: one that comes between them counts
+            self.is_halted = True
+
+    def wait_while_paused(self) -> None:
+        while self.is_paused:
+            self.wait(_POLL_SECONDS)
 
     def wait(self, seconds: float) -> None:
         """Sleep, until a stop is requested."""
@@ -87,6 +107,14 @@ class StopOfOne(Stop):
     @requested.setter
     def requested(self, is_requested: bool) -> None:
         self._of_one = is_requested
+
+    @property
+    def is_halted(self) -> bool:
+        return self._of_one or self._of_all.is_halted
+
+    @is_halted.setter
+    def is_halted(self, is_halted: bool) -> None:
+        self._of_one = is_halted
 
     def hurry(self) -> None:
         self.is_urgent = True

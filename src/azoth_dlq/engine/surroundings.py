@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING
 
+from azoth_dlq.engine.activity import Activity
 from azoth_dlq.engine.plan import Depth
 from azoth_dlq.engine.rate import Rate
 from azoth_dlq.engine.stop import Stop
@@ -38,10 +39,11 @@ class LockHeld:
 
 class Surroundings:
     """Of all drains of one replayer: `clock()` in microseconds, `sleep(seconds)`, the request to
-    stop, counters, failures in a row, how long others had to wait, how many letters there are, how
-    many attempts a second there may be, the loop of our own for async handlers. Of one drain or
-    run: who gets the report so far after each commit, where a run of several drains adds up what
-    they did, and the caller's event loop, where async handlers are awaited in that."""
+    stop, counters, what goes on now, failures in a row, how long others had to wait, how many
+    letters there are, how many attempts a second there may be, the loop of our own for async
+    handlers. Of one drain or run: who gets the report so far after each commit, where a run of
+    several drains adds up what they did, and the caller's event loop, where async handlers are
+    awaited in that."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Surroundings:
         self.sleep = sleep
         self.stop = stop
         self.metrics = metrics
+        self.activity = Activity()
         self.failures_in_row = FailuresInRow()
         self.lock_held = LockHeld()
         self.depth = Depth()

@@ -46,6 +46,7 @@ class Turns:
         self._sleep = surroundings.sleep
         self._stop = surroundings.stop
         self._lock_held = surroundings.lock_held
+        self._activity = surroundings.activity
         self._since: float | None = None  # it is locked
         self.commit_seconds = 0.0  # what the last one took
         # That of a call outside is to be written, which would be made again otherwise.
@@ -125,12 +126,19 @@ class Turns:
 
         Errors: Busy after that; ShutdownRequested.
         """
+        try:
+            return self._patiently(action, heed_shutdown=heed_shutdown)
+        finally:
+            self._activity.refused_since = None
+
+    def _patiently(self, action: Callable[[], T], *, heed_shutdown: bool) -> T:
         waited, seconds, is_prolonged = 0.0, self._busy_seconds, False
         while True:
             began = monotonic()
             try:
                 return action()
             except Busy as busy:
+                self._activity.refused_since = self._activity.refused_since or began
                 if heed_shutdown and self._stop.requested:
                     raise ShutdownRequested from busy
                 if waited >= seconds:
