@@ -14,7 +14,7 @@ typedef struct azdlq_masking {
     size_t mask_end;   /* of the last placeholder; 0: there is none */
     size_t word;       /* where in `text` the last word begins */
     size_t word_end;
-    size_t closing[3]; /* of each of AZDLQ_QUOTES: the next that closes, behind what was looked at */
+    size_t closing[3]; /* of each of AZDLQ_QUOTES: the next that closes */
     size_t literal[3]; /* of each of AZDLQ_QUOTES: one that ends a sentence */
     bool has_no_values; /* in parentheses, from here on */
 } azdlq_masking;

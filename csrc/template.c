@@ -67,7 +67,8 @@ static void mask_quoted(azdlq_masking *m, int kind)
     }
 }
 
-/* PostgreSQL's values: `Key (email)=(ann@example.com)`, `row contains (7, null)`; their end, or 0. */
+/* The end of PostgreSQL's values, as in `Key (email)=(a@b.c)` and `row contains (7, null)`; 0 where
+ * there are none. */
 static size_t values_end(azdlq_masking *m)
 {
     size_t place = m->place;
@@ -133,7 +134,8 @@ static void mask_text(azdlq_masking *m)
     m->length -= m->length > 0 && m->out[m->length - 1] == ' ';
 }
 
-/* Where the text goes on behind `sqlite3.OperationalError: ` or `ERROR: `, if a sentence follows. */
+/* Where the text goes on behind `sqlite3.OperationalError: ` or `ERROR: `, if a sentence follows;
+ * 0 where it does not. */
 static size_t behind_type(const azdlq_text *text)
 {
     size_t last = 0, end = 0;
@@ -158,8 +160,7 @@ static size_t behind_type(const azdlq_text *text)
     return memchr(second + 1, ' ', left) != NULL ? end + 1 : 0;
 }
 
-/* The end of the part that counts. */
-static size_t cut(const char *text, size_t length)
+size_t azdlq_counting_part(const char *text, size_t length)
 {
     size_t end = length < AZDLQ_TEMPLATE_TEXT ? length : AZDLQ_TEMPLATE_TEXT;
     for (int back = 0; back < 3 && end < length && (text[end] & 0xC0) == 0x80; back++) {
@@ -182,8 +183,9 @@ static size_t without_bad_bytes(const unsigned char *text, size_t length, unsign
 size_t azdlq_template(const char *text, size_t length, char *out)
 {
     unsigned char telling[AZDLQ_TEMPLATE_TEXT], readable[AZDLQ_TEMPLATE_TEXT];
-    azdlq_masking m = {{(const unsigned char *)text, cut(text, length)}, 0, out, 0, 0, 0, 0,
-                 {0, 0, 0}, {0, 0, 0}, false};
+    azdlq_masking m = {0};
+    m.text = (azdlq_text){(const unsigned char *)text, azdlq_counting_part(text, length)};
+    m.out = out;
     if (memchr(text, '\n', m.text.length) != NULL) {
         m.text.length = azdlq_telling_lines(m.text.bytes, m.text.length, telling);
         m.text.bytes = telling;

@@ -186,7 +186,8 @@ static bool mask_shape(azdlq_masking *m, unsigned char next)
     bool is_digit = azdlq_is_digit(text->bytes[place]);
     bool expected = next == ':' && azdlq_last_word_is(m, BEFORE_ADDRESSES);
     return (azdlq_is_any(next, ":+") && azdlq_put_found(m, "<url>", azdlq_url(text, place))) ||
-           (azdlq_is_any(next, ".-@+%") && azdlq_put_found(m, "<email>", azdlq_email(text, place))) ||
+           (azdlq_is_any(next, ".-@+%") &&
+            azdlq_put_found(m, "<email>", azdlq_email(text, place))) ||
            (is_digit && azdlq_put_found(m, "<time>", azdlq_time(text, place))) ||
            (next == '-' && azdlq_put_found(m, "<uuid>", azdlq_uuid(text, place))) ||
            (is_digit && azdlq_put_found(m, "<hex>", azdlq_pointer(text, place))) ||
@@ -204,8 +205,9 @@ void azdlq_mask_token(azdlq_masking *m)
     size_t place = m->place, end = word_end(m);
     bool digits = has_digit(m, end);
     unsigned char next = azdlq_at(&m->text, end);
-    if (!digits && (stands_alone(&m->text, end) ||
-                    (next == '-' && azdlq_is_among(NUMBERED, m->text.bytes + place, end - place)))) {
+    bool is_numbered =
+        next == '-' && azdlq_is_among(NUMBERED, m->text.bytes + place, end - place);
+    if (!digits && (is_numbered || stands_alone(&m->text, end))) {
         mask_plain(m, end);
     } else if (digits && end - place <= LONGEST_CODE && next != '.' && follows_code(m)) {
         azdlq_copy(m, end);

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import Workplace, error_line
 
-COMMANDS = ["demo", "discard", "drain", "list", "requeue", "run", "show", "status", "tune"]
+COMMANDS = ["demo", "discard", "drain", "groups", "list", "requeue", "run", "show", "status", "tune"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

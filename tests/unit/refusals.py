@@ -14,7 +14,7 @@ from azoth_dlq.engine._failure import texts_of
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine._loop import Attempts, Batch, attempt
 from azoth_dlq.engine._resolver import Resolver
-from azoth_dlq.kernels import backoff, eligibility, order
+from azoth_dlq.kernels import backoff, eligibility, order, templates
 from azoth_dlq.store.sqlite._isolation import Guard, Isolation
 from azoth_dlq.store.sqlite._put_back import PutBack
 
@@ -200,6 +200,18 @@ def _of_order() -> Iterator[Refusal]:
     )
 
 
+def _of_templates() -> Iterator[Refusal]:
+    bad: Any
+    for bad in (LARGE, None, Raises(), ["x"]):
+        yield Refusal(f"template {bad!s:.9}", templates.template, (bad,))
+        yield Refusal(f"fingerprint {bad!s:.9}", templates.fingerprint, (bad,))
+    good = (1, "boom", "2026-11-24 10:00:00", 0, b"ok:")
+    for bad in ((), (LARGE, "x"), ("1", "x", None, 0, None), LARGE):
+        yield Refusal(f"tally {bad!s:.9}", templates.tally, ([good, bad], Raises()))
+    yield Refusal("tally type_of", templates.tally, ([good], None))
+    yield Refusal("tally most", templates.tally, ([good], Raises()), {"most": LARGE})
+
+
 def _of_letters() -> Iterator[Refusal]:
     yield Refusal("Event payload", Event, (LARGE, None))
     yield Refusal("Event text", Event, (LARGE, "text"))
@@ -275,6 +287,7 @@ REFUSALS = [
     *_of_eligibility(),
     *_of_selections(),
     *_of_order(),
+    *_of_templates(),
     *_of_letters(),
     *_of_isolation(),
 ]

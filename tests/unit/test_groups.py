@@ -107,7 +107,18 @@ def test_whatever_stands_for_an_error_is_grouped(queue: DeadLetterQueue, error: 
     )
     queue.connection.commit()
     assert sum(group.count for group in queue.groups()) == 2
-    assert all(len(group.example) <= 4096 for group in queue.groups())
+    assert all(len(group.example.encode()) <= 3 * 4096 for group in queue.groups())
+
+
+@pytest.mark.parametrize("character", ["x", "é", "超", "\N{PILE OF POO}"])
+def test_the_example_of_a_long_error_has_its_template(
+    queue: DeadLetterQueue, character: str
+) -> None:
+    insert(queue, f"a {character * 9000}")
+    (group,) = queue.groups()
+    assert group.example == group.template
+    assert fingerprint(group.example) == group.fingerprint
+    assert len(group.example.encode()) > 4092
 
 
 def test_a_file_of_another_program_is_grouped_unchanged(tmp_path: Path) -> None:

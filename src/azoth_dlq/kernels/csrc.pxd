@@ -110,5 +110,6 @@ cdef extern from "template.h" nogil:
     const size_t AZDLQ_TEMPLATE_TEXT
     const size_t AZDLQ_TEMPLATE_ROOM
 
+    size_t azdlq_counting_part(const char *text, size_t length)
     size_t azdlq_template(const char *text, size_t length, char *out)
     uint64_t azdlq_fingerprint(const char *template, size_t length)

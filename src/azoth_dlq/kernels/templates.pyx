@@ -17,6 +17,7 @@ from azoth_dlq.kernels.csrc cimport (
     AZDLQ_TEMPLATE_ROOM,
     AZDLQ_TEMPLATE_TEXT,
     AZDLQ_UNREADABLE,
+    azdlq_counting_part,
     azdlq_fingerprint,
     azdlq_template,
 )
@@ -80,7 +81,7 @@ cdef class Group:
 
     `first_seen` and `last_seen` in microseconds since 1970, None where no failed_at can be read;
     `retry_counts` and `event_types` are how many letters have which; `newest` is the highest id,
-    `example` that letter's text, its first 4096 bytes.
+    `example` that letter's text, the part that counts.
     """
 
     cdef uint64_t _hash
@@ -98,7 +99,10 @@ cdef class Group:
 
     @property
     def example(self):
-        return counting_part(self._text)[:AZDLQ_TEMPLATE_TEXT]
+        cdef bytes text = counting_part(self._text)
+        return text[:azdlq_counting_part(
+            PyBytes_AS_STRING(text), <size_t> PyBytes_GET_SIZE(text)
+        )]
 
     @property
     def fingerprint(self):
