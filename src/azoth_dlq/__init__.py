@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from azoth_dlq.errors import AzothError as AzothError
     from azoth_dlq.errors import ConfigError as ConfigError
     from azoth_dlq.errors import EventDecodeError as EventDecodeError
+    from azoth_dlq.errors import ExchangeError as ExchangeError
     from azoth_dlq.errors import InvalidStateError as InvalidStateError
     from azoth_dlq.errors import StorageError as StorageError
+    from azoth_dlq.exchange.reports import ExportReport as ExportReport
+    from azoth_dlq.exchange.reports import ImportReport as ImportReport
     from azoth_dlq.filters import LetterFilter as LetterFilter
     from azoth_dlq.metrics import DlqMetrics as DlqMetrics
     from azoth_dlq.metrics import DlqMetricsSnapshot as DlqMetricsSnapshot
@@ -41,9 +44,11 @@ else:
             "AzothError",
             "ConfigError",
             "EventDecodeError",
+            "ExchangeError",
             "InvalidStateError",
             "StorageError",
         ],
+        "exchange.reports": ["ExportReport", "ImportReport"],
         "filters": ["LetterFilter"],
         "metrics": ["DlqMetrics", "DlqMetricsSnapshot", "Histogram"],
         "outcomes": ["NonRetryable", "RetryAfter", "Snooze"],

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from azoth_dlq import clock
 from azoth_dlq.engine.failure import describe, readable
@@ -16,6 +16,9 @@ from azoth_dlq.store.sqlite import SqliteStore, open_connection
 from azoth_dlq.store.sqlite.faults import explained
 
 if TYPE_CHECKING:
+    from azoth_dlq.exchange.exporting import Form
+    from azoth_dlq.exchange.reports import ExportReport, ImportReport
+    from azoth_dlq.exchange.selection import Selection
     from azoth_dlq.filters import LetterFilter
     from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
@@ -169,6 +172,53 @@ class DeadLetterQueue:
     def discard(self, ids: Iterable[int], *, parked: bool = False) -> int:
         """Delete dead letters, or (`parked`) permanent failures, on purpose; how many."""
         return self._store.delete(_checked_ids(ids), parked=_checked_parked(parked))
+
+    # From file to file
+
+    def export_to(  # noqa: PLR0913 -- one keyword a choice
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        selection: Selection | None = None,
+        *,
+        form: Form = "jsonl",
+        gzip: bool | None = None,
+        payload: bool = False,
+        force: bool = False,
+        resume: bool = True,
+    ) -> ExportReport:
+        """Write the letters selected (all: None) to a file that `import_from` reads, or with `form`
+        "csv" to a table for people, which has payloads on demand; or to a binary stream.
+
+        A file gets its name when it is whole and on the disk, and replaces none (but with `force`).
+        The same export goes on with what an interrupted one left (but without `resume`). `gzip`:
+        None is as the name ends. Errors: ExchangeError, too.
+        """
+        from azoth_dlq.exchange.exporting import export  # noqa: PLC0415 -- few export
+
+        return export(
+            self._store.exchange,
+            target,
+            selection,
+            form=form,
+            gzip=gzip,
+            payload=payload,
+            force=force,
+            resume=resume,
+            beside=self.file,
+        )
+
+    def import_from(
+        self, file: str | os.PathLike[str] | BinaryIO, *, again: bool = False, dry: bool = False
+    ) -> ImportReport:
+        """Take in the letters of an export, or of the Rust crate's dead_letter_queue.jsonl, gzip or
+        not, each letter once and for ever: nothing, where any line of it cannot be read.
+
+        `again`: also what came in before, or was this file's own and is gone. `dry`: only tell what
+        would come in. Errors: ExchangeError, too.
+        """
+        from azoth_dlq.exchange import importing  # noqa: PLC0415 -- few import
+
+        return importing.import_(self._store.exchange, file, again=again, dry=dry)
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:

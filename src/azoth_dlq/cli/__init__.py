@@ -27,6 +27,8 @@ _MODULES: Final = {
     "demo": "demo",
     "discard": "discard",
     "drain": "drain",
+    "export": "exporting",
+    "import": "importing",
     "list": "listing",
     "requeue": "requeue",
     "run": "run",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from azoth_dlq import clock
+from azoth_dlq.chunks import taking_turns
 from azoth_dlq.cli.database import queue_of
 from azoth_dlq.cli.letters import listing, read_letter, space_of
 from azoth_dlq.cli.numbers import ID
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from azoth_dlq.queue import DeadLetterQueue
 
 _IDS_A_TRANSACTION: Final = 1000
-_WORK_SECONDS: Final = 1.0
-_YIELD_SECONDS: Final = 0.11  # SQLite's waiters only poll, at the longest each 0.1 s
 _MISSING_SHOWN: Final = 10
 
 
@@ -158,14 +156,11 @@ def _in_turn(ids: Sequence[int], received: Received) -> Iterator[Sequence[int]]:
 
     Errors: KeyboardInterrupt, where a signal came while a chunk was in hand.
     """
-    began = monotonic()
-    for start in range(0, len(ids), _IDS_A_TRANSACTION):
+    starts = range(0, len(ids), _IDS_A_TRANSACTION)
+    for chunk in taking_turns(ids[start : start + _IDS_A_TRANSACTION] for start in starts):
         if received.numbers:
             raise KeyboardInterrupt
-        if monotonic() - began >= _WORK_SECONDS:
-            sleep(_YIELD_SECONDS)
-            began = monotonic()
-        yield ids[start : start + _IDS_A_TRANSACTION]
+        yield chunk
 
 
 def _change_found(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from azoth_dlq.cli.output import command_line, instant_text
 from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
+from azoth_dlq.event_type import shown_event_type
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.types import PermanentFailure
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from azoth_dlq.store.base import Letters
     from azoth_dlq.types import FailedEvent
-
-# What stands before a colon in a payload without a type must not be shown as one.
-_EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 
 
 def space_of(parked: bool) -> str:  # noqa: FBT001 -- there is nothing else to tell
@@ -63,9 +60,7 @@ def no_such_letter(
 
 def event_type_of(letter: FailedEvent | PermanentFailure) -> str | None:
     """What the event names as its type; None where that may be payload."""
-    name, colon, _ = letter.event_bytes.partition(b":")
-    text = name.decode("utf-8", "replace") if colon else ""
-    return text if _EVENT_TYPE.fullmatch(text) else None
+    return shown_event_type(letter.event_bytes)
 
 
 def age_of(letter: FailedEvent | PermanentFailure, now: int) -> timedelta | None:

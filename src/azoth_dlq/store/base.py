@@ -12,17 +12,19 @@ from azoth_dlq.errors import InvalidStateError
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from azoth_dlq.filters import LetterFilter
     from azoth_dlq.store.settlement import Settlement
+    from azoth_dlq.store.whole import Taken, WholeLetter
     from azoth_dlq.types import AttemptRecord, Drainer, FailedEvent, PermanentFailure
 
 # What `fetch` tells of a letter beside its columns, as bits of one integer.
 RECORDED = 1  # an attempt failed or was snoozed before: there may be a history
 ALONE = 2  # a process died while a batch with this letter was in hand: never in a batch again
 
+FIRST_ID = -(2**63)
 NOT_STARTED = -1  # in place of a call's slot: its death charges nobody
 
 
@@ -324,5 +326,48 @@ class Claims(Protocol):
         own; StorageError where the call closed the connection."""
 
 
+class Exchange(Protocol):
+    """Letters as a whole, out of a store and into it."""
+
+    @property
+    def identity(self) -> bytes | None:
+        """Tells the store from others; None where nothing was ever written through this port."""
+
+    @property
+    def reading_blocks(self) -> bool:
+        """Whether nobody can commit while letters are read."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """What is read within is of one instant."""
+
+    def letters(
+        self, *, parked: bool, ids: Sequence[int] | None = None, first: int = FIRST_ID
+    ) -> Generator[WholeLetter, None, None]:
+        """Within `reading`, one after another: those of `ids` (ascending; all: None), by id, from
+        `first` on. Close it before `reading` ends."""
+
+    def needed(self, *, parked: bool) -> frozenset[str]:
+        """Columns of letters in which the store takes no NULL."""
+
+    def take_in(
+        self,
+        letters: Iterable[WholeLetter],
+        *,
+        again: bool = False,
+        dry: bool = False,
+    ) -> Taken:
+        """Add letters with all that is kept of them, each origin once and for ever; `again`: also
+        what came in before or is gone. An own letter gets its old id where that is free. `dry`:
+        only tell. Joins a transaction that is open, or commits by itself.
+        """
+
+    def let_return(self, ids: Sequence[int], *, parked: bool = False) -> None:
+        """Those of `ids` that are there may come in again once they are gone."""
+
+
 class Store(Letters, Groups, Claims, Protocol):
     """A place for dead letters, and the group in which a drain works on them."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """Letters as a whole, out of it and into it."""

@@ -1,0 +1,16 @@
+"""The type that an event names, as far as it may be shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# What stands before a colon in a payload without a type must not be shown as one.
+_EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
+
+
+def shown_event_type(event_bytes: bytes | bytearray) -> str | None:
+    """What the event names as its type; None where that may be payload."""
+    name, colon, _ = event_bytes.partition(b":")
+    text = name.decode("utf-8", "replace") if colon else ""
+    return text if _EVENT_TYPE.fullmatch(text) else None
