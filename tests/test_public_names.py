@@ -36,11 +36,14 @@ from tests.programs import run_program
 
 NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
-    "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry", "FailedEvent",
-    "InvalidStateError", "LetterFilter", "NonRetryable", "ReplayPriority", "ReplayReport",
-    "RetryAfter", "Snooze", "StorageError", "current_letter_id",
+    "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry",
+    "ExchangeError", "FailedEvent", "InvalidStateError", "LetterFilter", "NonRetryable",
+    "ReplayPriority", "ReplayReport", "RetryAfter", "Selection", "Snooze", "StorageError", "current_letter_id",
 }  # fmt: skip
-HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "Event", "Histogram", "PermanentFailure"}
+HANDED_OUT = {
+    "AttemptRecord", "DlqMetricsSnapshot", "Event", "ExportReport", "Histogram", "ImportReport",
+    "PermanentFailure",
+}  # fmt: skip
 
 ALL: list[str] = vars(azoth_dlq)["__all__"]  # type checkers see imports in its place
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from azoth_dlq.errors import StorageError as StorageError
     from azoth_dlq.exchange.reports import ExportReport as ExportReport
     from azoth_dlq.exchange.reports import ImportReport as ImportReport
+    from azoth_dlq.exchange.selection import Selection as Selection
     from azoth_dlq.filters import LetterFilter as LetterFilter
     from azoth_dlq.metrics import DlqMetrics as DlqMetrics
     from azoth_dlq.metrics import DlqMetricsSnapshot as DlqMetricsSnapshot
@@ -49,6 +50,7 @@ else:
             "StorageError",
         ],
         "exchange.reports": ["ExportReport", "ImportReport"],
+        "exchange.selection": ["Selection"],
         "filters": ["LetterFilter"],
         "metrics": ["DlqMetrics", "DlqMetricsSnapshot", "Histogram"],
         "outcomes": ["NonRetryable", "RetryAfter", "Snooze"],

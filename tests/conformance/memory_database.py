@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from os import urandom
 from typing import Any, NamedTuple
 
 from azoth_dlq.errors import InvalidStateError, StorageError
@@ -30,6 +31,7 @@ class Row(NamedTuple):
     not_before_of: tuple[Any, Any] | None = None
     history: tuple[Attempted, ...] = ()
     alone: bool = False
+    origin: bytes | None = None  # where it came from another store
 
     @property
     def valid_not_before(self) -> int | None:
@@ -65,6 +67,7 @@ class Tables:
     stopped_at: int | None = None
     claims: dict[int, Claim] = field(default_factory=dict)
     drainers: dict[object, Drainer] = field(default_factory=dict)
+    origins: dict[bytes, bool] = field(default_factory=dict)  # whether each may come in again
     group: object = None  # the token of the last group
     last_id: int = 0
     last_parked_id: int = 0
@@ -77,6 +80,7 @@ class Tables:
             effects=list(self.effects),
             claims=dict(self.claims),
             drainers=dict(self.drainers),
+            origins=dict(self.origins),
         )
 
     def next_id(self) -> int:
@@ -104,6 +108,7 @@ class MemoryDatabase:
     """
 
     def __init__(self) -> None:
+        self.identity = urandom(16)
         self.committed = Tables()
         self.writer: object = None
         self.readers = 0  # no commit while there are any

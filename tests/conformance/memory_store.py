@@ -33,6 +33,7 @@ from tests.conformance.memory_database import (
     Tables,
     is_fault,
 )
+from tests.conformance.memory_exchange import MemoryExchange
 from tests.conformance.memory_rows import (
     attempt_record,
     failed_event,
@@ -62,6 +63,12 @@ class MemoryStore(MemoryClaims):
     @property
     def connection(self) -> MemoryConnection:
         return self._connection
+
+    @property
+    def exchange(self) -> MemoryExchange:
+        return MemoryExchange(
+            self._database.identity, lambda: self._connection.tables, self._writing
+        )
 
     # The queue
 

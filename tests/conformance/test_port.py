@@ -18,7 +18,10 @@ def _verbs(part: type) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("part", [base.Letters, base.Groups, base.Claims, base.Store])
+PARTS = [base.Letters, base.Groups, base.Claims, base.Exchange, base.Store]
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_each_part_of_the_port_has_at_most_fifteen_verbs(part: type) -> None:
     assert len(_verbs(part)) <= 15
 

@@ -159,17 +159,15 @@ def _values(
     required: frozenset[str],
     needed: frozenset[str],
 ) -> tuple[Any, ...]:
-    values: list[Any] = []
-    for column in columns:
-        value = document.get(column)
-        if value is None:
-            if column in required and column not in document:
-                raise UnreadableLine(f"it has no {column}")
-            if column in needed:
+    if not document.keys() >= required:
+        missing = ", ".join(column for column in columns if column in required - document.keys())
+        raise UnreadableLine(f"its {missing} is missing")
+    stored = map(document.get, columns)
+    values = [None if v is None else _read(v, c) for v, c in zip(stored, columns, strict=True)]
+    if None in values:
+        for column, value in zip(columns, values, strict=True):
+            if value is None and column in needed:
                 raise UnreadableLine(f"its {column} is NULL, which the table here does not take")
-            values.append(None)
-        else:
-            values.append(_read(value, column))
     return tuple(values)
 
 

@@ -17,7 +17,7 @@ from azoth_dlq.exchange.selection import FORMAT, VERSION
 from azoth_dlq.exchange.source import Chunk, Line, Source
 from azoth_dlq.kernels.eligibility import parse_timestamp
 from azoth_dlq.store.sqlite.queue import second_text
-from azoth_dlq.store.whole import COLUMNS, CRATE_LOG, WholeLetter, letter_hash
+from azoth_dlq.store.whole import COLUMNS, CRATE_LOG, WholeLetter, origin_of
 
 Needed = Mapping[bool, frozenset[str]]
 CRATE_FORMAT: Final = "azoth event log"
@@ -159,11 +159,11 @@ class _CrateLog:
                 raise UnreadableLine(f"its {field} must be a text")
         event_bytes = bytes_of(encoded, "event_data_b64")
         message = text_of(error, "error")
-        content = (event_id, event_bytes, text_of(timestamp, "timestamp"), message)
+        content = (event_bytes, text_of(timestamp, "timestamp"), message)
         values = (event_id, event_bytes, message, _failed_at(timestamp), 0)
         rest = (None,) * (len(COLUMNS[False]) - len(values))
-        origin = CRATE_LOG + letter_hash(b"", b"l", content)
-        return WholeLetter(parked=False, id=0, origin=origin, values=values + rest)
+        origin = origin_of(CRATE_LOG, event_id, content)
+        return WholeLetter(parked=False, id=0, origin=origin, values=values + rest, history=[])
 
     def _field(self, document: Mapping[str, Any], field: str) -> Any:
         if field not in document:

@@ -44,8 +44,12 @@ HISTORY_COLUMNS: Final = (
 )
 _DEAD_LETTER_ID: Final = COLUMNS[True].index("azoth_dead_letter_id")
 
-ORIGIN_BYTES: Final = 24
-_FILE_BYTES: Final = 8  # the first ones of an origin tell the file
+# Of an origin: what tells the file, a number that ascends as letters do (so that origins that are
+# noted together lie together), and a hash.
+_FILE_BYTES: Final = 8
+_NUMBER_BYTES: Final = 8
+_HASH_BYTES: Final = 8
+ORIGIN_BYTES: Final = _FILE_BYTES + _NUMBER_BYTES + _HASH_BYTES
 # Of files that nobody has given an identity, and of the logs of the Rust crate.
 NO_FILE: Final = bytes(_FILE_BYTES)
 CRATE_LOG: Final = b"log".ljust(_FILE_BYTES, b"\0")
@@ -60,7 +64,7 @@ class WholeLetter(NamedTuple):
     id: int
     origin: bytes
     values: tuple[Any, ...]
-    history: Sequence[tuple[Any, ...]] = ()
+    history: list[tuple[Any, ...]]
 
 
 class Taken(NamedTuple):
@@ -92,12 +96,12 @@ class Origins:
         """
         dead_letter_id = values[_DEAD_LETTER_ID] if parked else letter_id
         is_known = type(dead_letter_id) is int
-        space, number = (b"d", dead_letter_id) if is_known else (b"p", letter_id)
+        space, number = (b"dead", dead_letter_id) if is_known else (b"parked", letter_id)
         event_id, event_bytes, error_message, failed_at = values[:4]
-        parts = [number, 0 if event_id is None else event_id, error_message, failed_at]
+        parts = [0 if event_id is None else event_id, error_message, failed_at]
         if self._identity is None:
             parts.append(event_bytes)
-        return self.file + letter_hash(self._identity or b"", space, parts)
+        return origin_of(self.file, number, parts, space)
 
     def without_file(self, letter: WholeLetter) -> bytes:
         """The origin that this letter had before its file got an identity."""
@@ -108,25 +112,24 @@ class Origins:
         return self._identity is not None and origin.startswith(self.file)
 
 
-def letter_hash(key: bytes, space: bytes, values: Sequence[Any]) -> bytes:
-    """The last bytes of an origin; values of different types are different."""
-    digest = blake2b(key=key, person=space, digest_size=ORIGIN_BYTES - _FILE_BYTES)
-    for value in values:
-        kind, content = _packed(value)
-        digest.update(b"%c%d:" % (kind, len(content)))
-        digest.update(content)
-    return digest.digest()
+def origin_of(file: bytes, number: int, values: Sequence[Any], space: bytes = b"") -> bytes:
+    """Of a letter of this number (int64); values of different types are different."""
+    packed = b"".join([part for value in values for part in _packed(value)])
+    hashed = blake2b(packed, digest_size=_HASH_BYTES, key=file, person=space).digest()
+    return file + (number & _UNSIGNED).to_bytes(_NUMBER_BYTES, "big") + hashed
 
 
 def _packed(value: Any) -> tuple[bytes, bytes | bytearray]:
+    """What tells its type and its length, and its content."""
     # Parking leaves no NULL in the columns that are hashed.
     if value is None:
-        return b"t", b""
+        return b"t0:", b""
     if isinstance(value, bytearray):
-        return b"t", value
+        return b"t%d:" % len(value), value
     if isinstance(value, bytes):
-        return b"b", value
-    return (b"i", b"%d" % value) if type(value) is int else (b"r", repr(value).encode())
+        return b"b%d:" % len(value), value
+    return b"i:" if type(value) is int else b"r:", b"%r;" % value
 
 
+_UNSIGNED: Final = 2**64 - 1
 _NAMELESS: Final = Origins(None)

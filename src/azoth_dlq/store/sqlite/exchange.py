@@ -16,7 +16,15 @@ from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite.faults import explained
 from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, read, snapshot, text_of
 from azoth_dlq.store.sqlite.statements import GET_STATE
-from azoth_dlq.store.whole import COLUMNS, HISTORY_COLUMNS, Origins, Taken, WholeLetter
+from azoth_dlq.store.whole import (
+    COLUMNS,
+    HISTORY_COLUMNS,
+    NO_FILE,
+    ORIGIN_BYTES,
+    Origins,
+    Taken,
+    WholeLetter,
+)
 
 if TYPE_CHECKING:
     from azoth_dlq.store.sqlite.migrations import Schema
@@ -78,18 +86,16 @@ class SqliteExchange:
         origins = Origins(self.identity)
         with closing(own_cursor(self._connection)) as cursor:
             for row in _rows(cursor, ids, first, parked=parked, migrated=schema.migrated):
-                row_id, origin, noted = row[:3]
+                row_id, noted, origin = row[:3]
                 values = row[3:]
                 if not isinstance(origin, bytes) or not origin:
                     origin = origins.of(row_id, values, parked=parked)
-                attempts = history(row_id) if noted else ()
+                attempts = history(row_id) if noted else []
                 yield WholeLetter(parked, row_id, origin, values, attempts)
 
-    def _histories(
-        self, *, parked: bool, schema: Schema
-    ) -> Callable[[int], Sequence[tuple[Any, ...]]]:
+    def _histories(self, *, parked: bool, schema: Schema) -> Callable[[int], list[tuple[Any, ...]]]:
         if not schema.has_history:
-            return lambda _: ()
+            return lambda _: []
         statement = sql.history(parked=parked, with_bytes=_EDITS_SINCE in schema.applied)
         return lambda row_id: self._cursor.execute(statement, (row_id,)).fetchall()
 
@@ -122,9 +128,10 @@ class SqliteExchange:
         self, letters: Iterable[WholeLetter], *, again: bool, known: bool, write: bool
     ) -> Taken:
         origins = Origins(self.identity)
+        names = self._names(origins) if known else None
         dead = parked = before = gone = 0
         for letter in letters:
-            returns = self._returns(letter, origins) if known else None
+            returns = None if names is None else self._returns(names(letter))
             if returns == 0 and not again:
                 before += 1
             elif returns is None and origins.are_of(letter.origin) and not again:
@@ -136,9 +143,16 @@ class SqliteExchange:
                     self._add(letter, is_own=origins.are_of(letter.origin))
         return Taken(dead, parked, before, gone)
 
-    def _returns(self, letter: WholeLetter, origins: Origins) -> int | None:
+    def _names(self, origins: Origins) -> Callable[[WholeLetter], tuple[bytes, bytes]]:
+        """What a letter may be known by: its origin, and where any came from files without an
+        identity, also the one that it had before its file got one."""
+        nameless = (NO_FILE.ljust(ORIGIN_BYTES, b"\0"), NO_FILE.ljust(ORIGIN_BYTES, b"\xff"))
+        if self._cursor.execute(sql.ANY_BETWEEN, nameless).fetchone():
+            return lambda letter: (letter.origin, origins.without_file(letter))
+        return lambda letter: (letter.origin, letter.origin)
+
+    def _returns(self, names: tuple[bytes, bytes]) -> int | None:
         """0: it is not to come in again; 1: it may; None: nothing is known of it."""
-        names = (letter.origin, origins.without_file(letter))
         rows = self._cursor.execute(sql.KNOWN_ORIGINS, names).fetchall()
         return min((int(returns) for (returns,) in rows), default=None)
 

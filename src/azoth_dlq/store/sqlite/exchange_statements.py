@@ -8,20 +8,18 @@ from azoth_dlq.store.whole import COLUMNS, HISTORY_COLUMNS
 _TABLES = {False: "dead_letter_queue", True: "permanent_failures"}
 
 
-def _shown(column: str, *, migrated: bool) -> str:
-    return f"+{column}" if migrated or not column.startswith("azoth_") else "NULL"
-
-
 def letters(ids: int | None, *, parked: bool, migrated: bool) -> str:
-    """By id: id, origin, whether there may be a history, and the columns of a letter; those of
+    """By id: id, whether there may be a history, origin, and the columns of a letter; those of
     `ids` ids, or from an id on."""
-    shown = ", ".join(_shown(column, migrated=migrated) for column in COLUMNS[parked])
+    shown = [
+        f"+{column}" if migrated or not column.startswith("azoth_") else "NULL"
+        for column in ("azoth_origin", *COLUMNS[parked])
+    ]
     # Of a dead letter it tells whether the history of its id is its own.
     noted = NOTED if migrated and not parked else "1"
-    origin = _shown("azoth_origin", migrated=migrated)
     where = "id >= ?" if ids is None else f"id IN ({','.join('?' * ids)})"
     return (
-        f"SELECT +id, {origin}, {noted}, {shown} FROM main.{_TABLES[parked]} AS d "
+        f"SELECT +id, {noted}, {', '.join(shown)} FROM main.{_TABLES[parked]} AS d "
         f"WHERE {where} ORDER BY id"
     )
 
@@ -76,6 +74,7 @@ INSERT_HISTORY = {
 NEEDED = "SELECT +name FROM pragma_table_info(?, 'main') WHERE \"notnull\""
 
 KNOWN_ORIGINS = "SELECT +returns FROM main.azoth_dlq_origins WHERE origin IN (?, ?)"
+ANY_BETWEEN = "SELECT 1 FROM main.azoth_dlq_origins WHERE origin BETWEEN ? AND ? LIMIT 1"
 RECORD_ORIGIN = (
     "INSERT INTO main.azoth_dlq_origins (origin, returns) VALUES (?, ?) "
     "ON CONFLICT (origin) DO UPDATE SET returns = excluded.returns"
