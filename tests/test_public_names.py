@@ -38,7 +38,8 @@ NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
     "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry",
     "ExchangeError", "FailedEvent", "InvalidStateError", "LetterFilter", "NonRetryable",
-    "ReplayPriority", "ReplayReport", "RetryAfter", "Selection", "Snooze", "StorageError", "current_letter_id",
+    "ReplayPriority", "ReplayReport", "RetryAfter", "Selection", "Snooze", "StorageError",
+    "current_letter_id",
 }  # fmt: skip
 HANDED_OUT = {
     "AttemptRecord", "DlqMetricsSnapshot", "Event", "ExportReport", "Histogram", "ImportReport",
