@@ -40,9 +40,8 @@ def test_everything_that_is_kept_of_letters_comes_back(tmp_path: Path, name: str
     file = export(tmp_path / "a.db", tmp_path / name)
     report = take_in(tmp_path / "b.db", file)
     assert stored(tmp_path / "b.db") == stored(tmp_path / "a.db")
-    letters = stored(tmp_path / "a.db")
     assert (report.dead, report.parked) == (4, 2)
-    assert any(b"edited" in attempt for letter in letters for attempt in letter[11:] if attempt)
+    assert "b'edited'" in repr(stored(tmp_path / "a.db"))
     again = export(tmp_path / "b.db", tmp_path / "again.jsonl")
     origins = [[one.get("origin") for one in lines_of(made)] for made in (file, again)]
     assert origins[0] == origins[1]
@@ -52,12 +51,12 @@ def test_a_stream_holds_what_a_file_does(tmp_path: Path) -> None:
     fail_some(tmp_path / "a.db")
     with DeadLetterQueue.open(tmp_path / "a.db") as queue:
         for gzip in (False, True):
-            stream = BytesIO()
+            stream, target = BytesIO(), tmp_path / f"{gzip}.db"
             queue.export_to(stream, gzip=gzip)
             stream.seek(0)
-            with DeadLetterQueue.open(tmp_path / f"{gzip}.db") as other:
+            with DeadLetterQueue.open(target) as other:
                 assert other.import_from(stream).dead == 4
-            assert stored(tmp_path / f"{gzip}.db") == stored(tmp_path / "a.db")
+            assert stored(target) == stored(tmp_path / "a.db")
 
 
 ODD: list[Any] = [
