@@ -13,7 +13,10 @@ import pytest
 
 from tests.cli.conftest import Workplace, error_line
 
-COMMANDS = ["demo", "discard", "drain", "list", "requeue", "run", "show", "status", "tune"]
+COMMANDS = [
+    "demo", "discard", "drain", "export", "import", "list", "requeue", "run", "show", "status",
+    "tune",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

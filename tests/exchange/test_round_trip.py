@@ -71,8 +71,8 @@ def test_rows_that_another_program_left_unreadable_come_back_as_they_are(
 ) -> None:
     good = [7, b"ok:x", "boom", "2026-11-24 10:00:00", 0, "2026-11-24 10:00:00"]
     rows = [[odd if n == place else value for n, value in enumerate(good)] for odd in ODD]
-    for file in ("a.db", "b.db"):
-        make_loose(tmp_path / file)
+    for name in ("a.db", "b.db"):
+        make_loose(tmp_path / name)
     _insert(tmp_path / "a.db", "dead_letter_queue", DEAD, rows)
     _insert(tmp_path / "a.db", "permanent_failures", PARKED, rows)
     file = export(tmp_path / "a.db", tmp_path / "letters.jsonl")
@@ -112,9 +112,9 @@ _VALUES = st.one_of(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(_VALUES, min_size=6, max_size=6), max_size=5))
 def test_whatever_a_row_holds_comes_back(tmp_path: Path, rows: list[list[Any]]) -> None:
-    for file in ("a.db", "b.db"):
-        (tmp_path / file).unlink(missing_ok=True)
-        make_loose(tmp_path / file)
+    for name in ("a.db", "b.db"):
+        (tmp_path / name).unlink(missing_ok=True)
+        make_loose(tmp_path / name)
     _insert(tmp_path / "a.db", "dead_letter_queue", DEAD, rows)
     with DeadLetterQueue.open(tmp_path / "a.db") as queue:
         queue.requeue([])  # so that it has our columns

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
@@ -15,6 +16,7 @@ from azoth_dlq.queue import DeadLetterQueue
 
 if TYPE_CHECKING:
     from azoth_dlq.exchange.reports import ImportReport
+    from azoth_dlq.store.base import Exchange
 
 _STDIN: Final = "-"
 
@@ -45,32 +47,40 @@ def command(  # noqa: PLR0913 -- one keyword an option
     *, database: str, file: str, dry: bool, again: bool, create: bool, as_json: bool
 ) -> int:
     """Take the letters in FILE (- is stdin) into DB."""
-    _make_sure(database, create=create, dry=dry)
-    with queue_of(database) as dlq:
-        try:
-            report = dlq.import_from(
-                sys.stdin.buffer if file == _STDIN else file, again=again, dry=dry
-            )
-        except KeyboardInterrupt:
-            say("interrupted; the same command goes on with what has not come in")
-            return 130
-        except StorageError as error:
-            say(f"{error}; the same command goes on with what has not come in")
-            return 1
+    is_new = create and not os.path.lexists(database)
+    if is_new and dry:
+        message = "--dry-run writes nothing, so --create makes no file with it"
+        raise click.UsageError(message, click.get_current_context())
+    if not (create or os.path.lexists(database)):
+        raise StorageError(f"there is no file {database!r}; check the path, or make it by --create")
+    source = sys.stdin.buffer if file == _STDIN else file
+    try:
+        if is_new:
+            report = _import_into_new(database, source)
+        else:
+            with queue_of(database) as dlq:
+                report = dlq.import_from(source, again=again, dry=dry)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on with what has not come in")
+        return 130
+    except StorageError as error:
+        say(f"{error}; the same command goes on with what has not come in")
+        return 1
     _print(report, database, file, as_json=as_json)
     return 0
 
 
-def _make_sure(database: str, *, create: bool, dry: bool) -> None:
-    """Errors: StorageError, click.UsageError."""
-    if os.path.lexists(database):
-        return
-    if not create:
-        raise StorageError(f"there is no file {database!r}; check the path, or make it by --create")
-    if dry:
-        message = "--dry-run writes nothing, so --create makes no file with it"
-        raise click.UsageError(message, click.get_current_context())
-    DeadLetterQueue.open(database).close()
+def _import_into_new(database: str, source: str | BinaryIO) -> ImportReport:
+    """It is made when the file is found good."""
+    from azoth_dlq.exchange.importing import import_  # noqa: PLC0415 -- `--help` needs none of it
+
+    with ExitStack() as opened:
+        fresh = opened.enter_context(DeadLetterQueue.open(":memory:"))
+
+        def into() -> Exchange:
+            return opened.enter_context(DeadLetterQueue.open(database)).store.exchange
+
+        return import_(fresh.store.exchange, source, into=into)
 
 
 def _print(report: ImportReport, database: str, file: str, *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from time import monotonic
@@ -29,18 +29,22 @@ def import_(
     *,
     again: bool = False,
     dry: bool = False,
+    into: Callable[[], Exchange] | None = None,
 ) -> ImportReport:
     """Take in the letters of an export, or of the Rust crate's log, each once and for ever.
 
     All of the file is read first: where a line cannot be, nothing comes in. Then letters come in by
     chunks, each a transaction, between which others write; what was interrupted is made whole by
     doing it again. `again`: also letters that came in before, or are gone from here. `dry`: only
-    tell what would come in. Errors: ExchangeError, StorageError.
+    tell what would come in. `into`: opens the store that they go into, like this one, once the file
+    is found good. Errors: ExchangeError, StorageError.
     """
     began = monotonic()
     with opened(file) as source:
         importing = _Import(store, source, again=again, dry=dry)
         form = importing.check()
+        if into is not None:
+            importing.store = into()
         with ExitStack() as stack:
             stack.callback(importing.close)
             importing.take_in()
@@ -50,7 +54,7 @@ def import_(
 
 class _Import:
     def __init__(self, store: Exchange, source: Source, *, again: bool, dry: bool) -> None:
-        self._store = store
+        self.store = store
         self._source = source
         self._again = again
         self._dry = dry
@@ -65,7 +69,7 @@ class _Import:
     def check(self) -> Form:
         """Read every line."""
         parser = Parser(self._source, self._needed)
-        own = Origins(self._store.identity)
+        own = Origins(self.store.identity)
         for chunk in self._source.chunks():
             for letter in parser.letters(chunk):
                 self._has_own = self._has_own or own.are_of(letter.origin)
@@ -81,7 +85,7 @@ class _Import:
             self._met = OriginSet()
         parser = Parser(self._source, self._needed)
         for letters in taking_turns(self._chunks(parser)):
-            taken = self._store.take_in(self._not_here(letters), again=self._again, dry=self._dry)
+            taken = self.store.take_in(self._not_here(letters), again=self._again, dry=self._dry)
             self._taken = Taken(*map(sum, zip(self._taken, taken, strict=True)))
 
     def _chunks(self, parser: Parser) -> Iterator[list[WholeLetter]]:
@@ -104,11 +108,11 @@ class _Import:
 
     def _look_around(self, here: OriginSet) -> None:
         """What is here by its origin, also by the one from before the file had an identity."""
-        own = Origins(self._store.identity)
+        own = Origins(self.store.identity)
         for parked in (False, True):
             with (
-                self._store.reading(),
-                closing(self._store.letters(parked=parked)) as letters,
+                self.store.reading(),
+                closing(self.store.letters(parked=parked)) as letters,
             ):
                 for letter in letters:
                     here.add(letter.origin)

@@ -31,6 +31,7 @@ class MemberWriter:
         """End the member."""
         if self._bytes:
             self._file.write(self._compressor.flush())
+            self._file.flush()  # a kill from here on costs what is behind
             self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
             self._bytes = 0
 

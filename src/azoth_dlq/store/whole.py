@@ -33,6 +33,11 @@ COLUMNS: Final = {
         "azoth_reason",
     ),
 }
+# Those that take no NULL in the crate's tables.
+NEEDED: Final = {
+    False: frozenset(_SHARED),
+    True: frozenset((*_SHARED, "marked_permanent_at")),
+}
 HISTORY_COLUMNS: Final = (
     "at",
     "outcome",

@@ -19,6 +19,7 @@ from azoth_dlq.store.sqlite.statements import GET_STATE
 from azoth_dlq.store.whole import (
     COLUMNS,
     HISTORY_COLUMNS,
+    NEEDED,
     NO_FILE,
     ORIGIN_BYTES,
     Origins,
@@ -102,9 +103,9 @@ class SqliteExchange:
     def needed(self, *, parked: bool) -> frozenset[str]:
         with explained(self._where):
             rows = read(self._connection, sql.NEEDED, (_TABLES[parked],))
-        names = {text_of(name).lower() for (name,) in rows}
-        # A table that is not there yet will be one of ours.
-        return frozenset(names if rows or self._has(parked=parked) else COLUMNS[parked][:6])
+        if not self._has(parked=parked):  # it will be as the crate makes it
+            return NEEDED[parked]
+        return frozenset(text_of(name).lower() for (name,) in rows)
 
     def _has(self, *, parked: bool) -> bool:
         schema = self._schema()
