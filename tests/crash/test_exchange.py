@@ -15,7 +15,7 @@ from tests.attacks import Attack
 from tests.crash.processes import NEEDS_SIGKILL, Program
 from tests.exchange.files import fail_some, lines_of, stored
 
-LETTERS = 20_000
+LETTERS = 6_000
 FIRST = 100  # event id
 
 
@@ -26,7 +26,7 @@ def database(tmp_path: Path) -> Path:
     fail_some(path)
     with DeadLetterQueue.open(path) as queue:
         letters = range(FIRST, FIRST + LETTERS)
-        queue.add_many((n, random.randbytes(150).hex().encode(), "boom") for n in letters)
+        queue.add_many((n, random.randbytes(400).hex().encode(), "boom") for n in letters)
     return path
 
 
@@ -56,7 +56,7 @@ def test_an_import_that_is_killed_is_made_whole_by_another(
     with DeadLetterQueue.open(database) as queue:
         queue.export_to(file)
     longest = _finish("import", tmp_path / "timed.db", file)
-    blows = attack.size(8, long=400)
+    blows = attack.size(5, long=400)
     struck = amid = 0
     while struck < blows:
         target = tmp_path / f"{struck}.db"
@@ -82,7 +82,7 @@ def test_an_export_that_is_killed_is_gone_on_with(
 ) -> None:
     longest = _finish("export", database, tmp_path / f"timed-{name}")
     letters = lines_of(tmp_path / f"timed-{name}")[1:]
-    blows = attack.size(6, long=200)
+    blows = attack.size(5, long=200)
     struck = amid = 0
     while struck < blows:
         file = tmp_path / f"{struck}-{name}"

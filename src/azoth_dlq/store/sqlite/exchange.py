@@ -9,16 +9,14 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from azoth_dlq.errors import StorageError
 from azoth_dlq.store.base import FIRST_ID
 from azoth_dlq.store.sqlite import exchange_statements as sql
 from azoth_dlq.store.sqlite import pragmas
 from azoth_dlq.store.sqlite.faults import explained
 from azoth_dlq.store.sqlite.raw import own_cursor, raw_text, read, snapshot, text_of
 from azoth_dlq.store.sqlite.statements import GET_STATE
+from azoth_dlq.store.sqlite.whole_rows import write
 from azoth_dlq.store.whole import (
-    COLUMNS,
-    HISTORY_COLUMNS,
     NEEDED,
     NO_FILE,
     ORIGIN_BYTES,
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from azoth_dlq.store.sqlite.migrations import Schema
 
 _TABLES: Final = {False: "dead_letter_queue", True: "permanent_failures"}
-_HISTORY: Final = "azoth_dlq_history"
 _IDS_A_STATEMENT: Final = 500
 _LONGEST_IDENTITY: Final = 64
 _EDITS_SINCE: Final = 5  # the step that keeps payloads of before an edit
@@ -118,68 +115,58 @@ class SqliteExchange:
         again: bool = False,
         dry: bool = False,
     ) -> Taken:
+        chosen = list(letters)
         if dry:
             with self.reading():
-                migrated = self._schema().migrated
-                return self._take_in(letters, again=again, known=migrated, write=False)
+                return self._choose(chosen, again=again, known=self._schema().migrated)[1]
         with self._writing(changes_letters=True), raw_text(self._connection):
-            return self._take_in(letters, again=again, known=True, write=True)
+            wanted, taken = self._choose(chosen, again=again, known=True)
+            write(self._cursor, wanted, Origins(self.identity), self._where)
+            return taken
 
-    def _take_in(
-        self, letters: Iterable[WholeLetter], *, again: bool, known: bool, write: bool
-    ) -> Taken:
+    def _choose(
+        self, letters: Sequence[WholeLetter], *, again: bool, known: bool
+    ) -> tuple[list[WholeLetter], Taken]:
+        """Those that are to come in, and what becomes of all."""
         origins = Origins(self.identity)
-        names = self._names(origins) if known else None
-        dead = parked = before = gone = 0
+        returns = self._known(letters, origins) if known else {}
+        wanted: list[WholeLetter] = []
+        before = gone = 0
         for letter in letters:
-            returns = None if names is None else self._returns(names(letter))
-            if returns == 0 and not again:
+            may_return = returns.get(letter.origin)
+            if may_return is False and not again:
                 before += 1
-            elif returns is None and origins.are_of(letter.origin) and not again:
+            elif may_return is None and origins.are_of(letter.origin) and not again:
                 gone += 1
             else:
-                parked += letter.parked
-                dead += not letter.parked
-                if write:
-                    self._add(letter, is_own=origins.are_of(letter.origin))
-        return Taken(dead, parked, before, gone)
+                wanted.append(letter)
+                returns[letter.origin] = False
+        parked = sum(letter.parked for letter in wanted)
+        return wanted, Taken(len(wanted) - parked, parked, before, gone)
 
-    def _names(self, origins: Origins) -> Callable[[WholeLetter], tuple[bytes, bytes]]:
-        """What a letter may be known by: its origin, and where any came from files without an
-        identity, also the one that it had before its file got one."""
+    def _known(self, letters: Sequence[WholeLetter], origins: Origins) -> dict[bytes, bool]:
+        """Of the letters that came in or were let return: whether they may come in, by origin.
+
+        Where any came from files without an identity, a letter is also known by the origin that it
+        had before its file got one.
+        """
+        returns = self._recorded([letter.origin for letter in letters])
         nameless = (NO_FILE.ljust(ORIGIN_BYTES, b"\0"), NO_FILE.ljust(ORIGIN_BYTES, b"\xff"))
         if self._cursor.execute(sql.ANY_BETWEEN, nameless).fetchone():
-            return lambda letter: (letter.origin, origins.without_file(letter))
-        return lambda letter: (letter.origin, letter.origin)
+            earlier = {letter.origin: origins.without_file(letter) for letter in letters}
+            recorded = self._recorded(list(earlier.values()))
+            for origin, name in earlier.items():
+                if name in recorded:
+                    returns[origin] = recorded[name] and returns.get(origin, True)
+        return returns
 
-    def _returns(self, names: tuple[bytes, bytes]) -> int | None:
-        """0: it is not to come in again; 1: it may; None: nothing is known of it."""
-        rows = self._cursor.execute(sql.KNOWN_ORIGINS, names).fetchall()
-        return min((int(returns) for (returns,) in rows), default=None)
-
-    def _add(self, letter: WholeLetter, *, is_own: bool) -> None:
-        cursor, parked = self._cursor, letter.parked
-        row_id: int | None = letter.id if is_own else None
-        if row_id is not None and cursor.execute(sql.IS_THERE[parked], (row_id,)).fetchone():
-            row_id = None
-        values, broken = _bindable(letter.values, COLUMNS[parked])
-        cursor.execute(sql.INSERT[parked], (row_id, letter.origin, *values))
-        if cursor.rowcount != 1:
-            raise StorageError(
-                f"{self._where} does not take a row into {_TABLES[parked]}; nothing of these "
-                "letters was written"
-            )
-        row_id = cursor.lastrowid or 0
-        self._put_texts(_TABLES[parked], broken, row_id)
-        for attempt in letter.history:
-            values, broken = _bindable(attempt, HISTORY_COLUMNS)
-            cursor.execute(sql.INSERT_HISTORY[parked], (row_id, *values))
-            self._put_texts(_HISTORY, broken, cursor.lastrowid or 0)
-        cursor.execute(sql.RECORD_ORIGIN, (letter.origin, 0))
-
-    def _put_texts(self, table: str, texts: Iterable[tuple[str, bytes]], row_id: int) -> None:
-        for column, content in texts:
-            self._cursor.execute(sql.PUT_TEXT[table, column], (content, row_id))
+    def _recorded(self, origins: Sequence[bytes]) -> dict[bytes, bool]:
+        found: dict[bytes, bool] = {}
+        for start in range(0, len(origins), _IDS_A_STATEMENT):
+            some = origins[start : start + _IDS_A_STATEMENT]
+            rows = self._cursor.execute(sql.known_origins(len(some)), some)
+            found |= {origin: bool(returns) for origin, returns in rows}
+        return found
 
     def let_return(self, ids: Sequence[int], *, parked: bool = False) -> None:
         with self._writing(), raw_text(self._connection):
@@ -202,20 +189,3 @@ def _rows(
         cursor.execute(sql.letters(len(some), parked=parked, migrated=migrated), some)
         for some in (ids[start : start + _IDS_A_STATEMENT] for start in starts)
     )
-
-
-def _bindable(
-    values: Sequence[Any], columns: Sequence[str]
-) -> tuple[list[Any], list[tuple[str, bytes]]]:
-    """The values as Python binds them, and the TEXTs that it binds none of, by column: those that
-    are no UTF-8."""
-    bound = list(values)
-    broken = []
-    for place, value in enumerate(values):
-        if isinstance(value, bytearray):
-            try:
-                bound[place] = value.decode()
-            except UnicodeDecodeError:
-                bound[place] = ""
-                broken.append((columns[place], bytes(value)))
-    return bound, broken

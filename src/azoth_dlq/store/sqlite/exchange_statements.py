@@ -73,7 +73,13 @@ INSERT_HISTORY = {
 }
 NEEDED = "SELECT +name FROM pragma_table_info(?, 'main') WHERE \"notnull\""
 
-KNOWN_ORIGINS = "SELECT +returns FROM main.azoth_dlq_origins WHERE origin IN (?, ?)"
+
+def known_origins(origins: int) -> str:
+    """Of `origins` of them, those that are recorded, and whether they may come in again."""
+    places = ",".join("?" * origins)
+    return f"SELECT +origin, +returns FROM main.azoth_dlq_origins WHERE origin IN ({places})"
+
+
 ANY_BETWEEN = "SELECT 1 FROM main.azoth_dlq_origins WHERE origin BETWEEN ? AND ? LIMIT 1"
 RECORD_ORIGIN = (
     "INSERT INTO main.azoth_dlq_origins (origin, returns) VALUES (?, ?) "
