@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from io import BytesIO
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,13 @@ def _work(connection: Watched, path: Path) -> int:
     assert len(parked_ids) > 5
     for parked_id in parked_ids:
         queue.history(parked_id, parked=True)
+    stream = BytesIO()
+    queue.export_to(stream)
+    queue.store.exchange.let_return(parked_ids[-1:], parked=True)
+    queue.discard(parked_ids[-1:], parked=True)
+    for options in ({"dry": True}, {}, {"again": True}):
+        stream.seek(0)
+        queue.import_from(stream, **options)
     queue.requeue(parked_ids[:3])
     queue.discard(parked_ids[3:5], parked=True)
     queue.discard([letter.id for letter in queue.letters(2)])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 _GZIP: Final = 31  # as zlib counts: the largest window, and a header of gzip's
-_LEVEL: Final = 4  # higher ones take several times as long for a few per cent
+_LEVEL: Final = 1  # higher ones take two to three times as long for a few per cent
 _MEMBER_BYTES: Final = 4 * 2**20  # of lines
 _READ_BYTES: Final = 2**18
 
