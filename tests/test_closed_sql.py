@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from io import BytesIO
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,13 @@ from azoth_dlq.clock import EPOCH
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.status import look
-from azoth_dlq.store.sqlite import migrations, pragmas, search_statements, upkeep_statements
+from azoth_dlq.store.sqlite import (
+    exchange_statements,
+    migrations,
+    pragmas,
+    search_statements,
+    upkeep_statements,
+)
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.guard import QueueConnection
 from tests import closed_sql
@@ -36,7 +43,7 @@ from tests.attacks import Attack
 
 INSTALLED = Path(azoth_dlq.__file__).parent
 CHECKOUT = Path(__file__).parents[1] / "src" / "azoth_dlq"
-STATEMENTS = (sql, search_statements, upkeep_statements)
+STATEMENTS = (sql, exchange_statements, search_statements, upkeep_statements)
 HOME = {
     f"store/sqlite/{module.__name__.rpartition('.')[2]}.py"
     for module in (*STATEMENTS, pragmas, migrations)
@@ -245,6 +252,13 @@ def _work(connection: Watched, path: Path) -> int:
     assert len(parked_ids) > 5
     for parked_id in parked_ids:
         queue.history(parked_id, parked=True)
+    stream = BytesIO()
+    queue.export_to(stream)
+    queue.store.exchange.let_return(parked_ids[-1:], parked=True)
+    queue.discard(parked_ids[-1:], parked=True)
+    for options in ({"dry": True}, {}, {"again": True}):
+        stream.seek(0)
+        queue.import_from(stream, **options)
     queue.find(LetterFilter(ids=[1, range(5, 9)], since=EPOCH, until=EPOCH, due=True, group="abcd"))
     queue.find(LetterFilter(parked=True, min_parked_age=1, group="abcd"))
     for parked, letter_id in ((False, queue.letters(1)[0].id), (True, parked_ids[-1])):

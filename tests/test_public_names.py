@@ -37,18 +37,15 @@ from tests.programs import run_program
 
 NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
-    "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry", "FailedEvent",
-    "InvalidStateError", "LetterFilter", "NonRetryable", "ReplayPriority", "ReplayReport",
-    "RetryAfter", "Snooze", "StorageError", "current_letter_id",
+    "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry",
+    "ExchangeError", "FailedEvent", "InvalidStateError", "LetterFilter", "NonRetryable",
+    "ReplayPriority", "ReplayReport", "RetryAfter", "Selection", "Snooze", "StorageError",
+    "current_letter_id",
 }  # fmt: skip
 HANDED_OUT = {
-    "AttemptRecord",
-    "DlqMetricsSnapshot",
-    "Event",
-    "Histogram",
-    "LetterGroup",
-    "PermanentFailure",
-}
+    "AttemptRecord", "DlqMetricsSnapshot", "Event", "ExportReport", "Histogram", "ImportReport",
+    "LetterGroup", "PermanentFailure",
+}  # fmt: skip
 
 ALL: list[str] = vars(azoth_dlq)["__all__"]  # type checkers see imports in its place
 

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from azoth_dlq.errors import AzothError as AzothError
     from azoth_dlq.errors import ConfigError as ConfigError
     from azoth_dlq.errors import EventDecodeError as EventDecodeError
+    from azoth_dlq.errors import ExchangeError as ExchangeError
     from azoth_dlq.errors import InvalidStateError as InvalidStateError
     from azoth_dlq.errors import StorageError as StorageError
+    from azoth_dlq.exchange.reports import ExportReport as ExportReport
+    from azoth_dlq.exchange.reports import ImportReport as ImportReport
+    from azoth_dlq.exchange.selection import Selection as Selection
     from azoth_dlq.filters import LetterFilter as LetterFilter
     from azoth_dlq.groups import LetterGroup as LetterGroup
     from azoth_dlq.metrics import DlqMetrics as DlqMetrics
@@ -42,9 +46,12 @@ else:
             "AzothError",
             "ConfigError",
             "EventDecodeError",
+            "ExchangeError",
             "InvalidStateError",
             "StorageError",
         ],
+        "exchange.reports": ["ExportReport", "ImportReport"],
+        "exchange.selection": ["Selection"],
         "filters": ["LetterFilter"],
         "groups": ["LetterGroup"],
         "metrics": ["DlqMetrics", "DlqMetricsSnapshot", "Histogram"],

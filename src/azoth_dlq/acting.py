@@ -13,7 +13,7 @@ from azoth_dlq.errors import ConfigError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.ids import IdRanges
 from azoth_dlq.last_drain import settings_of_last_drain
-from azoth_dlq.store.base import NewAction
+from azoth_dlq.store.upkeep import NewAction
 from azoth_dlq.who import login_name
 
 if TYPE_CHECKING:

@@ -37,6 +37,14 @@ class StorageError(AzothError):
         self.transient = transient
 
 
+class ExchangeError(AzothError):
+    """A file of letters cannot be written, or cannot be read; `line`: where, counted from 1."""
+
+    def __init__(self, message: str = "", *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
 class EventDecodeError(AzothError):
     """The bytes of an event lead to no handler; the message never shows the payload."""
 

@@ -9,7 +9,7 @@ from typing import Final
 _EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 
 
-def shown_event_type(event: bytes) -> str | None:
+def shown_event_type(event: bytes | bytearray) -> str | None:
     """What the event, or its start, names as its type; None where that may be payload."""
     name, colon, _ = event.partition(b":")
     text = name.decode("utf-8", "replace") if colon else ""

@@ -11,6 +11,7 @@ from weakref import finalize
 
 from azoth_dlq import clock as wall_clock
 from azoth_dlq.acting import find, wanted_of
+from azoth_dlq.arguments import checked_id
 from azoth_dlq.config import DlqReplayConfig, checked_rate
 from azoth_dlq.engine.activity import Activity
 from azoth_dlq.engine.drain import Drain
@@ -22,7 +23,7 @@ from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.errors import ConfigError, InvalidStateError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.metrics import DlqMetrics
-from azoth_dlq.queue import DeadLetterQueue, checked_id
+from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.report import ReplayReport
 

@@ -8,7 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from azoth_dlq.cli import bulk, main
+from azoth_dlq import chunks
+from azoth_dlq.cli import main
 from azoth_dlq.store.sqlite import SqliteStore
 from tests.cli.conftest import Workplace
 
@@ -27,8 +28,8 @@ def test_the_file_is_left_to_others_after_each_second(
             other.execute("BEGIN IMMEDIATE")
         pauses.append((seconds, workplace.count("dead_letter_queue")))
 
-    monkeypatch.setattr(bulk, "monotonic", lambda: next(readings) * 0.6)
-    monkeypatch.setattr(bulk, "sleep", pause)
+    monkeypatch.setattr(chunks, "monotonic", lambda: next(readings) * 0.6)
+    monkeypatch.setattr(chunks, "sleep", pause)
     assert main(["discard", str(workplace.database), *arguments]) == 0
     assert pauses == [(0.11, 2500), (0.11, 500)]
     assert workplace.count("dead_letter_queue") == 0

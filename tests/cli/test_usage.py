@@ -13,7 +13,10 @@ import pytest
 
 from tests.cli.conftest import Workplace, error_line
 
-COMMANDS = ["demo", "discard", "drain", "groups", "list", "requeue", "run", "show", "status", "tune"]
+COMMANDS = [
+    "audit", "demo", "discard", "drain", "edit", "export", "groups", "import", "list", "purge",
+    "requeue", "run", "show", "status", "tune",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from os import urandom
 from typing import Any, NamedTuple
 
 from azoth_dlq.errors import InvalidStateError, StorageError
-from azoth_dlq.store.base import Busy, CommitRefused, NewAction
+from azoth_dlq.store.base import Busy, CommitRefused
 from azoth_dlq.store.settlement import Attempted
+from azoth_dlq.store.upkeep import NewAction
 from azoth_dlq.types import Drainer
 
 
@@ -31,6 +33,7 @@ class Row(NamedTuple):
     history: tuple[Attempted, ...] = ()
     alone: bool = False
     original: Any = None  # the event before it was edited
+    origin: bytes | None = None  # where it came from another store
 
     @property
     def valid_not_before(self) -> int | None:
@@ -66,6 +69,7 @@ class Tables:
     stopped_at: int | None = None
     claims: dict[int, Claim] = field(default_factory=dict)
     drainers: dict[object, Drainer] = field(default_factory=dict)
+    origins: dict[bytes, bool] = field(default_factory=dict)  # whether each may come in again
     group: object = None  # the token of the last group
     actions: list[NewAction] = field(default_factory=list)
     last_id: int = 0
@@ -79,6 +83,7 @@ class Tables:
             effects=list(self.effects),
             claims=dict(self.claims),
             drainers=dict(self.drainers),
+            origins=dict(self.origins),
         )
 
     def next_id(self) -> int:
@@ -106,6 +111,7 @@ class MemoryDatabase:
     """
 
     def __init__(self) -> None:
+        self.identity = urandom(16)
         self.committed = Tables()
         self.writer: object = None
         self.readers = 0  # no commit while there are any

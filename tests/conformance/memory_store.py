@@ -32,6 +32,7 @@ from tests.conformance.memory_database import (
     Tables,
     is_fault,
 )
+from tests.conformance.memory_exchange import MemoryExchange
 from tests.conformance.memory_rows import (
     attempt_record,
     error_row,
@@ -63,6 +64,12 @@ class MemoryStore(MemoryUpkeep):
     @property
     def connection(self) -> MemoryConnection:
         return self._connection
+
+    @property
+    def exchange(self) -> MemoryExchange:
+        return MemoryExchange(
+            self._database.identity, lambda: self._connection.tables, self._writing
+        )
 
     # The queue
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.store.base import NewAction
 from azoth_dlq.store.settlement import Attempted
+from azoth_dlq.store.upkeep import NewAction
 from azoth_dlq.types import AuditRecord
 from tests.conformance.memory_claims import MemoryClaims
 from tests.conformance.memory_database import Row, Tables

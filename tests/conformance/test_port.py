@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from azoth_dlq.store import base
+from azoth_dlq.store import base, upkeep
 
 
 def _verbs(part: type) -> list[str]:
@@ -18,10 +18,15 @@ def _verbs(part: type) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("part", [base.Letters, base.Groups, base.Claims, base.Store])
+PARTS = [base.Letters, base.Groups, base.Claims, upkeep.Upkeep, upkeep.Exchange, base.Store]
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_each_part_of_the_port_has_at_most_fifteen_verbs(part: type) -> None:
     assert len(_verbs(part)) <= 15
 
 
 def test_the_port_names_no_database_product() -> None:
-    assert not re.search(r"sqlite|postgres|pragma|wal\b", inspect.getsource(base), re.IGNORECASE)
+    for module in (base, upkeep):
+        source = inspect.getsource(module)
+        assert not re.search(r"sqlite|postgres|pragma|wal\b", source, re.IGNORECASE)

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from azoth_dlq.errors import InvalidStateError
-from azoth_dlq.store.base import NewAction, Store
+from azoth_dlq.store.base import Store
 from azoth_dlq.store.settlement import Parking
+from azoth_dlq.store.upkeep import NewAction
 from azoth_dlq.types import AuditRecord
 from tests.conformance.backend import SETTINGS, Backend
 from tests.conformance.letters import EPOCH, NEW, NOW, commit, group

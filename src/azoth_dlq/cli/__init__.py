@@ -29,6 +29,8 @@ _MODULES: Final = {
     "discard": "discard",
     "drain": "drain",
     "edit": "edit",
+    "export": "exporting",
+    "import": "importing",
     "groups": "groups",
     "list": "listing",
     "purge": "purge",

@@ -6,12 +6,12 @@ import sys
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import chain
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from azoth_dlq.acting import Act, checked_name, in_parts
+from azoth_dlq.chunks import taking_turns
 from azoth_dlq.cli.database import queue_of
 from azoth_dlq.cli.filters import telling_options
 from azoth_dlq.cli.letters import listing, read_letter, space_of
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from azoth_dlq.groups import LetterGroup
     from azoth_dlq.store.base import Store
 
-_WORK_SECONDS: Final = 1.0
-_YIELD_SECONDS: Final = 0.11  # SQLite's waiters only poll, at the longest each 0.1 s
 _MISSING_SHOWN: Final = 10
 _GROUPS_SHOWN: Final = 5
 
@@ -249,13 +247,9 @@ def take_turns(steps: Iterator[None], received: Received) -> None:
 
     Errors: KeyboardInterrupt before the next one, where a signal came.
     """
-    began = monotonic()
-    for _ in steps:
+    for _ in taking_turns(steps):
         if received.numbers:
             raise KeyboardInterrupt
-        if monotonic() - began >= _WORK_SECONDS:
-            sleep(_YIELD_SECONDS)
-            began = monotonic()
 
 
 def _elsewhere(store: Store, missing: list[int], *, parked: bool) -> list[int]:

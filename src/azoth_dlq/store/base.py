@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, overload
 
 from azoth_dlq.errors import InvalidStateError
+from azoth_dlq.store.upkeep import Exchange, Upkeep
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from azoth_dlq.filters import LetterFilter
     from azoth_dlq.kernels.eligibility import Rules
     from azoth_dlq.store.settlement import Settlement
-    from azoth_dlq.types import AttemptRecord, AuditRecord, Drainer, FailedEvent, PermanentFailure
+    from azoth_dlq.types import AttemptRecord, Drainer, FailedEvent, PermanentFailure
 
 # What `fetch` tells of a letter beside its columns, as bits of one integer.
 RECORDED = 1  # an attempt failed or was snoozed before: there may be a history
@@ -35,19 +36,6 @@ class NewLetter(NamedTuple):
     event_bytes: bytes
     error_message: str
     failed_at: int
-
-
-class NewAction(NamedTuple):
-    """What somebody does on purpose: at what time (microseconds), who, the verb, to which letters
-    (as `LetterFilter.as_dict` gives it), how many were found, and how many it was done to."""
-
-    at: int
-    who: str
-    action: str
-    filter: Mapping[str, Any]
-    matched: int
-    done: int = 0
-    details: Mapping[str, Any] | None = None
 
 
 class Opened(NamedTuple):
@@ -205,41 +193,6 @@ class Letters(Protocol):
         """Counts, the `errors` commonest error texts, the last drain's settings, who drains."""
 
 
-class Upkeep(Protocol):
-    """What people do to letters on purpose, and the record of it. As with `Letters`, each verb
-    joins a transaction that is open."""
-
-    def together(self) -> AbstractContextManager[None]:
-        """What the verbs do within is committed together, or not at all."""
-
-    def record(self, action: NewAction) -> int:
-        """Write down an action; its id."""
-
-    def record_done(
-        self, action_id: int, done: int, details: Mapping[str, Any] | None = None
-    ) -> None:
-        """Write down that it was done to so many more letters; new details, where given."""
-
-    def actions(self, limit: int = -1) -> list[AuditRecord]:
-        """The newest actions, at most `limit` (-1: all)."""
-
-    def edit(
-        self, letter_id: int, event_bytes: bytes, now: int, who: str, *, parked: bool = False
-    ) -> bool:
-        """Give a letter other bytes, and keep those of before the first edit; whether there is such
-        a letter. Errors: InvalidStateError where a handler has it in hand."""
-
-    def original(self, letter_id: int, *, parked: bool = False) -> bytes | None:
-        """The bytes of a letter before the first edit; None where it was never edited."""
-
-    def put_back(self, letter_id: int, now: int, who: str, *, parked: bool = False) -> bool:
-        """Give a letter its original bytes; whether there are such. Errors as of `edit`."""
-
-    def purge_attempts(self, until: int, after: int = 0) -> tuple[int, int | None]:
-        """Delete what is kept of dead letters' attempts until then (microseconds), among a bounded
-        number of records; how many were deleted, and where to go on (None: it is done)."""
-
-
 class Groups(Protocol):
     """A drain: within `draining`, `candidates` once, then groups of `begin`, `fetch` and, letter by
     letter, `isolate` … `keep` or `undo`; at last `settle` and `end`."""
@@ -384,3 +337,7 @@ class Claims(Protocol):
 
 class Store(Letters, Upkeep, Groups, Claims, Protocol):
     """A place for dead letters, and the group in which a drain works on them."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """Letters as a whole, out of it and into it."""

@@ -96,9 +96,10 @@ AUDIT = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_audit (
     done INTEGER NOT NULL,
     details TEXT
 )"""
-# Letters that came from other files and are not to come again: 16 bytes that tell each.
+# Letters that came from other files and are not to come again, and any that may (`returns`).
 ORIGINS = """CREATE TABLE IF NOT EXISTS main.azoth_dlq_origins (
-    origin BLOB PRIMARY KEY
+    origin BLOB PRIMARY KEY,
+    returns INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID"""
 RECORD = "INSERT INTO main.azoth_dlq_migrations (number, name, needs) VALUES (?, ?, ?)"
 APPLIED = "SELECT +number, +name, +needs FROM main.azoth_dlq_migrations"

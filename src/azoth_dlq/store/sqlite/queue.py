@@ -38,6 +38,7 @@ from azoth_dlq.store.sqlite.session import check_thread
 if TYPE_CHECKING:
     from azoth_dlq.filters import LetterFilter
     from azoth_dlq.kernels.eligibility import Rules
+    from azoth_dlq.store.sqlite.exchange import SqliteExchange
     from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 
 IDS_A_STATEMENT = 500  # under SQLite's old limit of 999 variables
@@ -79,6 +80,15 @@ class SqliteQueue:
         """The path of the database's file; None where it has none."""
         self._check_caller()
         return self._database_file() or None
+
+    @property
+    def exchange(self) -> SqliteExchange:
+        """Letters as a whole, out of the queue and into it."""
+        from azoth_dlq.store.sqlite.exchange import SqliteExchange  # noqa: PLC0415 -- few need it
+
+        return SqliteExchange(
+            self._connection, self.where, schema=self._known_schema, writing=self._writing
+        )
 
     # The queue
 

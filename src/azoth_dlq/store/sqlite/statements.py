@@ -136,9 +136,9 @@ def among_ids(ids: int) -> str:
     return f"WHERE id IN ({places(ids)})"
 
 
-_NOTED = "coalesce(d.azoth_last_error, d.azoth_not_before, d.azoth_alone) IS NOT NULL"
+NOTED = "coalesce(d.azoth_last_error, d.azoth_not_before, d.azoth_alone) IS NOT NULL"
 # RECORDED and ALONE of the port as bits, NULL where there are none: most letters have none.
-_NOTES = f"CASE WHEN {_NOTED} THEN 1 + 2 * (d.azoth_alone IS NOT NULL) END"
+_NOTES = f"CASE WHEN {NOTED} THEN 1 + 2 * (d.azoth_alone IS NOT NULL) END"
 
 # Of TEXT, which sorts before every BLOB, length() counts the characters before the first NUL; a
 # BLOB's reads none of it.
@@ -207,7 +207,7 @@ WITHOUT_FREE_IDS = (
 
 # A table without AUTOINCREMENT gives an id again: what is recorded of a letter that nothing has
 # happened to is of one before it.
-HAS_ATTEMPTS = f"SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ? AND {_NOTED}"
+HAS_ATTEMPTS = f"SELECT 1 FROM main.dead_letter_queue AS d WHERE d.id = ? AND {NOTED}"
 KEEP_ALONE = "UPDATE main.dead_letter_queue SET azoth_alone = 1 WHERE id = ?"
 
 # The history

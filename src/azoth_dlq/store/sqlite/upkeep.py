@@ -13,7 +13,7 @@ from azoth_dlq.store.sqlite.presence import is_alive
 from azoth_dlq.store.sqlite.queue import SqliteQueue
 
 if TYPE_CHECKING:
-    from azoth_dlq.store.base import NewAction
+    from azoth_dlq.store.upkeep import NewAction
     from azoth_dlq.types import AuditRecord
 
 _EDITED, _PUT_BACK = "edited", "put back"
