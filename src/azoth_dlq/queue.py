@@ -176,17 +176,25 @@ class DeadLetterQueue(OnCall):
         )
 
     def import_from(
-        self, file: str | os.PathLike[str] | BinaryIO, *, again: bool = False, dry: bool = False
+        self,
+        file: str | os.PathLike[str] | BinaryIO,
+        *,
+        again: bool = False,
+        dry: bool = False,
+        by: str | None = None,
     ) -> ImportReport:
         """Take in the letters of an export, or of the Rust crate's dead_letter_queue.jsonl, gzip or
         not, each letter once and for ever: nothing, where any line of it cannot be read.
 
         `again`: also what came in before, or was this file's own and is gone. `dry`: only tell what
-        would come in. Errors: ExchangeError, too.
+        would come in. `by` is who does it (None: the login name). Errors: ExchangeError, too.
         """
         from azoth_dlq.exchange import importing  # noqa: PLC0415 -- few import
 
-        return importing.import_(self._store.exchange, file, again=again, dry=dry)
+        with importing.recorded(None if dry else self._store, file, by) as record:
+            report = importing.import_(self._store.exchange, file, again=again, dry=dry)
+            record(report)
+        return report
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:

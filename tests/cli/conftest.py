@@ -53,9 +53,9 @@ def slow(conn, event_id, payload):
 """
 # Imports everything first: the folder of the interpreter may be closed to others.
 AS_NOBODY = """
-import encodings.ascii, os, pathlib, pwd, shutil, sys
+import encodings.ascii, getpass, json, os, pathlib, pwd, shutil, sys
 from azoth_dlq import *
-from azoth_dlq import cli, demo
+from azoth_dlq import acting, cli, demo, groups
 from azoth_dlq.store.sqlite import values
 list(cli.azoth_dlq.commands.values())
 nobody = pwd.getpwnam("nobody")
@@ -184,6 +184,16 @@ class Workplace:
         return subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
         )
+
+
+def last_error_line(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The same, of a command that said before which letters it matched."""
+    assert done.returncode == code, done
+    assert done.stdout == ""
+    *said, line = done.stderr.splitlines()
+    assert said[0].startswith("azoth-dlq: ")
+    assert " of " in said[0]
+    return line
 
 
 def error_line(done: subprocess.CompletedProcess[str], code: int) -> str:

@@ -47,7 +47,7 @@ def test_what_was_parked_long_ago_goes_and_so_do_attempts_of_then(aged: Workplac
     done = aged.run("purge", "projection.db", "--older-than", "30d", "--yes")
     assert done.returncode == 0, done.stderr
     assert "2 of 4 permanent failures in projection.db will be deleted for good" in done.stderr
-    assert done.stdout == "2 permanent failures purged\n1 attempts purged\n"
+    assert done.stdout == "2 permanent failures purged\n1 record of attempts purged\n"
     assert parked(aged) == [3, 4]
     left = aged.execute("SELECT letter_id, parked_id FROM azoth_dlq_history ORDER BY id")
     assert left == [(None, 3), (None, 4), (1, None)]
@@ -72,7 +72,7 @@ def test_a_filter_narrows_it_to_letters_and_their_histories(aged: Workplace) -> 
 def test_old_attempts_go_though_nothing_was_parked_long_ago(aged: Workplace) -> None:
     aged.execute("DELETE FROM permanent_failures WHERE id < 3")
     done = aged.run("purge", "projection.db", "--older-than", "30d", "--yes")
-    assert done.stdout == "0 permanent failures purged\n1 attempts purged\n"
+    assert done.stdout == "0 permanent failures purged\n1 record of attempts purged\n"
 
 
 def test_it_asks_and_a_dry_run_leaves_everything(aged: Workplace) -> None:

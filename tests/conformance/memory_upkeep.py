@@ -30,13 +30,19 @@ class MemoryUpkeep(MemoryClaims):
             return len(tables.actions)
 
     def record_done(
-        self, action_id: int, done: int, details: Mapping[str, Any] | None = None
+        self,
+        action_id: int,
+        done: int,
+        details: Mapping[str, Any] | None = None,
+        matched: int | None = None,
     ) -> None:
         with self._connection.writing() as tables:
             actions = list(tables.actions)
             action = actions[action_id - 1]
             actions[action_id - 1] = action._replace(
-                done=action.done + done, details=action.details if details is None else details
+                done=action.done + done,
+                details=action.details if details is None else details,
+                matched=action.matched if matched is None else matched,
             )
             tables.actions = actions
 

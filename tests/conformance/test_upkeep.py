@@ -49,9 +49,9 @@ def test_what_is_done_later_is_added(store: Store) -> None:
     action_id = store.record(ACTION)
     store.record_done(action_id, 7)
     store.record_done(action_id, 1, {"attempts": 3})
-    store.record_done(action_id, 0)
+    store.record_done(action_id, 0, matched=21)
     (kept,) = store.actions()
-    assert (kept.done, kept.details) == (13, {"attempts": 3})
+    assert (kept.done, kept.matched, kept.details) == (13, 21, {"attempts": 3})
 
 
 def test_an_action_is_a_part_of_the_transaction_that_does_it(backend: Backend) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from azoth_dlq.acting import Act, checked_name, in_parts
+from azoth_dlq.acting import Act, checked_name
 from azoth_dlq.chunks import taking_turns
 from azoth_dlq.cli.database import queue_of
 from azoth_dlq.cli.filters import telling_options
 from azoth_dlq.cli.letters import listing, read_letter, space_of
 from azoth_dlq.cli.output import (
+    command_line,
     counted,
     first_line,
     json_option,
@@ -29,9 +29,9 @@ from azoth_dlq.errors import ConfigError, StorageError
 from azoth_dlq.groups import group_letters
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Iterator, Sequence
 
-    from azoth_dlq.acting import Verb
     from azoth_dlq.cli.filters import Wanted
     from azoth_dlq.groups import LetterGroup
     from azoth_dlq.store.base import Store
@@ -41,15 +41,15 @@ _GROUPS_SHOWN: Final = 5
 
 
 class Change(NamedTuple):
-    """What is done to letters: the verb of the audit, how it is done to some ids, the words that
-    tell it, and what is done besides, step by step, a transaction each."""
+    """What is done to letters: the verb of the audit, how it is done to some ids (step by step,
+    coming back before each transaction), and the words that tell it."""
 
     action: str
-    verb: Verb
+    steps: Callable[[Store, Act, array[int]], Iterator[None]]
     done: str  # requeued
     announced: str  # will be moved …
     elsewhere: str  # what to do about ids of the other space
-    besides: Callable[[Store, Act], Iterator[None]] | None = None
+    does_more: bool = False  # also where no letter fits
 
 
 class Consent(NamedTuple):
@@ -81,7 +81,7 @@ class Task(NamedTuple):
 class Matched(NamedTuple):
     """The letters that fit, as frozen now, and the groups that most of them are of."""
 
-    ids: Sequence[int]
+    ids: array[int]
     groups: list[LetterGroup]
     text: str
 
@@ -145,12 +145,10 @@ def change_letters(task: Task, *, as_json: bool) -> int:
         act = Act(dlq.store, change.action, wanted.filter, consent.by)
         matched = look_at(dlq.store, act, task.database, change.announced)
         outcome = Outcome(missing=missing_of(wanted, matched.ids))
-        if not consent.dry_run and (matched.ids or change.besides):
+        if not consent.dry_run and (matched.ids or change.does_more):
             if wanted.is_filtered or consent.every:
                 agree(matched, yes=consent.yes)
-            steps = in_parts(dlq.store, act, matched.ids, change.verb)
-            besides = change.besides(dlq.store, act) if change.besides else ()
-            _carry_out(chain(steps, besides), act, outcome)
+            _carry_out(change.steps(dlq.store, act, matched.ids), act, outcome)
         outcome.details = act.details
         outcome.exit_code = outcome.exit_code or int(bool(outcome.missing))
         if outcome.trouble is None:
@@ -258,6 +256,17 @@ def _elsewhere(store: Store, missing: list[int], *, parked: bool) -> list[int]:
     return [letter.id for letter in found if letter is not None]
 
 
+def _details(outcome: Outcome, task: Task) -> Iterator[str]:
+    found = outcome.details
+    if "attempts" in found:
+        yield f"{counted(found['attempts'], 'records')} of attempts {task.change.done}"
+    if "export" in found:
+        way = command_line("import", task.database, found["export"])
+        yield f"they are written to {found['export']}; `{way}` takes them back"
+    if found.get("changed"):
+        yield f"{counted(found['changed'], 'letters')} changed meanwhile, or left, and were not"
+
+
 def _missing(outcome: Outcome, task: Task) -> str:
     parked = task.wanted.parked
     number = len(outcome.missing)
@@ -287,8 +296,8 @@ def _print(outcome: Outcome, matched: Matched, task: Task, *, as_json: bool) -> 
         )
     else:
         print_lines(f"{counted(outcome.done, space_of(task.wanted.parked))} {change.done}")
-        for name, number in outcome.details.items():
-            print_lines(f"{number:,} {name} {change.done}")
+        for told in _details(outcome, task):
+            print_lines(told)
     if outcome.missing:
         say(_missing(outcome, task))
     if outcome.trouble is not None:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from azoth_dlq.acting import in_parts
 from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
-from azoth_dlq.cli.database import database_argument
+from azoth_dlq.cli.database import FILE, database_argument
 from azoth_dlq.cli.filters import FORMS_HELP, filter_options, parked_option, wanted_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from array import array
+    from collections.abc import Iterator, Sequence
 
+    from azoth_dlq.acting import Act
     from azoth_dlq.store.base import Store
 
 
@@ -24,22 +27,32 @@ if TYPE_CHECKING:
       azoth-dlq discard projection.db 17 20-30
       azoth-dlq discard projection.db --type audit --older-than 30d --dry-run
       azoth-dlq discard projection.db --parked --all --yes
+      azoth-dlq discard projection.db --group 5f0c --export discarded.jsonl.gz
 
     Letters that fit all that is given: ids (- reads them from stdin) and conditions. It says how
     many they are and of which groups; with conditions it then asks, or takes --yes. What arrives
-    after that is not touched. Ids of dead letters and of permanent failures (--parked) are two
-    spaces. {FORMS_HELP} A thousand letters are committed at a time; Ctrl-C ends it after those in
-    hand. Exit code 1 also where an id was not there, 130 where it was interrupted.
-    `azoth-dlq audit` shows what was done, and by whom.
+    after that is not touched. What was written by --export can be imported again; a letter that
+    changes before it is deleted stays. Ids of dead letters and of permanent failures (--parked) are
+    two spaces. {FORMS_HELP} A thousand letters are committed at a time; Ctrl-C ends it after those
+    in hand. Exit code 1 also where an id was not there, 130 where it was interrupted. `azoth-dlq
+    audit` shows what was done, and by whom.
     """,
 )
 @database_argument
+@click.option(
+    "--export",
+    "target",
+    metavar="FILE",
+    type=FILE,
+    help="Write them to FILE first, as `export` does; where that fails, none is deleted.",
+)
 @consent_options
 @parked_option
 @filter_options()
 def command(  # noqa: PLR0913 -- one keyword an option
     *,
     database: str,
+    target: str | None,
     parked: bool,
     every: bool,
     dry_run: bool,
@@ -50,12 +63,21 @@ def command(  # noqa: PLR0913 -- one keyword an option
 ) -> int:
     """Delete dead letters, or permanent failures, in DB for good."""
 
-    def discard(store: Store, ids: Sequence[int], _now: int) -> int:
+    def delete(store: Store, ids: Sequence[int], _now: int) -> int:
         return store.delete(ids, parked=parked)
+
+    def steps(store: Store, act: Act, ids: array[int]) -> Iterator[None]:
+        if target is None:
+            return in_parts(store, act, ids, delete)
+        from azoth_dlq.exchange.discarding import (  # noqa: PLC0415 -- few write them out
+            export_and_discard,
+        )
+
+        return export_and_discard(store, act, ids, target, database)
 
     change = Change(
         action="discard",
-        verb=discard,
+        steps=steps,
         done="discarded",
         announced="will be deleted for good",
         elsewhere="leave out --parked to discard those" if parked else "give --parked for those",

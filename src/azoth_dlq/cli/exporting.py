@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from azoth_dlq import clock
+from azoth_dlq.cli.bulk import wrong
 from azoth_dlq.cli.database import FILE, database_argument, readable_store_of
+from azoth_dlq.cli.filters import (
+    CONDITIONS,
+    filter_options,
+    find_letters,
+    wanted_of,
+)
 from azoth_dlq.cli.output import counted, json_option, print_json, print_lines, say
 from azoth_dlq.errors import ExchangeError
 
@@ -15,6 +23,7 @@ if TYPE_CHECKING:
     from azoth_dlq.exchange.reports import ExportReport
 
 _STDOUT: Final = "-"
+_SPACES: Final = {False: "dead", True: "parked"}
 
 
 @click.command(
@@ -23,6 +32,7 @@ _STDOUT: Final = "-"
     epilog="""\b
     Examples:
       azoth-dlq export projection.db --output letters.jsonl.gz
+      azoth-dlq export projection.db --type deposit --since 2h --output deposits.jsonl
       azoth-dlq export projection.db --parked --output - | jq .error_message
       azoth-dlq export projection.db --format csv --output letters.csv
 
@@ -34,6 +44,7 @@ _STDOUT: Final = "-"
     """,
 )
 @database_argument
+@filter_options()
 @click.option("--output", metavar="FILE", type=FILE, required=True, help="Where to; - is stdout.")
 @click.option("--dead", "only_dead", is_flag=True, help="The dead letters alone.")
 @click.option("--parked", "only_parked", is_flag=True, help="The permanent failures alone.")
@@ -62,12 +73,22 @@ def command(
     from azoth_dlq.exchange.exporting import export  # noqa: PLC0415 -- `--help` needs none of it
     from azoth_dlq.exchange.selection import Selection  # noqa: PLC0415 -- as above
 
+    conditions = {name: choices.pop(name) for name in CONDITIONS}
+    spaces = [False] * (not only_parked) + [True] * (not only_dead)
     _check(output, only_dead=only_dead, only_parked=only_parked, as_json=as_json, **choices)
-    selection = Selection(dead=not only_parked, parked=not only_dead)
+    if conditions["ids"] and len(spaces) > 1:
+        raise wrong("ids are of dead letters or of permanent failures: give --dead or --parked")
+    wanted = [wanted_of(conditions, parked=parked) for parked in spaces]
     target = sys.stdout.buffer if output == _STDOUT else output
     choices["gzip"] = choices["gzip"] or (None if output != _STDOUT else False)
     try:
         with readable_store_of(database) as store:
+            found = {
+                f"{_SPACES[one.parked]}_ids": find_letters(store, one, clock.now())
+                for one in wanted
+                if not one.is_empty
+            }
+            selection = Selection(dead=not only_parked, parked=not only_dead, **found)
             report = export(store.exchange, target, selection, beside=database, **choices)
     except ExchangeError as error:
         raise click.ClickException(str(error).replace("(force)", "(--force)")) from error

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
+from azoth_dlq.cli.bulk import by_option
 from azoth_dlq.cli.database import FILE, database_argument, queue_of
 from azoth_dlq.cli.output import command_line, counted, json_option, print_json, print_lines, say
 from azoth_dlq.errors import StorageError
 from azoth_dlq.queue import DeadLetterQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from azoth_dlq.exchange.reports import ImportReport
     from azoth_dlq.store.upkeep import Exchange
 
@@ -42,9 +45,17 @@ _STDIN: Final = "-"
 @click.option("--dry-run", "dry", is_flag=True, help="Read FILE, and tell what would come in.")
 @click.option("--again", is_flag=True, help="Also letters that came in before, or are gone.")
 @click.option("--create", is_flag=True, help="Make DB where there is none.")
+@by_option
 @json_option
 def command(  # noqa: PLR0913 -- one keyword an option
-    *, database: str, file: str, dry: bool, again: bool, create: bool, as_json: bool
+    *,
+    database: str,
+    file: str,
+    dry: bool,
+    again: bool,
+    create: bool,
+    by: str | None,
+    as_json: bool,
 ) -> int:
     """Take the letters in FILE (- is stdin) into DB."""
     is_new = create and not os.path.lexists(database)
@@ -56,10 +67,10 @@ def command(  # noqa: PLR0913 -- one keyword an option
     source = sys.stdin.buffer if file == _STDIN else file
     try:
         if is_new:
-            report = _import_into_new(database, source)
+            report = _import_into_new(database, source, by)
         else:
             with queue_of(database) as dlq:
-                report = dlq.import_from(source, again=again, dry=dry)
+                report = dlq.import_from(source, again=again, dry=dry, by=by)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on with what has not come in")
         return 130
@@ -70,17 +81,25 @@ def command(  # noqa: PLR0913 -- one keyword an option
     return 0
 
 
-def _import_into_new(database: str, source: str | BinaryIO) -> ImportReport:
+def _import_into_new(database: str, source: str | BinaryIO, by: str | None) -> ImportReport:
     """It is made when the file is found good."""
-    from azoth_dlq.exchange.importing import import_  # noqa: PLC0415 -- `--help` needs none of it
+    from azoth_dlq.exchange.importing import (  # noqa: PLC0415 -- `--help` needs none of it
+        import_,
+        recorded,
+    )
 
     with ExitStack() as opened:
         fresh = opened.enter_context(DeadLetterQueue.open(":memory:"))
+        record: list[Callable[[ImportReport], None]] = []
 
         def into() -> Exchange:
-            return opened.enter_context(DeadLetterQueue.open(database)).store.exchange
+            store = opened.enter_context(DeadLetterQueue.open(database)).store
+            record.append(opened.enter_context(recorded(store, source, by)))
+            return store.exchange
 
-        return import_(fresh.store.exchange, source, into=into)
+        report = import_(fresh.store.exchange, source, into=into)
+        record[0](report)
+        return report
 
 
 def _print(report: ImportReport, database: str, file: str, *, as_json: bool) -> None:

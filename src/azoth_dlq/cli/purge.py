@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from azoth_dlq.acting import discard_parked, purge_attempts
+from azoth_dlq.acting import discard_parked, in_parts, purge_attempts
 from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
 from azoth_dlq.cli.database import database_argument
 from azoth_dlq.cli.filters import FORMS_HELP, filter_options, wanted_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from azoth_dlq.acting import Act
+    from azoth_dlq.store.base import Store
 
 
 @click.command(
@@ -46,16 +51,20 @@ def command(  # noqa: PLR0913 -- one keyword an option
     """Delete permanent failures in DB, and what is kept of attempts, that are old."""
     wanted = wanted_of(conditions, parked=True)
     age = wanted.filter.min_parked_age
-    besides = None
-    if age is not None and wanted.filter.as_dict().keys() == {"min_parked_age", "parked"}:
-        besides = partial(purge_attempts, older_than=age)
+    has_only_age = wanted.filter.as_dict().keys() == {"min_parked_age", "parked"}
+
+    def steps(store: Store, act: Act, ids: Sequence[int]) -> Iterator[None]:
+        yield from in_parts(store, act, ids, discard_parked)
+        if age is not None and has_only_age:
+            yield from purge_attempts(store, act, age)
+
     change = Change(
         action="purge",
-        verb=discard_parked,
+        steps=steps,
         done="purged",
         announced="will be deleted for good",
         elsewhere="`azoth-dlq discard` deletes those",
-        besides=besides,
+        does_more=has_only_age,
     )
     return change_letters(
         Task(database, change, wanted, Consent(every, yes, dry_run, by)), as_json=as_json

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from azoth_dlq.acting import in_parts
 from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
 from azoth_dlq.cli.database import database_argument
 from azoth_dlq.cli.filters import FORMS_HELP, filter_options, wanted_of
@@ -22,7 +24,7 @@ def _requeue(store: Store, ids: Sequence[int], now: int) -> int:
 
 _CHANGE: Final = Change(
     action="requeue",
-    verb=_requeue,
+    steps=partial(in_parts, verb=_requeue),
     done="requeued",
     announced="will go back among the dead letters",
     elsewhere="those need no requeue: a drain attempts them",

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from azoth_dlq import clock
+from azoth_dlq.acting import checked_name
 from azoth_dlq.chunks import taking_turns
+from azoth_dlq.engine.failure import readable
 from azoth_dlq.errors import ExchangeError
 from azoth_dlq.exchange.parsing import Form, Parser
 from azoth_dlq.exchange.reports import ImportReport
 from azoth_dlq.exchange.source import Source, opened
 from azoth_dlq.store.sqlite.origin_set import OriginSet
+from azoth_dlq.store.upkeep import NewAction
 from azoth_dlq.store.whole import NO_FILE, Origins, Taken, WholeLetter
+from azoth_dlq.who import login_name
 
 if TYPE_CHECKING:
-    from azoth_dlq.store.upkeep import Exchange
+    from azoth_dlq.store.upkeep import Exchange, Upkeep
 
 _DIGEST_BYTES: Final = 16
 
@@ -50,6 +55,29 @@ def import_(
             importing.take_in()
         duration = timedelta(seconds=monotonic() - began)
         return importing.report(form.name, duration)
+
+
+@contextmanager
+def recorded(
+    store: Upkeep | None, file: str | os.PathLike[str] | BinaryIO, by: str | None
+) -> Iterator[Callable[[ImportReport], None]]:
+    """What an import into `store` (None: nowhere) brings in is recorded: before, with the file's
+    name, and when its report is told."""
+    if store is None:
+        yield lambda _report: None
+        return
+    who = login_name() if by is None else checked_name(by)
+    name = os.fsdecode(file) if isinstance(file, (str, bytes, os.PathLike)) else "a stream"
+    source = {"file": readable(name)}
+    action = store.record(
+        NewAction(clock.now(), who, "import", source, 0, details={"whole": False})
+    )
+
+    def record(report: ImportReport) -> None:
+        done = report.dead + report.parked
+        store.record_done(action, done, {"whole": True}, matched=done + report.skipped)
+
+    yield record
 
 
 class _Import:

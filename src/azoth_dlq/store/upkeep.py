@@ -38,9 +38,14 @@ class Upkeep(Protocol):
         """Write down an action; its id."""
 
     def record_done(
-        self, action_id: int, done: int, details: Mapping[str, Any] | None = None
+        self,
+        action_id: int,
+        done: int,
+        details: Mapping[str, Any] | None = None,
+        matched: int | None = None,
     ) -> None:
-        """Write down that it was done to so many more letters; new details, where given."""
+        """Write down that it was done to so many more letters; new details, and how many were
+        found, where given."""
 
     def actions(self, limit: int = -1) -> list[AuditRecord]:
         """The newest actions, at most `limit` (-1: all)."""

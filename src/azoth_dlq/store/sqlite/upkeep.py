@@ -32,10 +32,14 @@ class SqliteUpkeep(SqliteQueue):
             return self._cursor.lastrowid or 0
 
     def record_done(
-        self, action_id: int, done: int, details: Mapping[str, Any] | None = None
+        self,
+        action_id: int,
+        done: int,
+        details: Mapping[str, Any] | None = None,
+        matched: int | None = None,
     ) -> None:
         with self._writing():
-            self._execute(upkeep.ADD_DONE, (done, _json_or_none(details), action_id))
+            self._execute(upkeep.ADD_DONE, (done, _json_or_none(details), matched, action_id))
 
     def actions(self, limit: int = -1) -> list[AuditRecord]:
         from azoth_dlq.store.sqlite import values  # noqa: PLC0415 -- as is said there

@@ -9,7 +9,8 @@ RECORD_ACTION = (
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 ADD_DONE = (
-    "UPDATE main.azoth_dlq_audit SET done = done + ?, details = coalesce(?, details) WHERE id = ?"
+    "UPDATE main.azoth_dlq_audit SET done = done + ?, details = coalesce(?, details), "
+    "matched = coalesce(?, matched) WHERE id = ?"
 )
 ACTIONS = (
     "SELECT +id, +at, +who, +action, +filter, +matched, +done, +details FROM main.azoth_dlq_audit "

@@ -1,0 +1,63 @@
+"""Letters that are written out before they are deleted: what is deleted is what was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from azoth_dlq.exchange.exporting import export
+from azoth_dlq.exchange.lines import letter_line, object_of
+from azoth_dlq.exchange.selection import Selection
+from azoth_dlq.exchange.source import Chunk, opened
+
+if TYPE_CHECKING:
+    from array import array
+
+    from azoth_dlq.acting import Act
+    from azoth_dlq.store.base import Store
+
+
+def export_and_discard(
+    store: Store, act: Act, ids: array[int], file: str | os.PathLike[str], beside: str
+) -> Iterator[None]:
+    """Write letters to a file that `import_` reads, and delete them when it is whole and on the
+    disk, a bounded number in each transaction; comes back before each.
+
+    The file is read again, and a letter that is not as it stands there (it was attempted or edited
+    meanwhile) stays. Those deleted may be imported again. Errors: ExchangeError, StorageError;
+    before the first transaction, nothing is deleted.
+    """
+    with store.together():
+        pass  # a file that has its identity from now on, and whose letters have one origin
+    of = {"parked_ids": ids} if act.parked else {"dead_ids": ids}
+    selection = Selection(dead=not act.parked, parked=act.parked, **of)
+    report = export(store.exchange, file, selection, resume=False, beside=beside)
+    act.details |= {"export": report.file, "changed": 0}
+    with opened(file) as source:
+        for chunk in source.chunks():
+            lines = _letters_of(chunk)
+            yield
+            done = _discard(store, act, lines)
+            act.done += done
+            act.details["changed"] += len(lines) - done
+
+
+def _letters_of(chunk: Chunk) -> dict[int, bytes]:
+    """The lines of letters by their ids: neither the first line of the file nor the last."""
+    documents = ((object_of(content), content) for _, content in chunk.lines)
+    return {document["id"]: content for document, content in documents if "table" in document}
+
+
+def _discard(store: Store, act: Act, lines: dict[int, bytes]) -> int:
+    ids: Sequence[int] = sorted(lines)
+    exchange, parked = store.exchange, act.parked
+    with store.together():
+        with exchange.reading(), closing(exchange.letters(parked=parked, ids=ids)) as letters:
+            same = [one.id for one in letters if letter_line(one) == lines[one.id]]
+        exchange.let_return(same, parked=parked)
+        done = store.delete(same, parked=parked)
+        if done:
+            act.write(done, {"export": act.details["export"]})
+    return done
