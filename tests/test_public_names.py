@@ -40,7 +40,10 @@ NAMES = {
     "InvalidStateError", "LetterFilter", "NonRetryable", "ReplayPriority", "ReplayReport",
     "RetryAfter", "Snooze", "StorageError", "current_letter_id",
 }  # fmt: skip
-HANDED_OUT = {"AttemptRecord", "DlqMetricsSnapshot", "Event", "Histogram", "PermanentFailure"}
+HANDED_OUT = {
+    "Attempt", "AttemptRecord", "DlqMetricsSnapshot", "Event", "Histogram", "ParkedLetter",
+    "PermanentFailure",
+}  # fmt: skip
 
 ALL: list[str] = vars(azoth_dlq)["__all__"]  # type checkers see imports in its place
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from azoth_dlq.errors import InvalidStateError as InvalidStateError
     from azoth_dlq.errors import StorageError as StorageError
     from azoth_dlq.filters import LetterFilter as LetterFilter
+    from azoth_dlq.hooks import Attempt as Attempt
+    from azoth_dlq.hooks import ParkedLetter as ParkedLetter
     from azoth_dlq.metrics import DlqMetrics as DlqMetrics
     from azoth_dlq.metrics import DlqMetricsSnapshot as DlqMetricsSnapshot
     from azoth_dlq.metrics import Histogram as Histogram
@@ -45,6 +47,7 @@ else:
             "StorageError",
         ],
         "filters": ["LetterFilter"],
+        "hooks": ["Attempt", "ParkedLetter"],
         "metrics": ["DlqMetrics", "DlqMetricsSnapshot", "Histogram"],
         "outcomes": ["NonRetryable", "RetryAfter", "Snooze"],
         "priority": ["ReplayPriority"],

@@ -273,7 +273,7 @@ class MemoryStore(MemoryClaims):
         for attempt in settlement.history:
             self._record(attempt)
         for parking in settlement.parked:
-            self._park(parking)
+            self._park(parking, settlement.parked_as)
         self._settle_drain(settlement)
 
     def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
@@ -333,7 +333,7 @@ class MemoryStore(MemoryClaims):
             kept = attempts[max(0, len(attempts) - self._history_limit) :]
             letters[attempt.letter_id] = row._replace(history=kept)
 
-    def _park(self, parking: Parking) -> None:
+    def _park(self, parking: Parking, parked_as: dict[int, int]) -> None:
         tables = self._connection.tables
         row = tables.letters.pop(parking.id, None)
         if row is None:
@@ -345,6 +345,7 @@ class MemoryStore(MemoryClaims):
         if parking.error is not None:
             row = row._replace(last_error=parking.error)
         tables.last_parked_id += 1
+        parked_as[parking.id] = tables.last_parked_id
         tables.parked[tables.last_parked_id] = ParkedRow(
             row, second_text(parking.parked_at), parking.id, parking.reason
         )

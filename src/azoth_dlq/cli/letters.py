@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from azoth_dlq.cli.output import command_line, instant_text
 from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
+from azoth_dlq.event_type import event_type_of
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
 from azoth_dlq.types import PermanentFailure
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from azoth_dlq.store.base import Letters
     from azoth_dlq.types import FailedEvent
-
-# What stands before a colon in a payload without a type must not be shown as one.
-_EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 
 
 def space_of(parked: bool) -> str:  # noqa: FBT001 -- there is nothing else to tell
@@ -61,13 +58,6 @@ def no_such_letter(
     return click.ClickException(f"{message}, but among its {space_of(not parked)}: {way}")
 
 
-def event_type_of(letter: FailedEvent | PermanentFailure) -> str | None:
-    """What the event names as its type; None where that may be payload."""
-    name, colon, _ = letter.event_bytes.partition(b":")
-    text = name.decode("utf-8", "replace") if colon else ""
-    return text if _EVENT_TYPE.fullmatch(text) else None
-
-
 def age_of(letter: FailedEvent | PermanentFailure, now: int) -> timedelta | None:
     """The time since the failure at `now` (µs), 0 where it lies ahead; None where unreadable."""
     try:
@@ -102,7 +92,7 @@ def as_dict(letter: FailedEvent | PermanentFailure, now: int) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for field in fields(letter):
         if field.name == "event_bytes":
-            document["event_type"] = event_type_of(letter)
+            document["event_type"] = event_type_of(letter.event_bytes)
             document["event_size"] = len(letter.event_bytes)
         else:
             document[field.name] = plain(getattr(letter, field.name))

@@ -13,7 +13,6 @@ from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
 from azoth_dlq.cli.letters import (
     age_of,
     as_dict,
-    event_type_of,
     plain,
     read_letter,
     space_key,
@@ -31,6 +30,7 @@ from azoth_dlq.cli.output import (
     print_lines,
 )
 from azoth_dlq.engine.failure import one_line
+from azoth_dlq.event_type import event_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,7 +130,7 @@ def _row(letter: FailedEvent | PermanentFailure, now: int) -> tuple[str, ...]:
     cells = (
         letter.id,
         plain(letter.event_id),
-        event_type_of(letter) or "?",
+        event_type_of(letter.event_bytes) or "?",
         plain(letter.retry_count),
         stored_instant_text(letter.failed_at),
         "?" if age is None else duration_text(age),
