@@ -93,7 +93,7 @@ def test_letters_whose_backoff_has_not_passed_wait_unless_told(workplace: Workpl
     workplace.make("ok", last_retry_at="9000-01-01 00:00:00", retry_count=1)
     waiting = workplace.drain()
     assert table(waiting.stdout)["waiting"] == 1
-    assert "(9000-01-01 00:00:20 UTC); --now takes it, too." in waiting.stdout
+    assert "(9000-01-01 00:00:20 +00:00); --now takes it, too." in waiting.stdout
     assert workplace.report("--now")["succeeded"] == 1
 
 

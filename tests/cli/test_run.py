@@ -20,7 +20,7 @@ from tests.cli.conftest import Workplace, error_line, until
 
 signals = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
 RUN = ("run", "projection.db", "--handlers", "handlers:registry")
-TIMED = r"azoth-dlq: 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC: "
+TIMED = r"azoth-dlq: 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: "
 SOON = ("--check-interval", "0.2")
 
 

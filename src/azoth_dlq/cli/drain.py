@@ -20,6 +20,7 @@ from azoth_dlq.cli.output import (
 )
 from azoth_dlq.cli.report import next_steps, print_ending, speed_text
 from azoth_dlq.cli.supervised import supervised
+from azoth_dlq.cli.times import utc_option
 from azoth_dlq.replayer import DlqReplayer
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
 @click.option("--id", "letter_id", metavar="ID", type=ID, help="This letter alone, due or not.")
 @verbose_option
+@utc_option
 @json_option
 @settings_options
 def command(  # noqa: PLR0913 -- one keyword an option

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from azoth_dlq.cli.output import command_line, instant_text
+from azoth_dlq.cli.output import command_line
+from azoth_dlq.cli.times import instant_text
 from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
 from azoth_dlq.event_type import event_type_of
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp

@@ -29,6 +29,7 @@ from azoth_dlq.cli.output import (
     print_json,
     print_lines,
 )
+from azoth_dlq.cli.times import utc_option
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.event_type import event_type_of
 
@@ -79,6 +80,7 @@ class Found(NamedTuple):
     metavar="N",
     help="How many to list.",
 )
+@utc_option
 @json_option
 def command(*, database: str, parked: bool, limit: int, as_json: bool, **conditions: Any) -> int:
     """List the letters in DB that fit, newest first, with how many there are in all."""

@@ -9,13 +9,13 @@ from azoth_dlq.cli.output import (
     command_line,
     counted,
     duration_text,
-    instant_text,
     print_json,
     print_lines,
     print_ranking,
     print_table,
     say,
 )
+from azoth_dlq.cli.times import instant_text
 from azoth_dlq.report import MOST_LOST
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from azoth_dlq.cli.output import (
 from azoth_dlq.cli.reload import reloading
 from azoth_dlq.cli.report import next_steps_of_run, print_ending
 from azoth_dlq.cli.supervised import supervised
+from azoth_dlq.cli.times import utc_option
 from azoth_dlq.durations import plain_seconds
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.replayer import DlqReplayer
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 @database_argument
 @handlers_option
 @verbose_option
+@utc_option
 @json_option
 @settings_options
 def command(

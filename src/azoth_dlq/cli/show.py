@@ -24,11 +24,11 @@ from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.output import (
     counted,
     duration_text,
-    instant_text,
     json_option,
     print_json,
     print_lines,
 )
+from azoth_dlq.cli.times import instant_text, utc_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,7 @@ _TIMESTAMPS: Final = {"failed_at", "last_retry_at", "not_before", "marked_perman
 @click.argument("letter_id", metavar="ID", type=ID)
 @parked_option
 @click.option("--payload", is_flag=True, help="Show the event's bytes, too.")
+@utc_option
 @json_option
 def command(*, database: str, letter_id: int, parked: bool, payload: bool, as_json: bool) -> int:
     """Show the letter ID in DB: its columns, errors, history and, on demand, payload."""

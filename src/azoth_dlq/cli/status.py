@@ -12,7 +12,6 @@ from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.options import any_given, load_config, settings_options
 from azoth_dlq.cli.output import (
     duration_text,
-    instant_text,
     json_option,
     print_json,
     print_lines,
@@ -20,6 +19,7 @@ from azoth_dlq.cli.output import (
     print_table,
     say,
 )
+from azoth_dlq.cli.times import instant_text, utc_option
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.status import Status, look
@@ -62,6 +62,7 @@ class Settings(NamedTuple):
     """,
 )
 @database_argument
+@utc_option
 @json_option
 @settings_options
 def command(*, database: str, as_json: bool, config: str | None, **options: Any) -> int:
