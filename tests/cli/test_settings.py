@@ -190,3 +190,21 @@ def test_a_file_of_settings_that_cannot_be_read_is_told(
     line = error_line(workplace.run("status", "none.db", "--config", name), 2)
     assert f"{name} cannot be read" in line
     assert told in line
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--timeout", "500ms", "90s, 15m, 2h, 3d, 1h30m (seconds, minutes, hours, days)"),
+        ("--timeout", "30sec", "at least 0.000001 s, or never"),
+        ("--check-interval", "5min", "(seconds, minutes, hours, days); at least 0.000001 s"),
+    ],
+)
+def test_a_duration_of_another_form_is_told_what_is_allowed(
+    workplace: Workplace, option: str, value: str, told: str
+) -> None:
+    arguments = ("drain", "x.db", "--handlers", "handlers:registry", option, value)
+    line = error_line(workplace.run(*arguments), 2)
+    assert f"{option}" in line
+    assert told in line
+    assert line.endswith("drain --help")
