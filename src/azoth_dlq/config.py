@@ -277,9 +277,7 @@ def _from_plain(name: str, value: Any) -> Any:
         return ReplayPriority.parse(value)
     if name in _SHORTEST_US and value != _MEANS_NONE.get(name):
         word = _MEANS_NONE.get(name)
-        return from_microseconds(
-            parse_duration(value, name, minimum=_SHORTEST_US[name], word=word)
-        )
+        return from_microseconds(parse_duration(value, name, minimum=_SHORTEST_US[name], word=word))
     if name == "rate_limit" and value != _UNLIMITED:
         return parse_rate(value)
     return None if value == _MEANS_NONE.get(name) else value

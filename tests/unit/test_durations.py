@@ -86,7 +86,21 @@ def test_seconds_are_written_as_short_as_they_can_be(microseconds: int, text: st
     "text",
     [
         *("", "-1", "1e3", "nan", "1.", ".5", "1_0", "0.1234567", " 1", "\u0661"),
-        *("s", "1w", "1 h", "1hm", "1H", "-1s", "30m1h", "1h1h", "1.5h30m", "1h30", "500ms", "30sec", "5min"),
+        *(
+            "s",
+            "1w",
+            "1 h",
+            "1hm",
+            "1H",
+            "-1s",
+            "30m1h",
+            "1h1h",
+            "1.5h30m",
+            "1h30",
+            "500ms",
+            "30sec",
+            "5min",
+        ),
     ],
 )
 def test_a_text_that_is_no_duration_is_refused(text: str) -> None:
@@ -139,5 +153,7 @@ def test_plain_seconds_are_numbers_of_the_simplest_kind(duration: timedelta, pla
 
 
 def test_the_word_that_is_allowed_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"\(seconds, minutes, hours, days\); 0 or more, or never"):
+    with pytest.raises(
+        ConfigError, match=r"\(seconds, minutes, hours, days\); 0 or more, or never"
+    ):
         parse_duration("500ms", "timeout", word="never")

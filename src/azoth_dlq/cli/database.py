@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import closing, contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from azoth_dlq.cli.help import VARIABLE
 from azoth_dlq.errors import StorageError
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 # Shells complete it to files; whether there is one that can be read is told below.
 FILE = click.Path(readable=False)
-VARIABLE: Final = "AZOTH_DLQ_DB"
 
 
 class _Database(click.Argument):

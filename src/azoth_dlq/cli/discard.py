@@ -10,6 +10,7 @@ import click
 from azoth_dlq.cli.bulk import Change, Choice, change_letters, choice_options
 from azoth_dlq.cli.database import database_argument
 from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
+from azoth_dlq.cli.help import Command
 from azoth_dlq.queue import DeadLetterQueue
 
 if TYPE_CHECKING:
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
 
 @click.command(
     "discard",
+    cls=Command,
     short_help="Delete letters for good.",
+    exit_codes={1: "an error, or an id was not there"},
+    see_also=("list", "show", "requeue"),
     epilog="""\b
     Examples:
       azoth-dlq discard projection.db 17 18
       azoth-dlq discard projection.db --type audit --older-than 30d
       azoth-dlq discard projection.db --parked --all --yes
 
-    By ids, or by filter: then it says how many it will delete, and asks, or takes --yes. DURATION
-    is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Ids of dead letters and of permanent
-    failures (--parked) are two spaces. A thousand letters are committed at a time; Ctrl-C ends it
-    after those in hand. Exit code 1 also where an id was not there, 130 where it was interrupted.
+    By ids, or by filter: then it says how many it will delete, and asks, or takes --yes. Ids of
+    dead letters and of permanent failures (--parked) are two spaces. A thousand letters are
+    committed at a time; Ctrl-C ends it after those in hand.
     """,
 )
 @database_argument

@@ -8,6 +8,7 @@ import click
 
 from azoth_dlq.cli.database import database_argument, queue_of
 from azoth_dlq.cli.handlers import handlers_option, load_registry
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import no_such_letter, read_letter
 from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.options import load_config, settings_options
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
 
 @click.command(
     "drain",
+    cls=Command,
     short_help="Attempt every letter that is due.",
+    exit_codes={
+        0: "done, or ended by a signal after the letters in hand",
+        1: "stopped by failures, or an error",
+    },
+    see_also=("status", "run", "list", "tune"),
     epilog="""\b
     Examples:
       azoth-dlq drain projection.db --handlers bank.handlers:registry
@@ -41,12 +48,10 @@ if TYPE_CHECKING:
       azoth-dlq drain projection.db --handlers bank.mail:registry --concurrency 16 --rate 50/s \\
         --timeout 30s
 
-    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. The first SIGINT (Ctrl-C),
-    SIGTERM or SIGHUP ends the drain after the letters in hand, with exit code 0; a second one
-    interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
-    background). Exit code 1: stopped by failures, or an error. With --json a drain that ended early
-    prints the report so far; where none began, stdout stays empty. What handlers print goes to
-    stderr.
+    The first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the drain after the letters in hand, with exit
+    code 0; a second one interrupts their handlers. A signal that is ignored at the start stays so
+    (SIGINT, in a shell's background). With --json a drain that ended early prints the report so
+    far; where none began, stdout stays empty. What handlers print goes to stderr.
     """,
 )
 @database_argument

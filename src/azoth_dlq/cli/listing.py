@@ -10,6 +10,7 @@ import click
 from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import filter_of, filter_options, parked_option
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import (
     age_of,
     as_dict,
@@ -55,7 +56,9 @@ class Found(NamedTuple):
 
 @click.command(
     "list",
+    cls=Command,
     short_help="List letters, newest first; the file is only read.",
+    see_also=("show", "status", "requeue", "discard"),
     epilog="""\b
     Examples:
       azoth-dlq list projection.db
@@ -64,9 +67,9 @@ class Found(NamedTuple):
 
     A letter is listed that fits all the options given. It is shown with its last error (the first
     one, where no attempt has failed since), or with --parked with the reason that it was parked
-    for; --error searches the first one, error_message. DURATION is seconds, or a number with its
-    unit: 90s, 15m, 2h, 3d. Payloads are never shown, but by `show --payload`. Ids of dead letters
-    and of permanent failures (--parked) are two spaces. The file is never written.
+    for; --error searches the first one, error_message. Payloads are never shown, but by `show
+    --payload`. Ids of dead letters and of permanent failures (--parked) are two spaces. The file is
+    never written.
     """,
 )
 @database_argument

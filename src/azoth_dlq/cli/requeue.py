@@ -9,6 +9,7 @@ import click
 from azoth_dlq.cli.bulk import Change, Choice, change_letters, choice_options
 from azoth_dlq.cli.database import database_argument
 from azoth_dlq.cli.filters import filter_of, filter_options
+from azoth_dlq.cli.help import Command
 from azoth_dlq.queue import DeadLetterQueue
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ _CHANGE: Final = Change(
 
 @click.command(
     "requeue",
+    cls=Command,
     short_help="Move permanent failures back among the dead letters.",
+    exit_codes={1: "an error, or an id was not there"},
+    see_also=("list", "show", "discard", "drain"),
     epilog="""\b
     Examples:
       azoth-dlq requeue projection.db 3 4 5
@@ -33,10 +37,9 @@ _CHANGE: Final = Change(
       azoth-dlq requeue projection.db --all --yes --json
 
     By ids (of permanent failures, as `list --parked` shows them), or by filter: then it says how
-    many it will move, and asks, or takes --yes. DURATION is seconds, or a number with its unit:
-    90s, 15m, 2h, 3d. A requeued letter is attempted afresh, with its old id where that is free.
-    A thousand letters are committed at a time; Ctrl-C ends it after those in hand. Exit code 1
-    also where an id was not there, 130 where it was interrupted.
+    many it will move, and asks, or takes --yes. A requeued letter is attempted afresh, with its old
+    id where that is free. A thousand letters are committed at a time; Ctrl-C ends it after those in
+    hand.
     """,
 )
 @database_argument

@@ -9,6 +9,7 @@ import click
 
 from azoth_dlq.cli.database import database_argument, queue_of
 from azoth_dlq.cli.handlers import handlers_option, load_registry
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     duration_text,
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 
 @click.command(
     "run",
+    cls=Command,
     short_help="Attempt letters as they become due, until a signal.",
+    exit_codes={
+        0: "ended by a signal after the letters in hand",
+        1: "an error that waiting does not mend",
+    },
+    see_also=("drain", "status", "tune"),
     epilog="""\b
     Examples:
       azoth-dlq run projection.db --handlers bank.handlers:registry
@@ -39,14 +46,12 @@ if TYPE_CHECKING:
       azoth-dlq run projection.db --handlers bank.handlers:registry --config replay.toml -v
       azoth-dlq run projection.db --handlers bank.mail:registry --concurrency 16 --rate 50/s
 
-    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Each drain that did something
-    is a line on stderr. A database that is busy, full or failing is tried again after
-    --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or SIGTERM ends the
-    run after the letters in hand, with the report of the whole run and exit code 0; a second one
-    interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
-    background). SIGHUP: with --config, rate_limit is read again from that file (unless --rate was
-    given); else as SIGTERM. Exit code 1: an error that waiting does not mend. What handlers print
-    goes to stderr.
+    Each drain that did something is a line on stderr. A database that is busy, full or failing is
+    tried again after --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or
+    SIGTERM ends the run after the letters in hand, with the report of the whole run and exit code
+    0; a second one interrupts their handlers. A signal that is ignored at the start stays so
+    (SIGINT, in a shell's background). SIGHUP: with --config, rate_limit is read again from that
+    file (unless --rate was given); else as SIGTERM. What handlers print goes to stderr.
     """,
 )
 @database_argument

@@ -10,6 +10,7 @@ import click
 from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import parked_option
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import (
     age_of,
     as_dict,
@@ -43,7 +44,9 @@ _TIMESTAMPS: Final = {"failed_at", "last_retry_at", "not_before", "marked_perman
 
 @click.command(
     "show",
+    cls=Command,
     short_help="Show everything about one letter; the file is only read.",
+    see_also=("list", "requeue", "discard"),
     epilog="""\b
     Examples:
       azoth-dlq show projection.db 17

@@ -9,6 +9,7 @@ import click
 
 from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.options import any_given, load_config, settings_options
 from azoth_dlq.cli.output import (
     duration_text,
@@ -49,16 +50,17 @@ class Settings(NamedTuple):
 
 @click.command(
     "status",
+    cls=Command,
     short_help="Count the letters in a file, which is only read.",
+    see_also=("list", "drain", "run"),
     epilog="""\b
     Examples:
       azoth-dlq status projection.db
       azoth-dlq status projection.db --json
       azoth-dlq status projection.db --min-age 0 --backoff fixed=0
 
-    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Which letters are due depends
-    on the settings: those given, as `drain` would take them, else those of the last drain. The
-    file is never written.
+    Which letters are due depends on the settings: those given, as `drain` would take them, else
+    those of the last drain. The file is never written.
     """,
 )
 @database_argument
