@@ -86,7 +86,7 @@ def test_letters_in_hand_elsewhere_are_told_as_skipped(workplace: Workplace) -> 
     workplace.make("takes", "ok")
     told = workplace.drain().stdout
     assert table(told)["skipped"] == 1
-    assert "1   gone, changed, or in hand elsewhere meanwhile" in told
+    assert "1   left out: meanwhile gone, changed, or in the hands of another drain" in told
 
 
 def test_letters_whose_backoff_has_not_passed_wait_unless_told(workplace: Workplace) -> None:

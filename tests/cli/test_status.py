@@ -46,6 +46,7 @@ def test_the_document_has_every_figure(mixed: Workplace) -> None:
     assert document.pop("oldest_age") == document.pop("oldest_due_age") > 10**8
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:]+\.\d{6}Z", document.pop("at"))
     assert document.pop("settings")["max_retries"] == 5
+    assert document.pop("failures")["beyond"] == 1
     assert document == {
         "database": "projection.db",
         "dead_letters": 6,
@@ -57,7 +58,11 @@ def test_the_document_has_every_figure(mixed: Workplace) -> None:
         "next_due": "8000-01-01T00:00:40.000000Z",
         "by_retry_count": {"0": 4, "2": 1, "5": 1},
         "by_error": [{"error": "boom", "letters": 4}, {"error": "far", "letters": 2}],
+        "by_type": [{"event_type": "ok", "letters": 6}],
         "permanent_failures": 0,
+        "parked_by_type": [],
+        "parked_by_reason": [],
+        "in_hand": 0,
         "draining": [],
         "stopped_at": None,
         "settings_from": "defaults",
@@ -76,6 +81,7 @@ def test_the_table_has_the_same_figures(mixed: Workplace) -> None:
         "unreadable": "1",
         "in the future": "2",
         "permanent failures": "0",
+        "in hand": "0",
         "draining now": "0",
     }
     assert re.search(r"^  stopped +no$", done.stdout, re.MULTILINE)
@@ -174,7 +180,8 @@ def test_who_drains_is_told_while_it_does(workplace: Workplace) -> None:
     pids = [drainer["pid"] for drainer in document["draining"]]
     assert sorted(pids) == sorted([drain.pid, run.pid])
     for drainer in document["draining"]:
-        assert set(drainer) == {"host", "pid", "since"}
+        assert set(drainer) == {"host", "pid", "since", "in_hand"}
+        assert drainer["in_hand"] == 1
         assert drainer["host"] == platform.node()
         since = datetime.fromisoformat(drainer["since"])
         age = datetime.fromisoformat(document["at"]) - since

@@ -67,7 +67,8 @@ class _Commands(Mapping[str, click.Command]):
     local time (TZ) with the offset from UTC, with --utc in UTC; --json has them in UTC.
 
     \b
-    Exit codes: 0 done; 1 stopped by failures, or an error; 2 wrong usage; 130 interrupted
+    Exit codes: 0 done; 1 stopped by failures, or an error; 2 wrong usage; 130 interrupted;
+    of status --exit-code, for monitors, also 3 letters are due, 4 letters are parked
 
     \b
     Completion, in the file that your shell reads when it starts; see azoth-dlq completion --help:

@@ -185,6 +185,7 @@ class SqliteQueue:
             return Figures(*counts, settings=None)
         settings = self._query(sql.GET_STATE, (SETTINGS,))
         stopped = self._query(sql.GET_STATE, (STOPPED,))
+        reasons = self._query(sql.BY_REASON, (errors,)) if errors and schema.has_parked else []
         with explained(self.where):
             draining = drainers(self._connection, self._database_file())
         return Figures(
@@ -192,7 +193,13 @@ class SqliteQueue:
             settings=text_of(settings[0][0]) if settings else None,
             draining=draining,
             stopped_at=integer_or_none(stopped[0][0]) if stopped else None,
+            by_reason=[(text_of(text), count) for text, count in reasons],
         )
+
+    def parked_failures(self) -> Iterator[tuple[object, bytes]]:
+        if self._known_schema().has_parked:
+            with explained(self.where), raw_text(self._connection):
+                yield from own_cursor(self._connection).execute(sql.PARKED_FAILURES)
 
     @contextmanager
     def together(self) -> Iterator[None]:
