@@ -9,7 +9,7 @@ import pytest
 
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.base import ALONE, Busy, Opened, StorageFault, Store, TransactionLost
-from azoth_dlq.store.settlement import Parking, Retry, Settlement, Snoozed
+from azoth_dlq.store.settlement import Retry, Settlement, Snoozed
 from tests.conformance.backend import SETTINGS, Backend
 from tests.conformance.letters import EPOCH, NEW, NOW, NOW_TEXT, call, candidates, commit, text_of
 
@@ -24,28 +24,6 @@ def test_every_letter_is_a_candidate(backend: Backend, store: Store) -> None:
         (two, 0, "yesterday", None, None),
     ]
     assert [row[5] for row in candidates(store, with_error=True)] == ["boom", "nöpe"]
-
-
-def test_candidates_tell_their_event_types_on_demand(backend: Backend, store: Store) -> None:
-    events = [b"ok:x:y", b"none", b"", b":x", b"t" * 64 + b":x", b"t" * 65 + b":x", b"\xff:x"]
-    for event in events:
-        backend.insert(event_bytes=event)
-    with store.candidates(with_error=False, with_type=True) as rows:
-        types = [row[5] for row in sorted(rows)]
-    assert types == [b"ok", b"", b"", b"", b"t" * 64, b"", b"\xff"]
-
-
-def test_permanent_failures_tell_when_they_failed_and_their_types(
-    backend: Backend, store: Store
-) -> None:
-    letter = backend.insert(event_bytes=b"mail:x")
-    with store.draining(SETTINGS), store.candidates(with_error=False):
-        store.begin()
-        commit(store, parked=[Parking(letter, NOW, "poison")])
-    ((failed_at, event_type),) = store.parked_failures()
-    assert (text_of(failed_at), event_type) == ("2026-11-24 10:00:00", b"mail")
-    assert store.figures(1).by_reason == [("poison", 1)]
-    assert store.figures().by_reason == []
 
 
 def test_a_store_without_letters_has_no_candidates(store: Store) -> None:

@@ -9,6 +9,7 @@ import logging
 cimport cython
 from cpython.unicode cimport PyUnicode_GET_LENGTH
 
+from azoth_dlq import event_type as types
 from azoth_dlq.clock import writable
 from azoth_dlq.durations import format_seconds, to_microseconds
 from azoth_dlq.engine._failure import texts_of
@@ -20,12 +21,12 @@ from azoth_dlq.engine.failure import (
     traceback_text,
 )
 from azoth_dlq.errors import EventDecodeError, InvalidStateError
-from azoth_dlq.event_type import HEAD
 from azoth_dlq.outcomes import NonRetryable, RetryAfter, Snooze
 from azoth_dlq.store.settlement import Attempted, Parking, Retry, Settlement, Snoozed
 
 # A logger of their own, so that lines a letter can be left out.
 logger = logging.getLogger("azoth_dlq.letters")
+cdef Py_ssize_t HEAD = types.HEAD
 cdef object MOST_RETRIES = 2**63 - 1
 cdef str ROGUE = error_type_name(InvalidStateError())
 cdef Py_ssize_t MOST_TEXT = 8 * 1024 * 1024  # characters of errors: held until they are written
