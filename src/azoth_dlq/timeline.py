@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from azoth_dlq.clock import to_datetime
-from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
+from azoth_dlq.kernels.eligibility import format_timestamp
+from azoth_dlq.kernels.failures import count_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,30 +33,24 @@ class FailureTimes:
 
     def __init__(self) -> None:
         self.width = 1  # s
-        self.counts: Counter[int] = Counter()
+        self.counts: dict[int, int] = {}
         self.earliest: int | None = None  # µs since 1970
 
     def add(self, stored: Iterable[object]) -> None:
         """Count stored `failed_at`; those that are no timestamps are left out."""
-        # A BLOB, which comes as bytes, is no text.
-        texts = Counter(
-            [bytes(t) if type(t) is bytearray else t for t in stored if type(t) is not bytes]
-        )
-        for text, number in texts.items():
-            instant = _instant(text)
-            if instant is not None:
-                self.counts[instant // (self.width * _SECOND)] += number
-                if self.earliest is None or instant < self.earliest:
-                    self.earliest = instant
+        found = count_failures(list(stored), self.width * _SECOND, self.counts)
+        if found is not None and (self.earliest is None or found < self.earliest):
+            self.earliest = found
         while len(self.counts) > _MOST_COUNTS and self.width in _COARSER:
             self.coarsen(_COARSER[self.width])
 
     def coarsen(self, width: int) -> None:
         """Count by `width` seconds, a multiple of what it was."""
-        factor, counts = width // self.width, Counter[int]()
+        factor = width // self.width
+        counts: Counter[int] = Counter()
         for place, number in self.counts.items():
             counts[place // factor] += number
-        self.width, self.counts = width, counts
+        self.width, self.counts = width, dict(counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ def timeline(
     width = next(w for w in _WIDTHS if w % finest == 0 and last // w - first // w < MOST_BUCKETS)
     start, buckets = first // width, last // width - first // width + 1
     found = [_in_buckets(times, start, width, buckets, now) for times in (dead, parked)]
-    total = dead.counts.total() + parked.counts.total()
+    total = sum(dead.counts.values()) + sum(parked.counts.values())
     return Timeline(
         to_datetime(start * width * _SECOND),
         timedelta(seconds=width),
@@ -132,13 +127,6 @@ def _in_buckets(
         if 0 <= bucket < buckets and place * times.width * _SECOND <= now:
             counts[bucket] += number
     return tuple(counts)
-
-
-def _instant(stored: object) -> int | None:
-    try:
-        return parse_timestamp(stored) if isinstance(stored, (str, bytes)) else None
-    except ValueError:
-        return None
 
 
 def _moved(instant: datetime, duration: timedelta) -> datetime:

@@ -4,8 +4,8 @@ from azoth_dlq import kernels
 from tests.programs import run_program
 
 
-def test_the_three_modules_are_compiled() -> None:
-    for module in (kernels.backoff, kernels.eligibility, kernels.order):
+def test_the_modules_are_compiled() -> None:
+    for module in (kernels.backoff, kernels.eligibility, kernels.failures, kernels.order):
         assert module.__file__
         assert module.__file__.endswith((".so", ".pyd"))
 

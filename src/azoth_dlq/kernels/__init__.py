@@ -1,14 +1,14 @@
-"""Compiled kernels over plain values and buffers: backoff, eligibility and order of letters.
+"""Compiled kernels over plain values and buffers: backoff, eligibility, order and times of letters.
 
 Instants are integer microseconds since 1970 UTC, durations integer microseconds.
 """
 
 TYPE_CHECKING = False  # as of `typing`
 
-__all__ = ["backoff", "eligibility", "order"]
+__all__ = ["backoff", "eligibility", "failures", "order"]
 
 if TYPE_CHECKING:
-    from azoth_dlq.kernels import backoff, eligibility, order
+    from azoth_dlq.kernels import backoff, eligibility, failures, order
 else:
     # A module comes when it is asked for first. Were it imported here, a thread that imports this
     # package and one that imports a module of it could each hold the lock the other waits for.
