@@ -56,12 +56,18 @@ def settings(workplace: Workplace, *arguments: str) -> dict[str, Any]:
     return shown
 
 
+def settings_of_drain(workplace: Workplace, *arguments: str) -> dict[str, Any]:
+    """Those of a drain that was given these arguments."""
+    workplace.make("ok")
+    assert workplace.drain(*arguments).returncode == 0
+    return settings(workplace)
+
+
 def test_every_setting_has_an_option(workplace: Workplace) -> None:
     names = {field.name for field in fields(DlqReplayConfig)}
     assert names == {*EXAMPLES, "enabled"}
-    workplace.make()
     expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
-    assert settings(workplace, *OPTIONS, "--no-enabled") == {**expected, "enabled": False}
+    assert settings_of_drain(workplace, *OPTIONS, "--no-enabled") == {**expected, "enabled": False}
 
 
 def test_every_setting_is_a_key_of_the_file(workplace: Workplace) -> None:
@@ -87,7 +93,7 @@ def test_every_setting_reaches_what_drains(
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_setting_that_is_not_allowed_is_refused_by_name(workplace: Workplace, name: str) -> None:
-    line = error_line(workplace.run("status", "none.db", option(name), EXAMPLES[name][2]), 2)
+    line = error_line(workplace.drain(option(name), EXAMPLES[name][2]), 2)
     assert option(name) in line
     assert EXAMPLES[name][2] in line
     assert f"{name}=" not in line
@@ -95,14 +101,13 @@ def test_a_setting_that_is_not_allowed_is_refused_by_name(workplace: Workplace, 
 
 
 def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> None:
-    arguments = ("status", "none.db", "--stop-on-consecutive-failures", "0")
-    line = error_line(workplace.run(*arguments), 2)
+    line = error_line(workplace.drain("--stop-on-consecutive-failures", "0"), 2)
     assert (
         "must be an int of 1 or more, or None for never (as an option or in a file: never)" in line
     )
 
 
-@pytest.mark.parametrize("command", ["drain", "run", "status"])
+@pytest.mark.parametrize("command", ["drain", "run"])
 def test_help_tells_every_setting_and_its_default(workplace: Workplace, command: str) -> None:
     told = " ".join(workplace.run(command, "--help").stdout.split())
     defaults = DlqReplayConfig().to_mapping()
@@ -121,12 +126,13 @@ WITH_UNITS = {"check_interval": 30, "min_age": 120, "busy_timeout": 0.5, "yield_
 
 @pytest.mark.parametrize("given", ["options", "file"])
 def test_durations_may_have_a_unit(workplace: Workplace, given: str) -> None:
-    workplace.make()
     texts = {**DURATIONS, "backoff": "exponential=10s,1h"}
     lines = [f"{name} = {text!r}" for name, text in texts.items()]
     (workplace.folder / "dlq.toml").write_text("\n".join(lines))
     options = [f"{option(name)}={text}" for name, text in texts.items()]
-    shown = settings(workplace, *(options if given == "options" else ["--config", "dlq.toml"]))
+    shown = settings_of_drain(
+        workplace, *(options if given == "options" else ["--config", "dlq.toml"])
+    )
     assert {name: shown[name] for name in WITH_UNITS} == WITH_UNITS
     assert shown["backoff"] == "exponential=10,3600"
 
