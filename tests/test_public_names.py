@@ -43,8 +43,8 @@ NAMES = {
     "current_letter_id",
 }  # fmt: skip
 HANDED_OUT = {
-    "AttemptRecord", "DlqMetricsSnapshot", "Event", "ExportReport", "Histogram", "ImportReport",
-    "LetterGroup", "PermanentFailure",
+    "Attempt", "AttemptRecord", "DlqMetricsSnapshot", "Event", "ExportReport", "Histogram",
+    "ImportReport", "LetterGroup", "ParkedLetter", "PermanentFailure",
 }  # fmt: skip
 
 ALL: list[str] = vars(azoth_dlq)["__all__"]  # type checkers see imports in its place

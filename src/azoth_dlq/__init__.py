@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from azoth_dlq.exchange.selection import Selection as Selection
     from azoth_dlq.filters import LetterFilter as LetterFilter
     from azoth_dlq.groups import LetterGroup as LetterGroup
+    from azoth_dlq.hooks import Attempt as Attempt
+    from azoth_dlq.hooks import ParkedLetter as ParkedLetter
     from azoth_dlq.metrics import DlqMetrics as DlqMetrics
     from azoth_dlq.metrics import DlqMetricsSnapshot as DlqMetricsSnapshot
     from azoth_dlq.metrics import Histogram as Histogram
@@ -54,6 +56,7 @@ else:
         "exchange.selection": ["Selection"],
         "filters": ["LetterFilter"],
         "groups": ["LetterGroup"],
+        "hooks": ["Attempt", "ParkedLetter"],
         "metrics": ["DlqMetrics", "DlqMetricsSnapshot", "Histogram"],
         "outcomes": ["NonRetryable", "RetryAfter", "Snooze"],
         "priority": ["ReplayPriority"],

@@ -283,7 +283,8 @@ def _from_plain(name: str, value: Any) -> Any:
     if name == "priority":
         return ReplayPriority.parse(value)
     if name in _SHORTEST_US and value != _MEANS_NONE.get(name):
-        return from_microseconds(parse_duration(value, name, minimum=_SHORTEST_US[name]))
+        word = _MEANS_NONE.get(name)
+        return from_microseconds(parse_duration(value, name, minimum=_SHORTEST_US[name], word=word))
     if name == "rate_limit" and value != _UNLIMITED:
         return parse_rate(value)
     return None if value == _MEANS_NONE.get(name) else value

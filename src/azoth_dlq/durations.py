@@ -22,7 +22,11 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _BEYOND_TIMEDELTA: Final = 1e13
 _SECONDS_BY_UNIT: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TEXT: Final = r"([0-9]{1,19})(?:\.([0-9]{1,6}))?([smhd]?)"
-TEXT_FORMS: Final = "seconds, such as 90 or 0.5, or a number with its unit: 90s, 15m, 2h, 3d"
+_COMPOUND: Final = "".join(rf"(?:([0-9]{{1,19}}){unit})?" for unit in "dhms")
+TEXT_FORMS: Final = (
+    "seconds, such as 90 or 0.5, or a number with its unit: 90s, 15m, 2h, 3d, 1h30m "
+    "(seconds, minutes, hours, days)"
+)
 """What `parse_duration` reads, for messages."""
 
 
@@ -37,16 +41,16 @@ def to_microseconds(value: object, field: str, *, minimum: int = 0) -> int:
     return min(microseconds, MAX_US)
 
 
-def parse_duration(text: str, field: str, *, minimum: int = 0) -> int:
-    """Return decimal seconds (`10`, `0.25`), or a number with its unit (`90s`, `15m`, `2h`, `3d`),
-    as microseconds, from `minimum` (µs) to `MAX_US`.
+def parse_duration(text: str, field: str, *, minimum: int = 0, word: str | None = None) -> int:
+    """Return decimal seconds (`10`, `0.25`), a number with its unit (`90s`, `15m`, `2h`, `3d`), or
+    whole ones together (`1h30m`), as microseconds, from `minimum` (µs) to `MAX_US`.
 
-    Errors: `ConfigError` naming `field`.
+    Errors: `ConfigError` naming `field`, and the `word` that is allowed, too.
     """
-    match = re.fullmatch(_TEXT, text)
-    microseconds = -1 if match is None else _in_microseconds(*match.groups(""))
-    if microseconds < minimum:
-        raise ConfigError.for_field(field, text, f"{TEXT_FORMS}; {_at_least(minimum)}")
+    microseconds = _text_in_microseconds(text)
+    if microseconds is None or microseconds < minimum:
+        or_word = "" if word is None else f", or {word}"
+        raise ConfigError.for_field(field, text, f"{TEXT_FORMS}; {_at_least(minimum)}{or_word}")
     return min(microseconds, MAX_US)
 
 
@@ -87,6 +91,15 @@ def _microseconds(value: object) -> int | None:
     if abs(value) >= _BEYOND_TIMEDELTA:
         return int(value) * _US_PER_SECOND
     return timedelta(seconds=value) // _MICROSECOND
+
+
+def _text_in_microseconds(text: str) -> int | None:
+    if match := re.fullmatch(_TEXT, text):
+        return _in_microseconds(*match.groups(""))
+    if text and (match := re.fullmatch(_COMPOUND, text)):
+        numbers = zip(match.groups("0"), "dhms", strict=True)
+        return sum(_in_microseconds(number, "", unit) for number, unit in numbers)
+    return None
 
 
 def _in_microseconds(whole: str, fraction: str, unit: str) -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+EVENT_START: Final = 257
+"""Bytes of an event that tell its type: 64 characters, and the colon."""
+
 # What stands before a colon in a payload without a type must not be shown as one.
 _EVENT_TYPE: Final = re.compile(r"[\w./@$+-]{1,64}")
 

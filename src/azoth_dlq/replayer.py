@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from azoth_dlq import clock as wall_clock
@@ -24,8 +24,12 @@ from azoth_dlq.errors import ConfigError, InvalidStateError
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.metrics import DlqMetrics
 from azoth_dlq.queue import DeadLetterQueue
+from azoth_dlq.registration import check_callable
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.report import ReplayReport
+
+if TYPE_CHECKING:
+    from azoth_dlq.hooks import Attempt, ParkedLetter
 
 Progress = Callable[[ReplayReport], None]
 logger = logging.getLogger("azoth_dlq")
@@ -35,10 +39,20 @@ class DlqReplayer:
     """Replays the dead letters of a queue.
 
     `clock() -> int` gives microseconds since 1970 (UTC), `sleep(seconds)` waits; the default sleep
-    is ended at once by `shutdown()`. Errors: ConfigError naming the argument.
+    is ended at once by `shutdown()`.
+
+    Hooks, each None or called between two groups, after the COMMIT of what it is told, never within
+    a transaction: `on_parked` for each letter that was parked, `on_attempt` for each attempt,
+    `on_stopped` with the drain's report so far when a stop by failures begins (not for a probe that
+    fails). They are called in the thread that drains (of `drain_async` and `run_async` a worker
+    thread), which waits for them; they may write through the queue's connection, and commit. An
+    Exception of theirs is logged and changes nothing; what they leave uncommitted is rolled back.
+    Each is told once; what an interrupt or the death of the process comes before is not told.
+
+    Errors: ConfigError naming the argument.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- by name only, but the first three
         self,
         dlq: DeadLetterQueue,
         registry: EventHandlerRegistry,
@@ -46,12 +60,20 @@ class DlqReplayer:
         *,
         clock: Callable[[], int] = wall_clock.now,
         sleep: Callable[[float], None] | None = None,
+        on_parked: Callable[[ParkedLetter], object] | None = None,
+        on_stopped: Callable[[ReplayReport], object] | None = None,
+        on_attempt: Callable[[Attempt], object] | None = None,
     ) -> None:
         _check("dlq", dlq, DeadLetterQueue, "a DeadLetterQueue")
         _check("registry", registry, EventHandlerRegistry, "an EventHandlerRegistry")
         _check("config", config, DlqReplayConfig | None, "a DlqReplayConfig or None")
         _check("clock", clock, Callable, "a callable that returns microseconds since 1970")
         _check("sleep", sleep, Callable | None, "a callable that takes seconds, or None")
+        hooks = {"on_parked": on_parked, "on_stopped": on_stopped, "on_attempt": on_attempt}
+        for name, hook in hooks.items():
+            _check(name, hook, Callable | None, "a callable that takes one value, or None")
+            if hook is not None:
+                check_callable(hook, name, name.removeprefix("on_"))
         self._dlq = dlq
         self._registry = registry
         self._config = DlqReplayConfig() if config is None else config
@@ -63,6 +85,10 @@ class DlqReplayer:
             clock, self._stop.wait if sleep is None else sleep, self._stop, self._metrics
         )
         self._surroundings.rate = self._rate
+        if any(hooks.values()):
+            from azoth_dlq.hooks import Hooks  # noqa: PLC0415 -- few programs ask
+
+            self._surroundings.hooks = Hooks(on_parked, on_stopped, on_attempt)
         finalize(self, self._surroundings.close)
 
     @property

@@ -108,11 +108,16 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drainer:
-    """A process that drains a file: its host's name, its id there, and since when (UTC)."""
+    """A process that drains a file: its host's name, its id there, and since when (UTC).
+
+    `in_hand`: letters whose handlers run outside any transaction, or are about to. Threads that a
+    drain has left behind after their timeout count as that drain until they end.
+    """
 
     host: str
     pid: int
     since: datetime
+    in_hand: int = 0
 
 
 def _repr_without_payload(letter: FailedEvent | PermanentFailure) -> str:

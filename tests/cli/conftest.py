@@ -90,8 +90,9 @@ class Workplace:
         self.folder = folder
         self.database = folder / "projection.db"
         # Whoever runs the tests may have set them; what a user has is neither.
-        beside = ("PYTHONPATH", "PYTHONUNBUFFERED")
+        beside = ("PYTHONPATH", "PYTHONUNBUFFERED", "AZOTH_DLQ_DB")
         self.environment = {n: value for n, value in os.environ.items() if n not in beside}
+        self.environment["TZ"] = "UTC"
         self.module("handlers", HANDLERS)
 
     def module(self, name: str, source: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Workplace
+from tests.cli.conftest import Workplace, error_line
 
 BASH = shutil.which("bash")
 SCRIPTS = Path(sys.executable).parent
@@ -30,7 +31,7 @@ def offered(workplace: Workplace, *words: str, form: str = "bash") -> list[str]:
 
 
 def test_commands_are_completed(workplace: Workplace) -> None:
-    assert offered(workplace, "d") == ["plain,demo", "plain,discard", "plain,drain"]
+    assert offered(workplace, "d") == ["plain,drain", "plain,discard", "plain,demo"]
     assert offered(workplace, "st", form="zsh")[:2] == ["plain", "status"]
     assert offered(workplace, "st", form="fish")[0].startswith("plain,status\t")
 
@@ -73,31 +74,67 @@ def test_settings_are_completed_to_words_that_stand_alone(
     assert offered(workplace, "drain", "x.db", option, start) == expected
 
 
-@pytest.mark.skipif(BASH is None, reason="needs bash")
-def test_bash_completes_by_the_function_that_the_help_names(workplace: Workplace) -> None:
-    told = workplace.run("--help").stdout
-    assert 'eval "$(_AZOTH_DLQ_COMPLETE=bash_source azoth-dlq)"' in told
-    workplace.environment["_AZOTH_DLQ_COMPLETE"] = "bash_source"
-    source = workplace.run()
-    assert source.returncode == 0, source.stderr
-    del workplace.environment["_AZOTH_DLQ_COMPLETE"]
-    completes = "COMP_WORDS=(azoth-dlq re) COMP_CWORD=1; _azoth_dlq_completion azoth-dlq"
-    script = f'{source.stdout}\n{completes}\necho "${{COMPREPLY[@]}}"'
+def script(workplace: Workplace, shell: str) -> str:
+    """What the command prints for a shell."""
+    done = workplace.run("completion", shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def in_shell(workplace: Workplace, program: str, *arguments: str) -> str:
+    """What a shell prints, which finds azoth-dlq."""
     done = subprocess.run(
-        [str(BASH), "-c", script],
+        [program, *arguments],
         env={**workplace.environment, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
+        cwd=workplace.folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout == "requeue\n", done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.skipif(BASH is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["req"], "requeue"),
+        (["completion", "f"], "fish"),
+        (["show", "x.db", "--pay"], "--payload"),
+        (["drain", "x.db", "--priority", "li"], "lifo"),
+    ],
+)
+def test_bash_completes_by_the_line_that_the_help_names(
+    workplace: Workplace, words: list[str], completed: str
+) -> None:
+    told = workplace.run("completion", "--help").stdout
+    [line] = re.findall(r"^ +bash +(eval .*)$", told, re.MULTILINE)
+    typed = " ".join(["azoth-dlq", *words])
+    completes = f"COMP_WORDS=({typed}) COMP_CWORD={len(words)}; _azoth_dlq_completion azoth-dlq"
+    printed = in_shell(workplace, str(BASH), "-c", f'{line}; {completes}; echo "${{COMPREPLY[@]}}"')
+    assert printed == f"{completed}\n"
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+def test_zsh_reads_its_script(workplace: Workplace) -> None:
+    asked = (
+        f"autoload -U compinit; compinit -u; {script(workplace, 'zsh')}; echo $_comps[azoth-dlq]"
+    )
+    assert in_shell(workplace, "zsh", "-f", "-c", asked).strip() == "_azoth_dlq_completion"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+def test_fish_completes_by_its_script(workplace: Workplace) -> None:
+    asked = f"{script(workplace, 'fish')}; complete --do-complete 'azoth-dlq req'"
+    assert in_shell(workplace, "fish", "--no-config", "-c", asked).startswith("requeue")
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_get_their_function(workplace: Workplace, shell: str) -> None:
-    told = workplace.run("--help").stdout
-    assert f"_AZOTH_DLQ_COMPLETE={shell}_source azoth-dlq" in told
-    workplace.environment["_AZOTH_DLQ_COMPLETE"] = f"{shell}_source"
-    done = workplace.run()
-    assert done.returncode == 0
-    assert f"_AZOTH_DLQ_COMPLETE={shell}_complete" in done.stdout
+    assert f"_AZOTH_DLQ_COMPLETE={shell}_complete" in script(workplace, shell)
+
+
+def test_a_shell_that_is_not_known_is_told_which_are(workplace: Workplace) -> None:
+    line = error_line(workplace.run("completion", "csh"), 2)
+    assert all(shell in line for shell in ("bash", "zsh", "fish"))

@@ -206,9 +206,8 @@ def test_a_file_without_a_rate_changes_none(runner: Runner) -> None:
 
 def test_the_rate_has_the_name_of_its_setting_too(workplace: Workplace) -> None:
     workplace.make("ok")
-    shown = json.loads(
-        workplace.run("status", "projection.db", "--rate-limit", "9/s", "--json").stdout
-    )
+    assert workplace.drain("--rate-limit", "9/s").returncode == 0
+    shown = json.loads(workplace.run("status", "projection.db", "--json").stdout)
     assert shown["settings"]["rate_limit"] == 9
     (workplace.folder / "c.toml").write_text("rate = 9\n")
     done = workplace.run("status", "projection.db", "--config", "c.toml")

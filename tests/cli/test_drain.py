@@ -86,14 +86,14 @@ def test_letters_in_hand_elsewhere_are_told_as_skipped(workplace: Workplace) -> 
     workplace.make("takes", "ok")
     told = workplace.drain().stdout
     assert table(told)["skipped"] == 1
-    assert "1   gone, changed, or in hand elsewhere meanwhile" in told
+    assert "1   left out: meanwhile gone, changed, or in the hands of another drain" in told
 
 
 def test_letters_whose_backoff_has_not_passed_wait_unless_told(workplace: Workplace) -> None:
     workplace.make("ok", last_retry_at="9000-01-01 00:00:00", retry_count=1)
     waiting = workplace.drain()
     assert table(waiting.stdout)["waiting"] == 1
-    assert "(9000-01-01 00:00:20 UTC); --now takes it, too." in waiting.stdout
+    assert "(9000-01-01 00:00:20 +00:00); --now takes it, too." in waiting.stdout
     assert workplace.report("--now")["succeeded"] == 1
 
 

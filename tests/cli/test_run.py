@@ -20,7 +20,7 @@ from tests.cli.conftest import INTERRUPTED, Workplace, error_line, until
 
 signals = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to handlers")
 RUN = ("run", "projection.db", "--handlers", "handlers:registry")
-TIMED = r"azoth-dlq: 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC: "
+TIMED = r"azoth-dlq: 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: "
 SOON = ("--check-interval", "0.2")
 
 
@@ -112,7 +112,7 @@ def test_the_printed_report_is_of_the_whole_run(runner: Runner) -> None:
     runner.wait_for("1 attempted")
     printed = runner.end(signal.SIGINT)
     assert re.match(r"Ran on projection\.db for \d+ s\n\n  attempted  3\n  succeeded  2\n", printed)
-    assert "  waiting    ?   not counted: " in printed
+    assert "  waiting    ?   letters that are not due yet: " in printed
     assert "1 already exhausted" in printed
     assert "Ended by a signal" not in printed
     assert "wait for their next attempt" not in printed
@@ -143,7 +143,9 @@ def test_the_first_signal_lets_the_letter_in_hand_finish(workplace: Workplace) -
         process.send_signal(signal.SIGTERM)
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
-    assert re.search(r"^  remaining +1   without an outcome$", stdout, re.MULTILINE)
+    assert re.search(
+        r"^  remaining +1   due, but not attempted: the drain ended before$", stdout, re.MULTILINE
+    )
     assert "Ended by a signal: what was not attempted stays as it was." in stdout
     assert workplace.count("effects") == 2
 

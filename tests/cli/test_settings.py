@@ -57,12 +57,18 @@ def settings(workplace: Workplace, *arguments: str) -> dict[str, Any]:
     return shown
 
 
+def settings_of_drain(workplace: Workplace, *arguments: str) -> dict[str, Any]:
+    """Those of a drain that was given these arguments."""
+    workplace.make("ok")
+    assert workplace.drain(*arguments).returncode == 0
+    return settings(workplace)
+
+
 def test_every_setting_has_an_option(workplace: Workplace) -> None:
     names = {field.name for field in fields(DlqReplayConfig)}
     assert names == {*EXAMPLES, "enabled"}
-    workplace.make()
     expected = {name: value for name, (_, value, _) in EXAMPLES.items()}
-    assert settings(workplace, *OPTIONS, "--no-enabled") == {**expected, "enabled": False}
+    assert settings_of_drain(workplace, *OPTIONS, "--no-enabled") == {**expected, "enabled": False}
 
 
 def test_every_setting_is_a_key_of_the_file(workplace: Workplace) -> None:
@@ -88,7 +94,7 @@ def test_every_setting_reaches_what_drains(
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_setting_that_is_not_allowed_is_refused_by_name(workplace: Workplace, name: str) -> None:
-    line = error_line(workplace.run("status", "none.db", option(name), EXAMPLES[name][2]), 2)
+    line = error_line(workplace.drain(option(name), EXAMPLES[name][2]), 2)
     assert option(name) in line
     assert EXAMPLES[name][2] in line
     assert f"{name}=" not in line
@@ -96,14 +102,13 @@ def test_a_setting_that_is_not_allowed_is_refused_by_name(workplace: Workplace, 
 
 
 def test_what_never_stops_a_drain_is_told_by_its_word(workplace: Workplace) -> None:
-    arguments = ("status", "none.db", "--stop-on-consecutive-failures", "0")
-    line = error_line(workplace.run(*arguments), 2)
+    line = error_line(workplace.drain("--stop-on-consecutive-failures", "0"), 2)
     assert (
         "must be an int of 1 or more, or None for never (as an option or in a file: never)" in line
     )
 
 
-@pytest.mark.parametrize("command", ["drain", "run", "status"])
+@pytest.mark.parametrize("command", ["drain", "run"])
 def test_help_tells_every_setting_and_its_default(workplace: Workplace, command: str) -> None:
     told = " ".join(workplace.run(command, "--help").stdout.split())
     defaults = DlqReplayConfig().to_mapping()
@@ -127,12 +132,13 @@ WITH_UNITS = {"check_interval": 30, "min_age": 120, "busy_timeout": 0.5, "yield_
 
 @pytest.mark.parametrize("given", ["options", "file"])
 def test_durations_may_have_a_unit(workplace: Workplace, given: str) -> None:
-    workplace.make()
     texts = {**DURATIONS, "backoff": "exponential=10s,1h"}
     lines = [f"{name} = {text!r}" for name, text in texts.items()]
     (workplace.folder / "dlq.toml").write_text("\n".join(lines))
     options = [f"{option(name)}={text}" for name, text in texts.items()]
-    shown = settings(workplace, *(options if given == "options" else ["--config", "dlq.toml"]))
+    shown = settings_of_drain(
+        workplace, *(options if given == "options" else ["--config", "dlq.toml"])
+    )
     assert {name: shown[name] for name in WITH_UNITS} == WITH_UNITS
     assert shown["backoff"] == "exponential=10,3600"
 
@@ -196,3 +202,21 @@ def test_a_file_of_settings_that_cannot_be_read_is_told(
     line = error_line(workplace.run("status", "none.db", "--config", name), 2)
     assert f"{name} cannot be read" in line
     assert told in line
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--timeout", "500ms", "90s, 15m, 2h, 3d, 1h30m (seconds, minutes, hours, days)"),
+        ("--timeout", "30sec", "at least 0.000001 s, or never"),
+        ("--check-interval", "5min", "(seconds, minutes, hours, days); at least 0.000001 s"),
+    ],
+)
+def test_a_duration_of_another_form_is_told_what_is_allowed(
+    workplace: Workplace, option: str, value: str, told: str
+) -> None:
+    arguments = ("drain", "x.db", "--handlers", "handlers:registry", option, value)
+    line = error_line(workplace.run(*arguments), 2)
+    assert f"{option}" in line
+    assert told in line
+    assert line.endswith("drain --help")

@@ -102,14 +102,14 @@ def test_people_get_the_same(tried: Workplace) -> None:
     assert "  event size     9 bytes\n" in shown
     assert "  error message  first\n                 of all\n" in shown
     assert "  last error     later\n" in shown
-    assert "  failed at      2020-01-01 00:00:00 UTC\n" in shown
-    assert "  last retry at  2021-01-01 00:00:00 UTC\n" in shown
-    assert "  not before     2023-11-14 22:13:20 UTC\n" in shown
+    assert "  failed at      2020-01-01 00:00:00 +00:00\n" in shown
+    assert "  last retry at  2021-01-01 00:00:00 +00:00\n" in shown
+    assert "  not before     2023-11-14 22:13:20 +00:00\n" in shown
     assert shown.endswith(
         "\nAttempts that did not succeed, oldest first:\n"
-        "  2020-09-13 12:26:40 UTC  failed after 1.500 s\n"
+        "  2020-09-13 12:26:40 +00:00  failed after 1.500 s\n"
         "    ValueError: wrong\n    indeed\n    trace\n      back\n"
-        "  2020-09-13 12:26:40 UTC  died\n"
+        "  2020-09-13 12:26:40 +00:00  died\n"
         "    ValueError: wrong\n    indeed\n"
     )
 
@@ -130,7 +130,7 @@ def test_a_traceback_begins_in_the_handler(workplace: Workplace, *, validating: 
 
 def test_a_death_is_told_without_a_type(tried: Workplace) -> None:
     tried.execute("UPDATE azoth_dlq_history SET error_type = '' WHERE outcome = 'died'")
-    assert "UTC  died\n    wrong\n    indeed\n" in text(tried, "1")
+    assert "+00:00  died\n    wrong\n    indeed\n" in text(tried, "1")
 
 
 def test_a_timestamp_that_is_none_is_shown_as_it_is(workplace: Workplace) -> None:

@@ -46,6 +46,7 @@ def test_the_document_has_every_figure(mixed: Workplace) -> None:
     assert document.pop("oldest_age") == document.pop("oldest_due_age") > 10**8
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:]+\.\d{6}Z", document.pop("at"))
     assert document.pop("settings")["max_retries"] == 5
+    assert document.pop("failures")["beyond"] == 1
     assert document == {
         "database": "projection.db",
         "dead_letters": 6,
@@ -57,7 +58,11 @@ def test_the_document_has_every_figure(mixed: Workplace) -> None:
         "next_due": "8000-01-01T00:00:40.000000Z",
         "by_retry_count": {"0": 4, "2": 1, "5": 1},
         "by_error": [{"error": "boom", "letters": 4}, {"error": "far", "letters": 2}],
+        "by_type": [{"event_type": "ok", "letters": 6}],
         "permanent_failures": 0,
+        "parked_by_type": [],
+        "parked_by_reason": [],
+        "in_hand": 0,
         "draining": [],
         "stopped_at": None,
         "settings_from": "defaults",
@@ -76,10 +81,11 @@ def test_the_table_has_the_same_figures(mixed: Workplace) -> None:
         "unreadable": "1",
         "in the future": "2",
         "permanent failures": "0",
+        "in hand": "0",
         "draining now": "0",
     }
     assert re.search(r"^  stopped +no$", done.stdout, re.MULTILINE)
-    assert "(8000-01-01 00:00:40 UTC)" in done.stdout
+    assert "(8000-01-01 00:00:40 +00:00)" in done.stdout
     assert "   some clock is wrong" in done.stdout
     assert re.search(r"^ +letters   by last error\n +4   boom$", done.stdout, re.MULTILINE)
 
@@ -174,13 +180,16 @@ def test_who_drains_is_told_while_it_does(workplace: Workplace) -> None:
     pids = [drainer["pid"] for drainer in document["draining"]]
     assert sorted(pids) == sorted([drain.pid, run.pid])
     for drainer in document["draining"]:
-        assert set(drainer) == {"host", "pid", "since"}
+        assert set(drainer) == {"host", "pid", "since", "in_hand"}
+        assert drainer["in_hand"] == 1
         assert drainer["host"] == platform.node()
         since = datetime.fromisoformat(drainer["since"])
         age = datetime.fromisoformat(document["at"]) - since
         assert timedelta(0) < age < timedelta(seconds=60)
         shown = f"process {drainer['pid']} on {drainer['host']}, for "
-        assert re.search(rf"{re.escape(shown)}\d+ s \(since {since:%Y-%m-%d %H:%M:%S} UTC\)", told)
+        assert re.search(
+            rf"{re.escape(shown)}\d+ s \(since {since:%Y-%m-%d %H:%M:%S} \+00:00\)", told
+        )
     assert re.search(r"^  draining now +2$", told, re.MULTILINE)
     assert [drainer["pid"] for drainer in after_kill] == [drain.pid]
     assert status(workplace)["draining"] == []
@@ -204,7 +213,7 @@ def test_a_stop_is_told_until_a_success(workplace: Workplace) -> None:
     told = workplace.run("status", "projection.db").stdout
     assert re.search(
         r"^  stopped +yes   by failures in a row, until a letter succeeds; for \d+ s "
-        rf"\(since {stopped_at:%Y-%m-%d %H:%M:%S} UTC\)$",
+        rf"\(since {stopped_at:%Y-%m-%d %H:%M:%S} \+00:00\)$",
         told,
         re.MULTILINE,
     )

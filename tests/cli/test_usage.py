@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from azoth_dlq import cli
+from azoth_dlq.cli import azoth_dlq
 from tests.cli.conftest import Workplace, error_line
 
-COMMANDS = [
-    "audit", "demo", "discard", "drain", "edit", "export", "groups", "import", "list", "purge",
-    "requeue", "run", "show", "status", "tune",
-]  # fmt: skip
+COMMANDS = list(azoth_dlq.commands)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -25,21 +25,54 @@ def test_each_command_explains_itself_with_examples(workplace: Workplace, comman
     assert done.returncode == 0
     assert f"Usage: azoth-dlq {command} " in done.stdout
     assert re.search(rf"Examples:\n +azoth-dlq {command}", done.stdout)
+    assert re.search(r"^Exit codes:\n +0 .*\n +1 .*\n +2 .*\n +130 ", done.stdout, re.MULTILINE)
     assert done.stderr == ""
+    see_also = done.stdout.split("See also:\n")[1].rpartition(": ")[0].replace(",", " ").split()
+    assert set(see_also) <= set(COMMANDS) - {command}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_example_is_a_command_that_can_be_given(command: str) -> None:
+    epilog = str(azoth_dlq.commands[command].epilog).replace("\\\n", " ")
+    examples = re.findall(rf"^ +azoth-dlq {command}\b(.*)$", epilog, re.MULTILINE)
+    assert examples
+    for example in examples:
+        azoth_dlq.commands[command].make_context(command, shlex.split(example))
+
+
+def test_settings_are_listed_apart(workplace: Workplace) -> None:
+    told = workplace.run("drain", "--help").stdout
+    options, settings = told.split("\nSettings:\n")
+    assert "--handlers" in options
+    assert "--json" in options
+    assert "--max-retries" not in options
+    assert re.findall(r"^  (--[\w-]+)", settings, re.MULTILINE)[:2] == ["--config", "--enabled"]
+    assert re.search(r"^Where:\n  DB +the .*\n(.*\n)*  DURATION +seconds, ", told, re.MULTILINE)
 
 
 def test_without_a_command_it_explains_itself(workplace: Workplace) -> None:
     bare, asked = workplace.run(), workplace.run("--help")
     assert (bare.returncode, bare.stderr) == (0, "")
     assert bare.stdout == asked.stdout
-    assert "Commands:" in bare.stdout
+    assert "\nLook:\n  status " in bare.stdout
 
 
 def test_help_lists_the_commands(workplace: Workplace) -> None:
     done = workplace.run("-h")
     assert done.returncode == 0
-    commands = done.stdout.split("Commands:")[1]
-    assert re.findall(r"^  ([a-z]+) ", commands, re.MULTILINE) == COMMANDS
+    for heading in ("Look", "Replay", "Act on letters", "Begin and tune"):
+        assert f"\n{heading}:\n  " in done.stdout
+    listed = re.findall(r"^  ([a-z]+) +[A-Z]", done.stdout.split("\nLook:\n")[1], re.MULTILINE)
+    assert [name for name in listed if name in COMMANDS] == COMMANDS
+    modules = Path(cli.__file__).parent.glob("*.py")
+    made = {m.stem for m in modules if "\ndef command(" in m.read_text("utf-8")}
+    assert {"list" if name == "listing" else name for name in made} == set(COMMANDS)
+
+
+def test_help_tells_of_what_all_commands_have_in_common(workplace: Workplace) -> None:
+    told = workplace.run("--help").stdout
+    for word in ("AZOTH_DLQ_DB", "--utc", "1h30m", "Exit codes", "azoth-dlq completion bash"):
+        assert word in told
 
 
 def test_the_version_is_that_of_the_package(workplace: Workplace) -> None:

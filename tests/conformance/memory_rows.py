@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from azoth_dlq.clock import to_datetime
+from azoth_dlq.event_type import EVENT_START
 from azoth_dlq.kernels.eligibility import parse_timestamp
-from azoth_dlq.store.base import ALONE, EVENT_START, RECORDED
+from azoth_dlq.store.base import ALONE, RECORDED
 from azoth_dlq.store.settlement import Attempted
 from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
 from tests.conformance.memory_database import ParkedRow, Row

@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError
@@ -22,7 +23,7 @@ from azoth_dlq.store.base import (
     TransactionLost,
 )
 from azoth_dlq.store.settlement import Attempted, Parking, Settlement
-from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+from azoth_dlq.types import AttemptRecord, Drainer, FailedEvent, PermanentFailure
 from tests.conformance.fitting import Kept, fits
 from tests.conformance.memory_database import (
     MemoryConnection,
@@ -166,16 +167,28 @@ class MemoryStore(MemoryUpkeep):
     def figures(self, errors: int = 0) -> Figures:
         tables = self._connection.tables
         latest = (row.last_error or row.error_message for row in tables.letters.values())
-        texts = Counter(readable(text)[:200] for text in latest)
-        commonest = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
         return Figures(
             self.count(),
             self.count(parked=True),
-            commonest[:errors],
+            _commonest(latest, errors),
             tables.settings,
-            [who for name, who in tables.drainers.items() if name in self._database.alive],
+            self._who_drains(),
             tables.stopped_at,
+            _commonest((p.reason or "" for p in tables.parked.values()), errors),
         )
+
+    def _who_drains(self) -> list[Drainer]:
+        tables = self._connection.tables
+        in_hand = Counter(claim.drainer for claim in tables.claims.values())
+        return [
+            replace(who, in_hand=in_hand[name])
+            for name, who in tables.drainers.items()
+            if name in self._database.alive
+        ]
+
+    def parked_failures(self) -> Iterator[tuple[object, bytes]]:
+        for parked in self._connection.tables.parked.values():
+            yield parked.row.failed_at, _type_of(parked.row)
 
     # A drain
 
@@ -200,6 +213,7 @@ class MemoryStore(MemoryUpkeep):
         self,
         *,
         with_error: bool,
+        with_type: bool = False,
         ids: Sequence[int] | None = None,
         suspects: Suspects | None = None,
     ) -> Iterator[Iterator[tuple[object, ...]]]:
@@ -209,7 +223,11 @@ class MemoryStore(MemoryUpkeep):
             suspects.next_due = None
         rows = self._connection.tables.letters.items()
         yield (
-            (i, *state_of(row), *([row.error_message] if with_error else []))
+            (
+                *(i, *state_of(row)),
+                *([row.error_message] if with_error else []),
+                *([_type_of(row)] if with_type else []),
+            )
             for i, row in rows
             if ids is None or i in ids
         )
@@ -293,7 +311,7 @@ class MemoryStore(MemoryUpkeep):
         for attempt in settlement.history:
             self._record(attempt)
         for parking in settlement.parked:
-            self._park(parking)
+            self._park(parking, settlement.parked_as)
         self._settle_drain(settlement)
 
     def _put_off(self, letters: dict[int, Row], settlement: Settlement) -> None:
@@ -353,7 +371,7 @@ class MemoryStore(MemoryUpkeep):
             kept = attempts[max(0, len(attempts) - self._history_limit) :]
             letters[attempt.letter_id] = row._replace(history=kept)
 
-    def _park(self, parking: Parking) -> None:
+    def _park(self, parking: Parking, parked_as: dict[int, int]) -> None:
         tables = self._connection.tables
         row = tables.letters.pop(parking.id, None)
         if row is None:
@@ -365,9 +383,20 @@ class MemoryStore(MemoryUpkeep):
         if parking.error is not None:
             row = row._replace(last_error=parking.error)
         tables.last_parked_id += 1
+        parked_as[parking.id] = tables.last_parked_id
         tables.parked[tables.last_parked_id] = ParkedRow(
             row, second_text(parking.parked_at), parking.id, parking.reason
         )
+
+
+def _commonest(texts: Iterable[Any], number: int) -> list[tuple[str, int]]:
+    counts = Counter(readable(text)[:200] for text in texts)
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
+
+
+def _type_of(row: Row) -> bytes:
+    event_type, colon, _ = bytes(row.event_bytes[:65]).partition(b":")
+    return event_type if colon else b""
 
 
 _: Store = MemoryStore()

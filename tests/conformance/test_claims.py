@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -245,6 +246,7 @@ def test_figures_tell_who_drains_from_the_first_group_on(backend: Backend) -> No
         with another.draining(settings):
             assert backend.store.figures().draining == []
             claim(another, 1)
+            me = replace(me, in_hand=1)
             assert backend.store.figures().draining == [me]
             assert another.figures().draining == [me]
         assert backend.store.figures().draining == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from azoth_dlq.store.base import EVENT_START
+from azoth_dlq.event_type import EVENT_START
 from azoth_dlq.store.settlement import Parking, Retry, Settlement
 from tests.conformance.backend import Backend
 from tests.conformance.letters import NEW, NOW

@@ -20,11 +20,13 @@ import pytest
 
 import azoth_dlq
 from azoth_dlq import (
+    Attempt,
     BackoffStrategy,
     DeadLetterQueue,
     DlqReplayConfig,
     DlqReplayer,
     EventHandlerRegistry,
+    ParkedLetter,
     ReplayReport,
 )
 from azoth_dlq._event import Event
@@ -144,8 +146,11 @@ def drain(queue: DeadLetterQueue, interruption: Interruption) -> bool:
 
 
 def _is_interrupted(queue: DeadLetterQueue, interruption: Interruption) -> bool:
-    replayer = DlqReplayer(queue, registry(), SETTINGS)
     reports: list[ReplayReport] = []
+    told, parked = list[Attempt](), list[ParkedLetter]()
+    replayer = DlqReplayer(
+        queue, registry(), SETTINGS, on_attempt=told.append, on_parked=parked.append
+    )
     before, trace = state(queue.connection), sys.gettrace()
     sys.settrace(interruption.trace)
     try:
@@ -155,6 +160,7 @@ def _is_interrupted(queue: DeadLetterQueue, interruption: Interruption) -> bool:
         # Not only once the error is gone, which holds the frames of the drain.
         assert state(queue.connection) == before, interruption
         check_figures(queue, replayer, reports, interruption)
+        check_told(queue, told, parked)
         return True
     finally:
         sys.settrace(trace)
@@ -187,6 +193,22 @@ def check_figures(
         ), interruption
     else:
         assert waiting == len(EVENTS), interruption
+
+
+def check_told(
+    queue: DeadLetterQueue, told: Sequence[Attempt], parked: Sequence[ParkedLetter]
+) -> None:
+    """What the hooks were told is in the file, and was told once."""
+    there = {letter.id: letter.dead_letter_id for letter in queue.permanent_failures()}
+    waiting = numbers(queue.connection, "SELECT id FROM dead_letter_queue")
+    failed = [attempt.letter_id for attempt in told if attempt.outcome == "failed"]
+    assert {letter.permanent_failure_id: letter.letter_id for letter in parked}.items() <= (
+        there.items()
+    )
+    assert set(failed) <= set(there.values())
+    assert {attempt.letter_id for attempt in told}.isdisjoint(waiting)
+    for ids in ([attempt.letter_id for attempt in told], [letter.letter_id for letter in parked]):
+        assert len(ids) == len(set(ids))
 
 
 def state(connection: sqlite3.Connection) -> dict[str, Any]:

@@ -5,7 +5,13 @@ from tests.programs import run_program
 
 
 def test_the_modules_are_compiled() -> None:
-    for module in (kernels.backoff, kernels.eligibility, kernels.order, kernels.templates):
+    for module in (
+        kernels.backoff,
+        kernels.eligibility,
+        kernels.failures,
+        kernels.order,
+        kernels.templates,
+    ):
         assert module.__file__
         assert module.__file__.endswith((".so", ".pyd"))
 

@@ -50,6 +50,7 @@ def made(ids: int) -> dict[str, str]:
         "fetch": sql.fetch(ids, inline=None, verify=False),
         "fetch inline": sql.fetch(ids, inline=100, verify=True),
         "candidates": sql.candidates(migrated=migrated, with_error=False),
+        "candidates with type": sql.candidates(migrated=migrated, with_error=False, with_type=True),
         "candidates with error": sql.candidates(migrated=migrated, with_error=True),
     } | upkeep_of_letters()
 

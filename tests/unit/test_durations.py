@@ -86,7 +86,21 @@ def test_seconds_are_written_as_short_as_they_can_be(microseconds: int, text: st
     "text",
     [
         *("", "-1", "1e3", "nan", "1.", ".5", "1_0", "0.1234567", " 1", "\u0661"),
-        *("s", "1w", "1 h", "1hm", "1H", "-1s", "1m30s"),
+        *(
+            "s",
+            "1w",
+            "1 h",
+            "1hm",
+            "1H",
+            "-1s",
+            "30m1h",
+            "1h1h",
+            "1.5h30m",
+            "1h30",
+            "500ms",
+            "30sec",
+            "5min",
+        ),
     ],
 )
 def test_a_text_that_is_no_duration_is_refused(text: str) -> None:
@@ -103,6 +117,10 @@ def test_a_text_that_is_no_duration_is_refused(text: str) -> None:
         ("1.5h", timedelta(minutes=90)),
         ("3d", timedelta(days=3)),
         ("0.000001s", timedelta(microseconds=1)),
+        ("1h30m", timedelta(minutes=90)),
+        ("2d12h", timedelta(hours=60)),
+        ("1m30s", timedelta(seconds=90)),
+        ("1d2h3m4s", timedelta(days=1, hours=2, minutes=3, seconds=4)),
     ],
 )
 def test_a_text_may_have_a_unit(text: str, duration: timedelta) -> None:
@@ -132,3 +150,10 @@ def test_plain_seconds_lose_no_microsecond_in_json(microseconds: int) -> None:
 def test_plain_seconds_are_numbers_of_the_simplest_kind(duration: timedelta, plain: float) -> None:
     assert plain_seconds(duration) == plain
     assert type(plain_seconds(duration)) is type(plain)
+
+
+def test_the_word_that_is_allowed_is_told() -> None:
+    with pytest.raises(
+        ConfigError, match=r"\(seconds, minutes, hours, days\); 0 or more, or never"
+    ):
+        parse_duration("500ms", "timeout", word="never")

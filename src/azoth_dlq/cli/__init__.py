@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from azoth_dlq.cli.help import Commands
 from azoth_dlq.cli.output import say
 from azoth_dlq.cli.signals import end_by_signal, ignore, put_back
 from azoth_dlq.errors import AzothError
@@ -23,51 +24,56 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-_MODULES: Final = {
-    "audit": "audit",
-    "demo": "demo",
-    "discard": "discard",
-    "drain": "drain",
-    "edit": "edit",
-    "export": "exporting",
-    "import": "importing",
-    "groups": "groups",
-    "list": "listing",
-    "purge": "purge",
-    "requeue": "requeue",
-    "run": "run",
-    "show": "show",
-    "status": "status",
-    "tune": "tune",
+# What the commands are for; each is in the module of its name, or in that of `_ELSEWHERE`.
+_HEADINGS: Final = {
+    "Look": ("status", "groups", "list", "show", "audit"),
+    "Replay": ("drain", "run"),
+    "Act on letters": ("requeue", "edit", "discard", "purge"),
+    "Move": ("export", "import"),
+    "Begin and tune": ("demo", "tune", "completion"),
 }
+_ELSEWHERE: Final = {"export": "exporting", "import": "importing", "list": "listing"}
+_NAMES: Final = tuple(name for names in _HEADINGS.values() for name in names)
 
 
 class _Commands(Mapping[str, click.Command]):
     """The commands by name."""
 
     def __getitem__(self, name: str) -> click.Command:
-        command: click.Command = import_module(f"{__name__}.{_MODULES[name]}").command
+        if name not in _NAMES:
+            raise KeyError(name)
+        module = import_module(f"{__name__}.{_ELSEWHERE.get(name, name)}")
+        command: click.Command = module.command
         return command
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
+        return iter(_NAMES)
 
     def __len__(self) -> int:
-        return len(_MODULES)
+        return len(_NAMES)
 
 
 @click.group(
+    cls=Commands,
+    headings=_HEADINGS,
     commands=_Commands(),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
     epilog="""\b
-    Exit codes: 0 done; 1 stopped by failures, or an error; 2 wrong usage; 130 interrupted
+    DB is the SQLite file with the letters. It may be left out where AZOTH_DLQ_DB names it:
+      export AZOTH_DLQ_DB=projection.db
+      azoth-dlq show 17
+
+    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d, 1h30m. Times are shown in
+    local time (TZ) with the offset from UTC, with --utc in UTC; --json has them in UTC.
 
     \b
-    Completion, in the file that your shell reads when it starts:
-      bash  eval "$(_AZOTH_DLQ_COMPLETE=bash_source azoth-dlq)"
-      zsh   eval "$(_AZOTH_DLQ_COMPLETE=zsh_source azoth-dlq)"
-      fish  _AZOTH_DLQ_COMPLETE=fish_source azoth-dlq | source
+    Exit codes: 0 done; 1 stopped by failures, or an error; 2 wrong usage; 130 interrupted;
+    of status --exit-code, for monitors, also 3 letters are due, 4 letters are parked
+
+    \b
+    Completion, in the file that your shell reads when it starts; see azoth-dlq completion --help:
+      eval "$(azoth-dlq completion bash)"
     """,
 )
 @click.version_option(package_name="azoth-dlq", message="%(prog)s %(version)s")
@@ -79,6 +85,8 @@ def azoth_dlq(context: click.Context) -> None:
     Try it:
       azoth-dlq demo
       azoth-dlq status azoth-demo.db
+
+    azoth-dlq COMMAND --help has the options, examples and exit codes of each command.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

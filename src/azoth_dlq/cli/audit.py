@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from azoth_dlq.cli.database import database_argument, readable_store_of
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import space_of
 from azoth_dlq.cli.numbers import HOW_MANY
 from azoth_dlq.cli.output import (
     counted,
-    instant_text,
     json_option,
     print_json_list,
     print_lines,
 )
+from azoth_dlq.cli.times import instant_text, utc_option
 from azoth_dlq.clock import rfc3339
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ _ALL: Final = "all"
 
 @click.command(
     "audit",
+    cls=Command,
     short_help="Show what was done, by whom, and to which letters; the file is only read.",
+    see_also=("list", "show"),
     epilog="""\b
     Examples:
       azoth-dlq audit projection.db
@@ -44,6 +47,7 @@ _ALL: Final = "all"
 @click.option(
     "--limit", type=HOW_MANY, default=50, show_default=True, metavar="N", help="How many to show."
 )
+@utc_option
 @json_option
 def command(*, database: str, limit: int, as_json: bool) -> int:
     """Show what was done on purpose to the letters in DB, the newest first."""

@@ -1,4 +1,4 @@
-"""The file that a command works on: it must be there and hold dead letters."""
+"""The file that a command works on: named by DB or by AZOTH_DLQ_DB, there, with dead letters."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from azoth_dlq.cli.help import VARIABLE
 from azoth_dlq.errors import StorageError
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
@@ -17,11 +18,60 @@ from azoth_dlq.store.sqlite.migrations import inspect
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # Shells complete it to files; whether there is one that can be read is told below.
 FILE = click.Path(readable=False)
-database_argument: Callable[[Any], Any] = click.argument("database", metavar="DB", type=FILE)
+
+
+class _Database(click.Argument):
+    """DB, the first argument, which may be left out where VARIABLE names the file.
+
+    Taken as left out: where there are fewer arguments than the command requires; where others of
+    any number follow it (ids, say) and the first of those given reads as one of them. So the type
+    of such arguments must refuse what is the path of a file.
+    """
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        super().add_to_parser(parser, ctx)
+        parse = parser.parse_args
+
+        def parse_args(args: list[str]) -> Any:
+            parsed = parse(list(args))
+            path = os.environ.get(VARIABLE)
+            # What is completed may be DB all the same.
+            if path and not ctx.resilient_parsing and _is_left_out(ctx, *parsed[:2]):
+                # One that looks like an option stays a path.
+                shown = os.path.join(".", path) if path.startswith("-") else path  # noqa: PTH118 -- as below
+                return parse([shown, *args])
+            return parsed
+
+        parser.parse_args = parse_args
+
+
+def _is_left_out(ctx: click.Context, values: Mapping[str, Any], left: Sequence[str]) -> bool:
+    arguments = [param for param in ctx.command.params if isinstance(param, click.Argument)]
+    given: list[str] = []
+    for argument in arguments:
+        value = values.get(str(argument.name))
+        given += [value] if isinstance(value, str) else value if isinstance(value, tuple) else []
+    given += left
+    if len(given) < sum(argument.required for argument in arguments):
+        return True
+    return any(_reads(given[0], argument) for argument in arguments[1:] if argument.nargs == -1)
+
+
+def _reads(text: str, argument: click.Argument) -> bool:
+    try:
+        argument.type.convert(text, argument, None)
+    except click.BadParameter:
+        return False
+    return True
+
+
+database_argument: Callable[[Any], Any] = click.argument(
+    "database", metavar="DB", type=FILE, cls=_Database
+)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from azoth_dlq.cli.database import FILE, queue_of
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.output import (
     command_line,
     first_line,
@@ -57,7 +58,10 @@ class Outcome(NamedTuple):
 
 @click.command(
     "demo",
+    cls=Command,
     short_help="Drain a made outage and show what happened.",
+    exit_codes={1: "an error; a file that is there is never touched"},
+    see_also=("status", "list", "drain"),
     epilog="""\b
     Examples:
       azoth-dlq demo

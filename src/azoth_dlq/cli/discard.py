@@ -9,7 +9,8 @@ import click
 from azoth_dlq.acting import in_parts
 from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
 from azoth_dlq.cli.database import FILE, database_argument
-from azoth_dlq.cli.filters import FORMS_HELP, filter_options, parked_option, wanted_of
+from azoth_dlq.cli.filters import filter_options, parked_option, wanted_of
+from azoth_dlq.cli.help import Command
 
 if TYPE_CHECKING:
     from array import array
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 @click.command(
     "discard",
+    cls=Command,
     short_help="Delete letters for good.",
-    epilog=f"""\b
+    exit_codes={1: "an error, or an id was not there"},
+    see_also=("list", "show", "requeue"),
+    epilog="""\b
     Examples:
       azoth-dlq discard projection.db 17 20-30
       azoth-dlq discard projection.db --type audit --older-than 30d --dry-run
@@ -33,9 +37,8 @@ if TYPE_CHECKING:
     many they are and of which groups; with conditions it then asks, or takes --yes. What arrives
     after that is not touched. What was written by --export can be imported again; a letter that
     changes before it is deleted stays. Ids of dead letters and of permanent failures (--parked) are
-    two spaces. {FORMS_HELP} A thousand letters are committed at a time; Ctrl-C ends it after those
-    in hand. Exit code 1 also where an id was not there, 130 where it was interrupted. `azoth-dlq
-    audit` shows what was done, and by whom.
+    two spaces. A thousand letters are committed at a time; Ctrl-C ends it after those in hand.
+    `azoth-dlq audit` shows what was done, and by whom.
     """,
 )
 @database_argument

@@ -10,8 +10,9 @@ from azoth_dlq.acting import Act
 from azoth_dlq.cli.bulk import by_option, dry_run_option, yes_option
 from azoth_dlq.cli.chosen import Chosen
 from azoth_dlq.cli.database import database_argument, queue_of
-from azoth_dlq.cli.filters import CONDITIONS, FORMS_HELP, filter_options, wanted_of
+from azoth_dlq.cli.filters import CONDITIONS, filter_options, wanted_of
 from azoth_dlq.cli.handlers import handlers_option, load_registry
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.numbers import ID
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
@@ -23,6 +24,7 @@ from azoth_dlq.cli.output import (
 )
 from azoth_dlq.cli.report import next_steps, print_ending, speed_text
 from azoth_dlq.cli.supervised import supervised
+from azoth_dlq.cli.times import utc_option
 from azoth_dlq.replayer import DlqReplayer
 
 if TYPE_CHECKING:
@@ -32,8 +34,14 @@ if TYPE_CHECKING:
 
 @click.command(
     "drain",
+    cls=Command,
     short_help="Attempt every letter that is due.",
-    epilog=f"""\b
+    exit_codes={
+        0: "done, or ended by a signal after the letters in hand",
+        1: "stopped by failures, or an error",
+    },
+    see_also=("status", "run", "list", "tune"),
+    epilog="""\b
     Examples:
       azoth-dlq drain projection.db --handlers bank.handlers:registry
       azoth-dlq drain projection.db --handlers bank.handlers:registry --now --json
@@ -46,14 +54,13 @@ if TYPE_CHECKING:
 
     With ids or conditions only letters that fit are attempted, of those that are due (with --now,
     of all that a drain would attempt sometime). It says first how many they are and of which
-    groups, asks where stdin is a terminal, and records it for `audit`; --dry-run only says it.
-    {FORMS_HELP} The first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the drain after the letters
-    in hand, with exit code 0; a second one interrupts their handlers. A signal that is ignored
-    at the start stays so (SIGINT, in a shell's background). Exit code 1: stopped by failures,
-    or an error. With --json a drain that ended early prints the report so far; where none
-    began, stdout stays empty. What handlers print goes to stderr. So does how far it is: on a
-    terminal in a view that is drawn in place (p pauses and resumes, q is a Ctrl-C), elsewhere
-    in a line each ten seconds.
+    groups, asks where stdin is a terminal, and records it for `audit`; --dry-run only says it. The
+    first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the drain after the letters in hand, with exit
+    code 0; a second one interrupts their handlers. A signal that is ignored at the start stays so
+    (SIGINT, in a shell's background). With --json a drain that ended early prints the report so
+    far; where none began, stdout stays empty. What handlers print goes to stderr. So does how far
+    it is: on a terminal in a view that is drawn in place (p pauses and resumes, q is a Ctrl-C),
+    elsewhere in a line each ten seconds.
     """,
 )
 @database_argument
@@ -66,6 +73,7 @@ if TYPE_CHECKING:
 @by_option
 @verbose_option
 @live_option
+@utc_option
 @json_option
 @settings_options
 def command(  # noqa: PLR0913 -- one keyword an option

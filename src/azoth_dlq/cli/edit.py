@@ -14,12 +14,12 @@ from azoth_dlq import clock
 from azoth_dlq.cli.bulk import by_option, wrong
 from azoth_dlq.cli.database import FILE, database_argument, queue_of
 from azoth_dlq.cli.filters import (
-    FORMS_HELP,
     filter_options,
     find_letters,
     parked_option,
     wanted_of,
 )
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import no_such_letter, read_letter, space_key, space_of
 from azoth_dlq.cli.output import command_line, counted, json_option, print_json, print_lines
 from azoth_dlq.errors import AzothError, InvalidStateError
@@ -34,8 +34,11 @@ _NAMED: Final = 5
 
 @click.command(
     "edit",
+    cls=Command,
     short_help="Give a letter another payload, and keep the original.",
-    epilog=f"""\b
+    exit_codes={1: "an error, or the letter has gone or changed"},
+    see_also=("show", "list", "audit", "requeue"),
+    epilog="""\b
     Examples:
       azoth-dlq edit projection.db 17
       azoth-dlq edit projection.db 3 --parked --file repaired.bin
@@ -44,11 +47,11 @@ _NAMED: Final = 5
       azoth-dlq edit projection.db 17 --restore
 
     The whole event is edited, its type before the first colon with it: in $VISUAL or $EDITOR, or as
-    --file or --stdin have it, byte for byte. It must be one letter that fits what is given. What
-    it was before the first edit stays for as long as the letter, and --restore puts it back.
-    An edit is refused where the letter has gone, was changed, or is in the hands of a handler when
-    the editor is closed, so that it is never replayed in both forms; what was written then stays
-    in a file. {FORMS_HELP} `azoth-dlq audit` shows who did it.
+    --file or --stdin have it, byte for byte. It must be one letter that fits what is given. What it
+    was before the first edit stays for as long as the letter, and --restore puts it back. An edit
+    is refused where the letter has gone, was changed, or is in the hands of a handler when the
+    editor is closed, so that it is never replayed in both forms; what was written then stays in a
+    file. `azoth-dlq audit` shows who did it.
     """,
 )
 @database_argument

@@ -16,6 +16,7 @@ from azoth_dlq.cli.filters import (
     find_letters,
     wanted_of,
 )
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.output import counted, json_option, print_json, print_lines, say
 from azoth_dlq.errors import ExchangeError
 
@@ -28,7 +29,9 @@ _SPACES: Final = {False: "dead", True: "parked"}
 
 @click.command(
     "export",
+    cls=Command,
     short_help="Write letters to a file, for another queue or for people.",
+    see_also=("import", "list", "discard"),
     epilog="""\b
     Examples:
       azoth-dlq export projection.db --output letters.jsonl.gz

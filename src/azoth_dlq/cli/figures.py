@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from azoth_dlq import clock
@@ -9,6 +10,7 @@ from azoth_dlq.cli.output import duration_text, first_line
 from azoth_dlq.cli.pace import Pace, speed_text
 from azoth_dlq.cli.report import to_be_retried
 from azoth_dlq.durations import plain_seconds
+from azoth_dlq.kernels.templates import fingerprint, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +40,10 @@ class TopGroup(NamedTuple):
 
 def top_groups(errors: Iterable[tuple[str, int]]) -> list[TopGroup]:
     """Group error texts with their numbers of letters, the commonest first."""
-    return [TopGroup(text, text, letters) for text, letters in errors]
+    letters: Counter[tuple[str, str]] = Counter()
+    for text, number in errors:
+        letters[fingerprint(text), template(text)] += number
+    return [TopGroup(*group, number) for group, number in letters.most_common()]
 
 
 class Figures:

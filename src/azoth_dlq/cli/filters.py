@@ -58,10 +58,6 @@ _OPTIONS: Final = (
 )
 _FLAGS: Final = {"due": "--due"} | {option.field: option.flag for option in _OPTIONS}
 CONDITIONS: Final = ("ids", *_FLAGS)  # what a command gets, by name
-FORMS_HELP: Final = (
-    "DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. TIME is a date with or "
-    "without a time of day, local unless it ends in Z or an offset, or a DURATION ago."
-)
 
 parked_option: Callable[[Any], Any] = click.option(
     "--parked", is_flag=True, help="Of the permanent failures, whose ids are their own."

@@ -9,24 +9,24 @@ import click
 from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import (
-    FORMS_HELP,
     filter_options,
     find_letters,
     parked_option,
     wanted_of,
 )
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import space_key, space_of
 from azoth_dlq.cli.numbers import HOW_MANY
 from azoth_dlq.cli.output import (
     counted,
     cut,
     first_line,
-    instant_text,
     json_option,
     print_json,
     print_lines,
     terminal_width,
 )
+from azoth_dlq.cli.times import instant_text, utc_option
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.groups import Grouping, LetterGroup, group_letters
 
@@ -40,8 +40,10 @@ _FEW: Final = 5  # retry counts that are shown
 
 @click.command(
     "groups",
+    cls=Command,
     short_help="Group letters by what went wrong; the file is only read.",
-    epilog=f"""\b
+    see_also=("list", "status", "drain"),
+    epilog="""\b
     Examples:
       azoth-dlq groups projection.db
       azoth-dlq groups projection.db --type deposit --since 2h
@@ -52,7 +54,7 @@ _FEW: Final = 5  # retry counts that are shown
     in which numbers, ids, addresses, quoted parts, paths and the like are masked, and stack traces
     left out. A group's fingerprint is the same in every file, process and version; --group takes
     it, or its first digits, in every command. With ids or conditions, letters that fit are grouped
-    alone. {FORMS_HELP} The file is never written.
+    alone. The file is never written.
     """,
 )
 @database_argument
@@ -66,6 +68,7 @@ _FEW: Final = 5  # retry counts that are shown
     metavar="N",
     help="How many groups to show.",
 )
+@utc_option
 @json_option
 def command(*, database: str, parked: bool, limit: int, as_json: bool, **conditions: Any) -> int:
     """Show what went wrong with the letters in DB: groups of alike errors, the largest first."""

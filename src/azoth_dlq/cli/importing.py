@@ -11,6 +11,7 @@ import click
 
 from azoth_dlq.cli.bulk import by_option
 from azoth_dlq.cli.database import FILE, database_argument, queue_of
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.output import command_line, counted, json_option, print_json, print_lines, say
 from azoth_dlq.errors import StorageError
 from azoth_dlq.queue import DeadLetterQueue
@@ -26,7 +27,9 @@ _STDIN: Final = "-"
 
 @click.command(
     "import",
+    cls=Command,
     short_help="Take letters in from a file that was exported.",
+    see_also=("export", "audit"),
     epilog="""\b
     Examples:
       azoth-dlq import projection.db letters.jsonl.gz --dry-run

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from azoth_dlq.cli.output import command_line, instant_text
+from azoth_dlq.cli.output import command_line
+from azoth_dlq.cli.times import instant_text
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.kernels.eligibility import parse_timestamp
 from azoth_dlq.shown import plain

@@ -10,12 +10,12 @@ import click
 from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import (
-    FORMS_HELP,
     filter_options,
     find_letters,
     parked_option,
     wanted_of,
 )
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import (
     read_letter,
     space_key,
@@ -34,6 +34,7 @@ from azoth_dlq.cli.output import (
     print_lines,
     terminal_width,
 )
+from azoth_dlq.cli.times import utc_option
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.event_type import shown_event_type
 from azoth_dlq.shown import age_of, letter_as_dict, plain
@@ -63,18 +64,20 @@ class Found(NamedTuple):
 
 @click.command(
     "list",
+    cls=Command,
     short_help="List letters, newest first; the file is only read.",
-    epilog=f"""\b
+    see_also=("show", "status", "requeue", "discard"),
+    epilog="""\b
     Examples:
       azoth-dlq list projection.db
       azoth-dlq list projection.db --error timeout --older-than 2h --limit 200
       azoth-dlq list projection.db --parked --type deposit --json
       azoth-dlq list projection.db --due --since '2026-11-30 03:00' --ids
 
-    A letter is listed that fits all that is given. It is shown with its last error (the first
-    one, where no attempt has failed since), or with --parked with the reason that it was parked
-    for. {FORMS_HELP} Payloads are never shown, but by `show`. Ids of dead letters and of permanent
-    failures (--parked) are two spaces. The file is never written.
+    A letter is listed that fits all that is given. It is shown with its last error (the first one,
+    where no attempt has failed since), or with --parked with the reason that it was parked for.
+    Payloads are never shown, but by `show`. Ids of dead letters and of permanent failures
+    (--parked) are two spaces. The file is never written.
     """,
 )
 @database_argument
@@ -87,6 +90,7 @@ class Found(NamedTuple):
     help="How many to list.  [default: 50; of --ids: all]",
 )
 @click.option("--ids", "only_ids", is_flag=True, help="Print ids alone, one a line, ascending.")
+@utc_option
 @json_option
 def command(
     *,

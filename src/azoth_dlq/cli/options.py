@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from azoth_dlq.cli.database import FILE
+from azoth_dlq.cli.help import Setting
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -72,13 +73,18 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE]-?[0-9]{1,3})?|-?\.[0-9]+")
 
 
-def settings_options(command: _Command) -> _Command:
-    """Add `--config` and an option for each setting to a command."""
+def settings_options(
+    command: _Command, *, only: Container[str] | None = None, but: Container[str] = ()
+) -> _Command:
+    """Add `--config` and an option for each setting (of those in `only`, and not in `but`) to a
+    command."""
     defaults = DlqReplayConfig().to_mapping()
     for field in reversed(fields(DlqReplayConfig)):
-        command = _option(field.name, str(field.type), defaults[field.name])(command)
+        if (only is None or field.name in only) and field.name not in but:
+            command = _option(field.name, str(field.type), defaults[field.name])(command)
     return click.option(
         "--config",
+        cls=Setting,
         metavar="FILE.toml",
         type=FILE,
         help="Settings as top-level keys, named as the options with _ for -; options win over it.",
@@ -106,12 +112,13 @@ def _option(name: str, kind: str, default: Any) -> Callable[[_Command], _Command
     shown_default = words[-1] if default is None and words else _default_text(default)
     shown = f"{_HELP[name]}  [default: {shown_default}]"
     if kind == "bool":
-        return click.option(f"--{flag}/--no-{flag}", name, default=None, help=shown)
+        return click.option(f"--{flag}/--no-{flag}", name, default=None, help=shown, cls=Setting)
     metavar = "RATE" if name == "rate_limit" else _METAVARS.get(kind, "TEXT")
     metavar += "".join(f"|{word}" for word in words if word in _FOR_NONE)
     return click.option(
         *dict.fromkeys((f"--{flag}", f"--{name.replace('_', '-')}")),
         name,
+        cls=Setting,
         metavar=metavar,
         help=shown,
         callback=partial(_checked, kind),

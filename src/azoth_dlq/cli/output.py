@@ -8,17 +8,16 @@ import os
 import shlex
 import sys
 from contextlib import contextmanager, suppress
-from datetime import UTC
-from time import gmtime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from azoth_dlq.cli.times import LogFormatter
 from azoth_dlq.engine.failure import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on stdout."
@@ -127,11 +126,6 @@ def command_line(*parts: object) -> str:
     return " ".join(["azoth-dlq", *(_quoted(str(part)) for part in parts)])
 
 
-def instant_text(instant: datetime) -> str:
-    """An instant for people: `2026-11-24 21:50:10 UTC`."""
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
 def duration_text(duration: timedelta) -> str:
     """A duration for people, in its two largest units: `2 h 5 min`."""
     rest = max(int(duration.total_seconds()), 0)
@@ -152,9 +146,7 @@ def show_log(*, letters: bool = True) -> None:
     """Show the package's log on stderr, with what becomes of single letters or without."""
     logger = logging.getLogger("azoth_dlq")
     handler = logging.StreamHandler()
-    form = logging.Formatter("azoth-dlq: %(asctime)s UTC: %(message)s", "%Y-%m-%d %H:%M:%S")
-    form.converter = gmtime
-    handler.setFormatter(form)
+    handler.setFormatter(LogFormatter())
     if not letters:
         handler.addFilter(lambda record: record.name != "azoth_dlq.letters")
     logger.addHandler(handler)

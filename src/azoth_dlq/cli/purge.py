@@ -9,7 +9,8 @@ import click
 from azoth_dlq.acting import discard_parked, in_parts, purge_attempts
 from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
 from azoth_dlq.cli.database import database_argument
-from azoth_dlq.cli.filters import FORMS_HELP, filter_options, wanted_of
+from azoth_dlq.cli.filters import filter_options, wanted_of
+from azoth_dlq.cli.help import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 @click.command(
     "purge",
+    cls=Command,
     short_help="Delete permanent failures, and histories, that are old.",
-    epilog=f"""\b
+    see_also=("discard", "audit", "run"),
+    epilog="""\b
     Examples:
       azoth-dlq purge projection.db --parked-for 30d --dry-run
       azoth-dlq purge projection.db --parked-for 30d --yes
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
     Permanent failures that fit all that is given are deleted with their histories. Where
     --parked-for (or --older-than, which is the same here) is all that is given, so is what is kept
     of attempts of the dead letters from before that time; their payloads from before an edit stay.
-    It says how many fit and of which groups, and asks, or takes --yes. {FORMS_HELP} `run` with
-    --retention does the same from time to time. A thousand letters are committed at a time; Ctrl-C
-    ends it after those in hand. `azoth-dlq audit` shows what was done, and by whom.
+    It says how many fit and of which groups, and asks, or takes --yes. `run` with --retention does
+    the same from time to time. A thousand letters are committed at a time; Ctrl-C ends it after
+    those in hand. `azoth-dlq audit` shows what was done, and by whom.
     """,
 )
 @database_argument

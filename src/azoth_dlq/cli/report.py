@@ -9,13 +9,13 @@ from azoth_dlq.cli.output import (
     command_line,
     counted,
     duration_text,
-    instant_text,
     print_json,
     print_lines,
     print_ranking,
     print_table,
     say,
 )
+from azoth_dlq.cli.times import instant_text
 from azoth_dlq.report import MOST_LOST
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def print_report(report: ReplayReport) -> None:
             ("snoozed", report.snoozed, ""),
             ("parked", report.parked, _parked_unattempted(report)),
             ("skipped", report.skipped, _skipped(report)),
-            ("remaining", report.remaining, "without an outcome" if report.remaining else ""),
+            ("remaining", report.remaining, _remaining(report.remaining)),
             _waiting(report),
         ]
     )
@@ -124,6 +124,9 @@ def _what_stopped(report: ReplayReport, config: DlqReplayConfig) -> str:
 def next_steps_of_run(report: ReplayReport, database: str) -> list[str]:
     """What a run leaves to do, a line each; letters that failed may have succeeded since."""
     steps = _after_signal(report) if report.remaining else []
+    retried = to_be_retried(report)
+    if retried:
+        steps.append(f"{counted(retried, 'attempts')} failed, and left letters to later ones.")
     return steps + look_further(report, database, dead=bool(report.failed or report.waiting))
 
 
@@ -146,13 +149,19 @@ def _after_signal(report: ReplayReport) -> list[str]:
 
 
 def _skipped(report: ReplayReport) -> str:
-    return "gone, changed, or in hand elsewhere meanwhile" if report.skipped else ""
+    told = "left out: meanwhile gone, changed, or in the hands of another drain"
+    return told if report.skipped else ""
 
 
 def _waiting(report: ReplayReport) -> tuple[str, int | str, str]:
     if report.waiting is None:
-        return "waiting", "?", "not counted: the last look left out letters that were not due"
-    return "waiting", report.waiting, "not due when the drain began" if report.waiting else ""
+        return "waiting", "?", "letters that are not due yet: the last look has not counted them"
+    told = "not due yet when the drain began, and left alone" if report.waiting else ""
+    return "waiting", report.waiting, told
+
+
+def _remaining(letters: int) -> str:
+    return "due, but not attempted: the drain ended before" if letters else ""
 
 
 def _parked_unattempted(report: ReplayReport) -> str:

@@ -10,7 +10,8 @@ import click
 from azoth_dlq.acting import in_parts
 from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
 from azoth_dlq.cli.database import database_argument
-from azoth_dlq.cli.filters import FORMS_HELP, filter_options, wanted_of
+from azoth_dlq.cli.filters import filter_options, wanted_of
+from azoth_dlq.cli.help import Command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,21 +34,23 @@ _CHANGE: Final = Change(
 
 @click.command(
     "requeue",
+    cls=Command,
     short_help="Move permanent failures back among the dead letters.",
-    epilog=f"""\b
+    exit_codes={1: "an error, or an id was not there"},
+    see_also=("list", "show", "discard", "drain"),
+    epilog="""\b
     Examples:
       azoth-dlq requeue projection.db 3 4 20-30
       azoth-dlq requeue projection.db --error timeout --newer-than 2d --dry-run
       azoth-dlq requeue projection.db --all --yes --json
       azoth-dlq list projection.db --parked --type deposit --ids | azoth-dlq requeue projection.db -
 
-    Letters that fit all that is given: ids (of permanent failures, as `list --parked` shows them;
-    - reads them from stdin) and conditions. It says how many they are and of which groups; with
+    Letters that fit all that is given: ids (of permanent failures, as `list --parked` shows them; -
+    reads them from stdin) and conditions. It says how many they are and of which groups; with
     conditions it then asks, or takes --yes. What arrives after that is not touched. A requeued
-    letter is attempted afresh, with its history, and its old id where that is free. {FORMS_HELP}
-    A thousand letters are committed at a time; Ctrl-C ends it after those in hand. Exit code 1
-    also where an id was not there, 130 where it was interrupted. `azoth-dlq audit` shows what was
-    done, and by whom.
+    letter is attempted afresh, with its history, and its old id where that is free. A thousand
+    letters are committed at a time; Ctrl-C ends it after those in hand. `azoth-dlq audit` shows
+    what was done, and by whom.
     """,
 )
 @database_argument

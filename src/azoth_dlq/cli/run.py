@@ -9,6 +9,7 @@ import click
 
 from azoth_dlq.cli.database import database_argument, queue_of
 from azoth_dlq.cli.handlers import handlers_option, load_registry
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     duration_text,
@@ -20,6 +21,7 @@ from azoth_dlq.cli.output import (
 from azoth_dlq.cli.reload import reloading
 from azoth_dlq.cli.report import next_steps_of_run, print_ending
 from azoth_dlq.cli.supervised import supervised
+from azoth_dlq.cli.times import utc_option
 from azoth_dlq.durations import plain_seconds
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.replayer import DlqReplayer
@@ -31,7 +33,13 @@ if TYPE_CHECKING:
 
 @click.command(
     "run",
+    cls=Command,
     short_help="Attempt letters as they become due, until a signal.",
+    exit_codes={
+        0: "ended by a signal after the letters in hand",
+        1: "an error that waiting does not mend",
+    },
+    see_also=("drain", "status", "tune"),
     epilog="""\b
     Examples:
       azoth-dlq run projection.db --handlers bank.handlers:registry
@@ -41,8 +49,8 @@ if TYPE_CHECKING:
 
     DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Each drain that did something
     is a line on stderr. A database that is busy, full or failing is tried again after
-    --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or SIGTERM ends the
-    run after the letters in hand, with the report of the whole run and exit code 0; a second one
+    --check-interval, as after a stop by failures. The first SIGINT (Ctrl-C) or SIGTERM ends the run
+    after the letters in hand, with the report of the whole run and exit code 0; a second one
     interrupts their handlers. A signal that is ignored at the start stays so (SIGINT, in a shell's
     background). SIGHUP: with --config, rate_limit is read again from that file (unless --rate was
     given); else as SIGTERM. Exit code 1: an error that waiting does not mend. What handlers print
@@ -54,6 +62,7 @@ if TYPE_CHECKING:
 @handlers_option
 @verbose_option
 @live_option
+@utc_option
 @json_option
 @settings_options
 def command(  # noqa: PLR0913 -- one keyword an option

@@ -10,12 +10,12 @@ import click
 from azoth_dlq import clock
 from azoth_dlq.cli.database import database_argument, readable_store_of
 from azoth_dlq.cli.filters import (
-    FORMS_HELP,
     filter_options,
     find_letters,
     parked_option,
     wanted_of,
 )
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import (
     no_such_letter,
     read_letter,
@@ -27,12 +27,12 @@ from azoth_dlq.cli.numbers import HOW_MANY
 from azoth_dlq.cli.output import (
     counted,
     duration_text,
-    instant_text,
     json_option,
     print_json,
     print_json_list,
     print_lines,
 )
+from azoth_dlq.cli.times import instant_text, utc_option
 from azoth_dlq.shown import (
     Redact,
     age_of,
@@ -68,10 +68,12 @@ def _patterns(
 @click.command(
     "show",
     short_help="Show everything about a letter; the file is only read.",
-    epilog=f"""\b
+    cls=Command,
+    see_also=("list", "requeue", "discard"),
+    epilog="""\b
     Examples:
       azoth-dlq show projection.db 17
-      azoth-dlq show projection.db 17 --redact '[0-9]{{13,16}}' --redact 'token=\\S+'
+      azoth-dlq show projection.db 17 --redact '[0-9]{13,16}' --redact 'token=\\S+'
       azoth-dlq show projection.db 3 --parked --no-payload --json
       azoth-dlq show projection.db --group 5f0c --limit 3
 
@@ -79,7 +81,7 @@ def _patterns(
     indented, other text is shown as it is but for its control characters, and what is no text in
     hex. Of it and of every other text the first 64 KiB are shown; with --json the whole, a payload
     in base64 where it is not UTF-8. With --json one id prints one letter, and whatever else is
-    given a list of them. {FORMS_HELP} The file is never written.
+    given a list of them. The file is never written.
     """,
 )
 @database_argument
@@ -96,6 +98,7 @@ def _patterns(
 @click.option(
     "--limit", type=HOW_MANY, default=10, show_default=True, metavar="N", help="How many to show."
 )
+@utc_option
 @json_option
 def command(  # noqa: PLR0913 -- one keyword an option
     *,

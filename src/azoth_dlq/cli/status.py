@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from azoth_dlq import clock
+from azoth_dlq.cli.alarm import EXIT_CODES, alarm_options, bounds_of, parsed_duration
 from azoth_dlq.cli.database import database_argument, readable_store_of
+from azoth_dlq.cli.exposition import exposition
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.options import any_given, load_config, settings_options
 from azoth_dlq.cli.output import (
+    counted,
     duration_text,
-    instant_text,
     json_option,
     live_option,
     print_json,
@@ -21,9 +24,12 @@ from azoth_dlq.cli.output import (
     print_table,
     say,
 )
+from azoth_dlq.cli.sparkline import timeline_lines
+from azoth_dlq.cli.times import instant_text, utc_option
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.durations import parse_duration
 from azoth_dlq.errors import ConfigError
+from azoth_dlq.last_drain import settings_of_last_drain
 from azoth_dlq.status import Status, look
 
 if TYPE_CHECKING:
@@ -62,21 +68,40 @@ class Settings(NamedTuple):
 
 @click.command(
     "status",
+    cls=Command,
     short_help="Count the letters in a file, which is only read.",
+    exit_codes=EXIT_CODES,
+    see_also=("list", "drain", "run"),
     epilog="""\b
     Examples:
       azoth-dlq status projection.db
       azoth-dlq status projection.db --json
       azoth-dlq status projection.db --watch
       azoth-dlq status projection.db --watch 10s --json
+      azoth-dlq status projection.db --over 24h
       azoth-dlq status projection.db --min-age 0 --backoff fixed=0
+      azoth-dlq status projection.db --exit-code --due-above 100 --oldest-due-above 15m
+      azoth-dlq status projection.db --prometheus
 
-    DURATION is seconds, or a number with its unit: 90s, 15m, 2h, 3d. Which letters are due depends
-    on the settings: those given, as `drain` would take them, else those of the last drain. The
-    file is never written.
+    Which letters are due depends on the settings: those given, as `drain` would take them, else
+    those of the last drain. The file is never written.
+
+    \b
+    For the textfile collector of node_exporter, in a crontab (one line):
+      * * * * * cd /var/lib/node_exporter && azoth-dlq status /srv/projection.db --prometheus
+        > azoth.prom.tmp && mv azoth.prom.tmp azoth.prom
     """,
 )
 @database_argument
+@click.option(
+    "--over",
+    metavar="DURATION",
+    callback=parsed_duration,
+    help="Show failures over the last DURATION, not since the first.",
+)
+@alarm_options
+@click.option("--prometheus", is_flag=True, help="Print the text format of Prometheus on stdout.")
+@utc_option
 @json_option
 @click.option(
     "--watch",
@@ -90,33 +115,54 @@ class Settings(NamedTuple):
     ),
 )
 @live_option
-@settings_options
-def command(
+@partial(settings_options, only=_DECISIVE)
+def command(  # noqa: PLR0913 -- one keyword an option
     *,
     database: str,
-    as_json: bool,
+    over: timedelta | None,
+    by_exit_code: bool,
+    due_above: int | None,
+    parked_above: int | None,
+    oldest_due_above: timedelta | None,
+    prometheus: bool,
     watch: float | None,
     no_live: bool,
+    as_json: bool,
     config: str | None,
     **options: Any,
 ) -> int:
-    """Count the letters in DB: due or not, how old, by retry count and by last error."""
+    """Count the letters in DB: due or not, how old, by retry count, type and last error, and when
+    they failed."""
+    bounds = bounds_of(
+        by_exit_code=by_exit_code,
+        due_above=due_above,
+        parked_above=parked_above,
+        oldest_due_above=oldest_due_above,
+    )
+    if prometheus and as_json:
+        raise click.UsageError("--prometheus and --json cannot go together; give one of them")
     given = load_config(config, options) if any_given(config, options) else None
     if watch is not None:
+        if prometheus or bounds is not None:
+            raise click.UsageError("--watch goes on; --prometheus and --exit-code are of one look")
         _watch(database, given, watch, as_json=as_json, live=not no_live)
         return 0
-    status, settings = _look(database, given)
+    status, settings = _look(database, given, over)
     if as_json:
         print_json(_document(status, settings, database))
+    elif prometheus:
+        click.echo("\n".join(exposition(status, database)))
     else:
         _print(status, settings, database)
-    return 0
+    return 0 if bounds is None else bounds.exit_code(status)
 
 
-def _look(database: str, given: DlqReplayConfig | None) -> tuple[Status, Settings]:
+def _look(
+    database: str, given: DlqReplayConfig | None, over: timedelta | None = None
+) -> tuple[Status, Settings]:
     with readable_store_of(database) as store:
         settings = Settings(given, "given") if given else _of_last_drain(store, database)
-        return look(store, settings.config, clock.now()), settings
+        return look(store, settings.config, clock.now(), over=over), settings
 
 
 def _watch(
@@ -132,15 +178,11 @@ def _watch(
 
 
 def _of_last_drain(store: Store, database: str) -> Settings:
-    recorded = store.figures(0).settings
-    if recorded is None:
-        return Settings(DlqReplayConfig(), "defaults")
-    try:
-        config = DlqReplayConfig.from_mapping(json.loads(recorded))
-    except (ConfigError, ValueError, TypeError, RecursionError) as error:
-        say(f"the last drain's settings in {database} cannot be used, so defaults are: {error}")
-        return Settings(DlqReplayConfig(), "defaults")
-    return Settings(config, "last_drain")
+    last = settings_of_last_drain(store)
+    if last.trouble is not None:
+        told = f"the last drain's settings in {database} cannot be used, so defaults are"
+        say(f"{told}: {last.trouble}")
+    return Settings(last.config, last.source)
 
 
 def _document(status: Status, settings: Settings, database: str) -> dict[str, Any]:
@@ -162,21 +204,32 @@ def _print(status: Status, settings: Settings, database: str) -> None:
             ("  exhausted", status.exhausted, _next_drain_parks(status.exhausted)),
             ("  unreadable", status.unreadable, _next_drain_parks(status.unreadable)),
             ("in the future", status.ahead, _wrong_clock(status.ahead)),
-            ("permanent failures", status.permanent_failures, ""),
+            ("permanent failures", status.permanent_failures, _parked(status.permanent_failures)),
+            ("in hand", status.in_hand, _in_hand(status.in_hand)),
             ("stopped", "no" if status.stopped_at is None else "yes", _stopped(status)),
             ("draining now", len(status.draining), ""),
             *(("", "", _drainer(drainer, status.at)) for drainer in status.draining),
         ]
     )
+    if status.failures is not None:
+        print_lines("", *timeline_lines(status.failures))
     if status.dead_letters:
         retries = [(str(count), number) for count, number in status.by_retry_count.items()]
-        print_lines("")
-        print_ranking("by retry count", retries)
-        print_lines("")
-        print_ranking("by last error", status.by_error)
+        _print_ranking("by retry count", retries)
+        _print_ranking("by event type", status.by_type)
+        groups = [(f"{one.fingerprint}  {one.template}", one.count) for one in status.by_group]
+        _print_ranking("by group of last errors (see `azoth-dlq groups`)", groups)
+    _print_ranking("parked, by event type", status.parked_by_type)
+    _print_ranking("parked, by reason", status.parked_by_reason)
     shown = settings.config.to_mapping()
     print_lines("", f"What is due, by {_SOURCES[settings.source]}:")
     print_lines(*(f"  {name} = {shown[name]}" for name in _DECISIVE))
+
+
+def _print_ranking(heading: str, rows: list[tuple[str, int]]) -> None:
+    if rows:
+        print_lines("")
+        print_ranking(heading, rows)
 
 
 def _age(age: timedelta | None) -> str:
@@ -197,7 +250,16 @@ def _stopped(status: Status) -> str:
 
 
 def _drainer(drainer: Drainer, now: datetime) -> str:
-    return f"process {drainer.pid} on {drainer.host}, {_since(drainer.since, now)}"
+    told = f"process {drainer.pid} on {drainer.host}, {_since(drainer.since, now)}"
+    return f"{told}, {counted(drainer.in_hand, 'letters')} in hand" if drainer.in_hand else told
+
+
+def _parked(letters: int) -> str:
+    return "parked: no drain attempts them; list --parked shows them" if letters else ""
+
+
+def _in_hand(letters: int) -> str:
+    return "of the dead letters: their handlers are called now" if letters else ""
 
 
 def _since(instant: datetime, now: datetime) -> str:

@@ -12,6 +12,7 @@ import click
 from azoth_dlq.cli.database import FILE, database_argument, readable_store_of
 from azoth_dlq.cli.findings import print_findings, write_settings
 from azoth_dlq.cli.handlers import handlers_option, load_registry
+from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.options import load_config, settings_options
 from azoth_dlq.cli.output import (
     counted,
@@ -53,7 +54,9 @@ def _seconds(context: click.Context, option: click.Parameter, text: str) -> floa
 
 @click.command(
     "tune",
+    cls=Command,
     short_help="Find the best settings by trials on copies.",
+    see_also=("drain", "run"),
     epilog="""\b
     Examples:
       azoth-dlq tune projection.db --handlers bank.handlers:registry

@@ -7,12 +7,13 @@ import sys
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from azoth_dlq.cli.figures import Field, top_groups, wait_text
+from azoth_dlq.cli.figures import Field, TopGroup, wait_text
 from azoth_dlq.cli.keys import Keys
-from azoth_dlq.cli.output import duration_text, first_line, instant_text, print_lines, say
+from azoth_dlq.cli.output import duration_text, first_line, print_lines, say
 from azoth_dlq.cli.pace import Pace, speed_text
 from azoth_dlq.cli.signals import interrupting
 from azoth_dlq.cli.supervised import can_draw
+from azoth_dlq.cli.times import instant_text
 from azoth_dlq.errors import StorageError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class View:
         seen, is_usual = instant_text(status.at), self._trouble is None
         lines = [panels.state_line(state, self._database, seen, is_usual=is_usual)]
         lines += panels.field_lines(self._fields, self._screen.size.columns)
-        lines += panels.group_lines("last error", top_groups(status.by_error))
+        lines += panels.group_lines("last error", _groups(status))
         self._screen.draw([*lines, panels.key_line([("q", "ends")])])
 
 
@@ -134,7 +135,7 @@ class FiguresOfFile:
 def line_of(figures: FiguresOfFile, status: Status) -> str:
     """The figures of a look, and the commonest error."""
     shown = ", ".join(f"{field.name} {field.value}" for field in figures.of(status))
-    groups = top_groups(status.by_error)
+    groups = _groups(status)
     commonest = (
         f"; most failed with ({groups[0].letters:,}) {first_line(groups[0].template)}"
         if groups
@@ -188,3 +189,7 @@ def _time_to_empty(status: Status, left: timedelta | None) -> str:
     if not status.due:
         return "-"
     return "?" if left is None else duration_text(left)
+
+
+def _groups(status: Status) -> list[TopGroup]:
+    return [TopGroup(one.fingerprint, one.template, one.count) for one in status.by_group]

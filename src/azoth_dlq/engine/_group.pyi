@@ -3,6 +3,7 @@ from typing import Any, Literal, Self, final
 
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.engine.outside import OutsideCall
+from azoth_dlq.hooks import Hooks
 from azoth_dlq.registration import Registration
 from azoth_dlq.store.settlement import Settlement
 
@@ -33,7 +34,11 @@ class Group:
     failures_in_row: int
 
     def __new__(
-        cls, config: DlqReplayConfig, clock: Callable[[], int], failures_in_row: int = 0
+        cls,
+        config: DlqReplayConfig,
+        clock: Callable[[], int],
+        failures_in_row: int = 0,
+        hooks: Hooks | None = None,
     ) -> Self: ...
     def __len__(self) -> int: ...
     @property
@@ -50,6 +55,10 @@ class Group:
     def met(self) -> list[tuple[tuple[Any, ...], Registration, bytes, bytes]]: ...
     @property
     def next_calls(self) -> list[OutsideCall]: ...
+    @property
+    def heard(self) -> list[tuple[Any, ...]] | None: ...
+    @property
+    def heard_parked(self) -> list[tuple[Any, ...]] | None: ...
     @property
     def settled_calls(self) -> list[OutsideCall]: ...
     @property
@@ -75,7 +84,10 @@ class Group:
     def called(
         self, event_type: str, succeeded: int, counts: list[int], seconds: float
     ) -> None: ...
-    def succeeded(self, row: tuple[Any, ...]) -> None: ...
+    def succeeded(
+        self, row: tuple[Any, ...], registration: Registration, seconds: float
+    ) -> None: ...
+    def succeeded_not(self) -> None: ...
     def raised(
         self,
         row: tuple[Any, ...],
@@ -89,5 +101,13 @@ class Group:
         self, row: tuple[Any, ...], text: str, event_type: str = "", *, in_handler: bool = True
     ) -> None: ...
     def charge_death(self, row: tuple[Any, ...], text: str) -> None: ...
-    def park_unattempted(self, letter_id: int, reason: str, *, unreadable: bool) -> None: ...
+    def park_unattempted(
+        self,
+        letter_id: int,
+        reason: str,
+        *,
+        unreadable: bool,
+        event: tuple[Any, Any] | None = None,
+    ) -> None: ...
+    def take_heard(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]: ...
     def log(self) -> None: ...

@@ -9,6 +9,7 @@ import logging
 cimport cython
 from cpython.unicode cimport PyUnicode_GET_LENGTH
 
+from azoth_dlq import event_type as types
 from azoth_dlq.clock import writable
 from azoth_dlq.durations import format_seconds, to_microseconds
 from azoth_dlq.engine._failure import texts_of
@@ -25,6 +26,7 @@ from azoth_dlq.store.settlement import Attempted, Parking, Retry, Settlement, Sn
 
 # A logger of their own, so that lines a letter can be left out.
 logger = logging.getLogger("azoth_dlq.letters")
+cdef Py_ssize_t EVENT_START = types.EVENT_START
 cdef object MOST_RETRIES = 2**63 - 1
 cdef str ROGUE = error_type_name(InvalidStateError())
 cdef Py_ssize_t MOST_TEXT = 8 * 1024 * 1024  # characters of errors: held until they are written
@@ -99,12 +101,16 @@ cdef class Group:
     cdef public bint full  # it is to be committed now
     cdef public bint is_blocked  # the next letter is to be called outside, and there is no room
     cdef public bint stale  # a handler changed letters: those fetched must be fetched anew
+    # What a program hears, None where it does not ask: of attempts, letter id, event id, event type
+    # (or the event's head), outcome, error, retry count, seconds; of parked letters the first three
+    # and the reason.
+    cdef readonly list heard, heard_parked
     cdef object max_retries, most_in_row, clock
     cdef bint keeps_history, tells_debug, is_logged
     cdef list lines  # for the log
     cdef Py_ssize_t held  # characters of errors
 
-    def __cinit__(self, config, clock, Py_ssize_t failures_in_row=0):
+    def __cinit__(self, config, clock, Py_ssize_t failures_in_row=0, hooks=None):
         self.max_retries = config.max_retries
         self.most_in_row = config.stop_on_consecutive_failures
         self.keeps_history = config.history_limit > 0
@@ -119,6 +125,9 @@ cdef class Group:
         self.met, self.next_calls, self.settled_calls = [], [], []
         self.attempts, self.seconds = {}, {}
         self.tells_debug = logger.isEnabledFor(logging.DEBUG)
+        if hooks is not None:
+            self.heard = None if hooks.on_attempt is None else []
+            self.heard_parked = None if hooks.on_parked is None else []
 
     def __len__(self):
         """Letters attempted."""
@@ -148,12 +157,19 @@ cdef class Group:
             sum_before + seconds,
         )
 
-    def succeeded(self, row):
-        """The letter's handler, outside the transaction, returned."""
+    def succeeded(self, row, registration, double seconds):
+        """The letter's handler, outside the transaction, returned after `seconds`."""
         self.acked.append(row[0])
+        self.hear(row, registration.event_type, "succeeded", None, row[1], seconds)
         if row[len(row) - 3]:
             self.recorded.append(row[0])
         self.failures_in_row = 0
+
+    def succeeded_not(self):
+        """The letter that was acked last did not succeed after all."""
+        self.acked.pop()
+        if self.heard:
+            self.heard.pop()
 
     def raised(self, tuple row not None, registration, error, double seconds, undo):
         """The letter's handler (None: the event led to none) raised `error` after `seconds`.
@@ -187,11 +203,13 @@ cdef class Group:
         )
         if raised.is_snooze:
             self.snooze(row, event_type, handler, at, raised.delay, raised.text, attempt)
+            self.hear(row, event_type, outcome, raised.text, row[1], seconds)
             return
         self.charge(
             row, event_type, handler, at, raised.text, raised.reason, raised.delay, attempt,
             raised.is_handlers,
         )
+        self.hear(row, event_type, outcome, raised.text, count_after(row), seconds)
         if self.tells_debug and raised.traceback:
             self.lines.append((logging.DEBUG, "%s: %s", (letter_text(row), raised.traceback)))
 
@@ -200,15 +218,18 @@ cdef class Group:
         told, at = readable(text), self.now()
         attempt = self.attempt(row, at, "failed", ROGUE, told, "", None)
         self.charge(row, event_type, "", at, told, "", None, attempt, in_handler)
+        self.hear(row, event_type, "failed", told, count_after(row), None)
 
     def charge_death(self, tuple row not None, str text not None):
         """The letter's attempt ended with the process that made it."""
         at = self.now()
         attempt = self.attempt(row, at, "died", "", text, "", None)
         self.charge(row, "", "", at, text, "", None, attempt, False)
+        self.hear(row, "", "died", text, count_after(row), None)
         self.deaths += 1
 
-    def park_unattempted(self, letter_id, str reason not None, *, bint unreadable):
+    def park_unattempted(self, letter_id, str reason not None, *, bint unreadable, event=None):
+        """`event`: its id and what it begins with, where they are known."""
         at, told = self.now(), one_line(reason)
         if unreadable:
             self.unreadable += 1
@@ -216,6 +237,15 @@ cdef class Group:
             self.exhausted += 1
         self.settlement.parked.append(Parking(letter_id, at, reason, None, None, None))
         self.lines.append((logging.ERROR, "letter %d: parked: %s", (letter_id, told)))
+        if self.heard_parked is not None:
+            event_id, head = (None, None) if event is None else event
+            self.heard_parked.append((letter_id, event_id, head, reason))
+
+    def take_heard(self):
+        """What a program is to hear of attempts and of parked letters; nothing the second time."""
+        heard, parked = self.heard or [], self.heard_parked or []
+        self.heard, self.heard_parked = None, None
+        return heard, parked
 
     def log(self):
         """Say what was committed: DEBUG a success, and where a failure was raised; INFO a snooze;
@@ -260,7 +290,7 @@ cdef class Group:
         bint is_handlers,
     ) except -1:
         """The attempt is spent; the letter is parked for the `reason`, or if it was the last."""
-        count = min(row[1] + 1, MOST_RETRIES)
+        count = count_after(row)
         if not reason and count >= self.max_retries:
             reason = f"failed {count} of {self.max_retries} attempts, the last with {text}"
         not_before = None if delay is None or reason else writable(at + delay)
@@ -268,6 +298,9 @@ cdef class Group:
         if reason:
             values = row[0], at, reason, count, at, text
             self.settlement.parked.append(tuple.__new__(Parking, values))
+            if self.heard_parked is not None:
+                values = row[0], row[len(row) - 2], event_type or head_of(row), reason
+                self.heard_parked.append(values)
         else:
             values = row[0], count, at, text, not_before
             self.settlement.retries.append(tuple.__new__(Retry, values))
@@ -311,11 +344,30 @@ cdef class Group:
         self.attempts[key] = self.attempts.get(key, 0) + number
         return 0
 
+    cdef int hear(
+        self, row, str event_type, str outcome, error, retry_count, seconds
+    ) except -1:
+        if self.heard is not None:
+            event_id, told = row[len(row) - 2], event_type or head_of(row)
+            self.heard.append((row[0], event_id, told, outcome, error, retry_count, seconds))
+        return 0
+
     cdef int hold(self, str text) except -1:
         self.held += PyUnicode_GET_LENGTH(text)
         if self.held >= MOST_TEXT:
             self.full = True
         return 0
+
+
+cdef object count_after(row):
+    """Its retry count, one attempt spent."""
+    return min(row[1] + 1, MOST_RETRIES)
+
+
+cdef object head_of(row):
+    """What its event begins with, as far as a type may be long; None where that is not at hand."""
+    event_bytes = row[len(row) - 1]
+    return event_bytes[:EVENT_START] if isinstance(event_bytes, (bytes, bytearray)) else None
 
 
 cdef object asked_delay(error):

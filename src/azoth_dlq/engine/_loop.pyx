@@ -126,7 +126,7 @@ cdef object name_of(registration):
 cdef class Attempts:
     """The letters of one chunk: where the loop is, and what is known of the last ones called."""
 
-    cdef list rows, acked, recorded, met, hurry, current
+    cdef list rows, acked, recorded, met, hurry, current, heard
     cdef object group, store, limits, connection, isolate, keep
     cdef Calls calls
     cdef Resolver resolver
@@ -141,7 +141,7 @@ cdef class Attempts:
 
     def __cinit__(self, list rows, group, store, registry, limits, list current):
         self.rows, self.group, self.store, self.limits = rows, group, store, limits
-        self.acked, self.recorded = group.acked, group.recorded
+        self.acked, self.recorded, self.heard = group.acked, group.recorded, group.heard
         self.connection, self.isolate, self.keep = store.connection, store.isolate, store.keep
         self.calls = Calls(group)
         self.resolver = Resolver(registry)
@@ -272,6 +272,7 @@ cdef class Attempts:
         return 0
 
     cdef int note_success(self, tuple row) except -1:
+        cdef double seconds
         if self.batch is None:
             self.acked.append(row[0])
             if row[len(row) - 3]:
@@ -281,8 +282,21 @@ cdef class Attempts:
             rows = self.rows[self.place:self.behind]
             self.recorded.extend([r[0] for r in rows if r[len(r) - 3]])
         self.succeeded = True
-        self.calls.add(self.called, monotonic() - self.before, self.letters, self.letters)
+        seconds = monotonic() - self.before
+        if self.heard is not None:
+            self.hear(seconds / self.letters)
+        self.calls.add(self.called, seconds, self.letters, self.letters)
         self.done += self.letters
+        return 0
+
+    cdef int hear(self, double seconds) except -1:
+        """Note for the program that those called last succeeded, each after so many seconds."""
+        cdef Py_ssize_t place
+        event_type = self.called.event_type
+        for place in range(self.place, self.behind):
+            row = self.rows[place]
+            values = row[0], row[len(row) - 2], event_type, "succeeded", None, row[1], seconds
+            self.heard.append(values)
         return 0
 
     cdef int note_failure(self, tuple row, error) except -1:

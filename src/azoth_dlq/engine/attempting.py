@@ -25,6 +25,7 @@ Row = tuple[Any, ...]
 _CHUNK = 500  # letters fetched at once, where no handler takes batches
 _FEWEST = 50  # the same, where one is attempted: those before it may be skipped
 _FIRST_ACK_SECONDS = 2e-6
+_MOST_HEARD = 50_000  # letters of a group whose outcomes a program hears
 _MOST_BESIDE_LOOP = 5000  # letters: what is done with more of them at once keeps a loop waiting
 
 
@@ -119,6 +120,8 @@ class Attempting:
         most = min(self._recovery.most(len(self._course.letters)), allowed)
         if self._around.loop is not None:
             most = min(most, _MOST_BESIDE_LOOP)
+        if group.heard is not None:
+            most = min(most, _MOST_HEARD)
         return min(most, self._around.rate.available()) if self._around.rate.is_limited else most
 
     def _attempt_rows(self, rows: list[Row], group: Group, limits: Limits) -> int:
@@ -155,7 +158,7 @@ class Attempting:
         if letter_id in self._recovery.aside or letter_id in self._recovery.settled:
             return
         wanted = [] if letter_id in claimed else [letter_id]
-        rows = self._store.fetch(wanted, inline=0, verify=False)
+        rows = self._store.fetch(wanted, inline=INLINE, verify=False)
         if rows:
             group.failed_with(rows[0], self._recovery.condemned[letter_id])
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from azoth_dlq.engine._group import Group
+from azoth_dlq.engine.letters import INLINE
 from azoth_dlq.engine.recovery import Recovery
 from azoth_dlq.store.base import Abandoned, CommitRefused, Opened, Store
 
@@ -45,7 +46,9 @@ class Deaths:
     def settle(self, dead: Abandoned, group: Group) -> list[int]:
         """Have the group charge them; the letters that it charges."""
         group.settlement.alone += dead.in_batch
-        rows = self._store.fetch(dead.single, inline=0, verify=False) if dead.single else []
+        rows = []
+        if dead.single:
+            rows = self._store.fetch(dead.single, inline=INLINE, verify=False)
         charged = [row for row in rows if type(row[1]) is int]
         for row in charged:
             group.charge_death(row, DIED)

@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.config import DlqReplayConfig
@@ -23,6 +23,9 @@ from azoth_dlq.errors import StorageError
 from azoth_dlq.registry import EventHandlerRegistry
 from azoth_dlq.report import ReplayReport
 from azoth_dlq.store.base import Busy, CommitRefused, DrainSettings, StorageFault, Store
+
+if TYPE_CHECKING:
+    from azoth_dlq.engine.telling import Telling
 
 logger = logging.getLogger("azoth_dlq")
 
@@ -46,6 +49,11 @@ class Drain:
         self._groups = Groups(
             store, registry, config, surroundings, committed=self._count, tell=self._tell
         )
+        self._telling: Telling | None = None
+        if surroundings.hooks is not None:
+            from azoth_dlq.engine.telling import Telling  # noqa: PLC0415 -- few programs ask
+
+            self._telling = Telling(surroundings.hooks, store, self.report)
         self._tally = Tally()
         self._stopped: Literal["failures", "shutdown"] | None = None
         self._started_at = surroundings.clock()
@@ -127,6 +135,7 @@ class Drain:
             self._work(look, limit, lasting)
         except Exception:
             self._groups.end_amid()
+            self._tell_hooks()
             raise
         except BaseException:
             self._groups.end_interrupted()
@@ -191,6 +200,10 @@ class Drain:
             "the drain stops: too many handlers go on after their timeout, in threads that were "
             "left behind, or one blocks the event loop; give their clients a timeout of their own"
         )
+
+        if self._telling is not None:
+            self._telling.stopped()
+        self._tell_hooks()
 
     def _rest(self) -> None:
         """Between groups: do what keeps nobody out, and leave the file to others in their turn."""
@@ -258,8 +271,15 @@ class Drain:
             handler_seconds=group.seconds,
             of=group.identity,
         )
+        if self._telling is not None:
+            self._telling.note(group)
         group.log()
 
     def _tell(self) -> None:
+        self._tell_hooks()
         if self._around.on_progress is not None:
             self._around.on_progress(self.report())
+
+    def _tell_hooks(self) -> None:
+        if self._telling is not None:
+            self._telling.tell()

@@ -204,7 +204,8 @@ class Groups:
         return True
 
     def _new_group(self) -> Group:
-        return Group(self._config, self._around.clock, self._around.failures_in_row.count)
+        around = self._around
+        return Group(self._config, around.clock, around.failures_in_row.count, around.hooks)
 
     def _commit(self, group: Group) -> None:
         """Write what became of the group's letters, and commit."""
@@ -314,7 +315,7 @@ class Groups:
         self._open()
         if lost is not None and group.last_called is not None:
             if group.acked[-1:] == [group.last_called[0]]:
-                group.acked.pop()  # found out after its call
+                group.succeeded_not()  # found out after its call
             group.failed_with(group.last_called, culprit_text(group, lost))
         self._commit(group)
         self.recovery.settled.update(group.settlement.ids())

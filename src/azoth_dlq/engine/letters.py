@@ -103,7 +103,12 @@ def event_bytes_of(row: tuple[Any, ...], group: Group, store: Store) -> bytes | 
     else:
         column, value = "event_bytes", event_bytes
     kind = _SQL_TYPES.get(type(value).__name__, "BLOB")
-    group.park_unattempted(row[0], f"unreadable: {column} is of type {kind}", unreadable=True)
+    group.park_unattempted(
+        row[0],
+        f"unreadable: {column} is of type {kind}",
+        unreadable=True,
+        event=(row[-2], event_bytes),
+    )
     return None
 
 

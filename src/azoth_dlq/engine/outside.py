@@ -240,7 +240,7 @@ class OutsideCall:
                 group.failed_as(row, self._raised, self.seconds)
             else:
                 succeeded += 1
-                group.succeeded(row)
+                group.succeeded(row, registration, self.seconds / len(self._rows))
         counted.note(registration, self.seconds, len(self._rows), succeeded)
         group.lost += self.is_lost
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from azoth_dlq.engine.loops import LoopThread
+    from azoth_dlq.hooks import Hooks
 
 
 class FailuresInRow:
@@ -41,7 +42,8 @@ class Surroundings:
     """Of all drains of one replayer: `clock()` in microseconds, `sleep(seconds)`, the request to
     stop, counters, what goes on now, failures in a row, how long others had to wait, how many
     letters there are, how many attempts a second there may be, the loop of our own for async
-    handlers. Of one drain or run: who gets the report so far after each commit, where a run of
+    handlers, the hooks of the program. Of one drain or run: who gets the report so far after each
+    commit, where a run of
     several drains adds up what they did, and the caller's event loop, where async handlers are
     awaited in that."""
 
@@ -65,6 +67,7 @@ class Surroundings:
         self.rate = Rate(None)
         self.loop: AbstractEventLoop | None = None
         self._loops: list[LoopThread] = []  # at most one
+        self.hooks: Hooks | None = None
         self.on_progress = on_progress
         self.total = Tally()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from azoth_dlq.engine._group import Group
 from azoth_dlq.engine.recovery import Recovery
+from azoth_dlq.event_type import EVENT_START
 from azoth_dlq.kernels.eligibility import Rules, Verdict, select
 from azoth_dlq.store.base import CommitRefused, Store
 
@@ -71,7 +72,15 @@ class UnfitLetters:
         for letter_id, verdict in unfit:
             reason = _why_unfit(verdict, by_id[letter_id], self._rules.max_retries)
             unreadable = verdict is not Verdict.EXHAUSTED
-            group.park_unattempted(letter_id, reason, unreadable=unreadable)
+            event = None if group.heard_parked is None else _event(letter_id, store)
+            group.park_unattempted(letter_id, reason, unreadable=unreadable, event=event)
+
+
+def _event(letter_id: int, store: Store) -> tuple[object, object]:
+    """Its id and what it begins with; one at a time, for each comes with its payload."""
+    ((*_, event_id, event_bytes),) = store.fetch([letter_id], inline=None, verify=False)
+    is_data = isinstance(event_bytes, (bytes, bytearray))
+    return event_id, event_bytes[:EVENT_START] if is_data else None
 
 
 def _why_unfit(verdict: Verdict, row: tuple[object, ...], max_retries: int) -> str:

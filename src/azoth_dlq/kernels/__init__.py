@@ -1,14 +1,14 @@
-"""Compiled kernels over plain values and buffers: backoff, eligibility, order, error templates.
+"""Compiled kernels over plain values and buffers: backoff, eligibility, order, times, templates.
 
 Instants are integer microseconds since 1970 UTC, durations integer microseconds.
 """
 
 TYPE_CHECKING = False  # as of `typing`
 
-__all__ = ["backoff", "eligibility", "order", "templates"]
+__all__ = ["backoff", "eligibility", "failures", "order", "templates"]
 
 if TYPE_CHECKING:
-    from azoth_dlq.kernels import backoff, eligibility, order, templates
+    from azoth_dlq.kernels import backoff, eligibility, failures, order, templates
 else:
     # A module comes when it is asked for first. Were it imported here, a thread that imports this
     # package and one that imports a module of it could each hold the lock the other waits for.

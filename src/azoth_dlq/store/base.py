@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 RECORDED = 1  # an attempt failed or was snoozed before: there may be a history
 ALONE = 2  # a process died while a batch with this letter was in hand: never in a batch again
 
-EVENT_START = 257  # bytes of an event that `errors` tells: a type of 64 characters, and a colon
 NOT_STARTED = -1  # in place of a call's slot: its death charges nobody
 
 
@@ -79,7 +78,8 @@ class DrainSettings(NamedTuple):
 class Figures(NamedTuple):
     """Counts of both tables, the commonest texts (their first 200 characters) of letters' latest
     errors with how often each occurs, the settings of the last drain (None before the first), who
-    drains now, and since when (microseconds) a stop by failures is recorded (None: none is)."""
+    drains now, since when (microseconds) a stop by failures is recorded (None: none is), and the
+    commonest reasons that permanent failures were parked for, as the errors."""
 
     dead: int
     parked: int
@@ -87,6 +87,7 @@ class Figures(NamedTuple):
     settings: str | None
     draining: list[Drainer] = []  # noqa: RUF012 -- never changed
     stopped_at: int | None = None
+    by_reason: list[tuple[str, int]] = []  # noqa: RUF012 -- never changed
 
 
 class Suspects:
@@ -192,6 +193,9 @@ class Letters(Protocol):
     def figures(self, errors: int = 0) -> Figures:
         """Counts, the `errors` commonest error texts, the last drain's settings, who drains."""
 
+    def parked_failures(self) -> Iterator[tuple[object, bytes]]:
+        """Of each permanent failure `failed_at` and its event's type, as of `candidates`."""
+
 
 class Groups(Protocol):
     """A drain: within `draining`, `candidates` once, then groups of `begin`, `fetch` and, letter by
@@ -211,14 +215,16 @@ class Groups(Protocol):
         self,
         *,
         with_error: bool,
+        with_type: bool = False,
         ids: Sequence[int] | None = None,
         suspects: Suspects | None = None,
     ) -> AbstractContextManager[Iterator[tuple[object, ...]]]:
-        """Every row that may be due: `(id, retry_count, failed_at, last_retry_at, not_before)`,
-        and `error_message` behind them on demand. Text comes as `str` or `bytearray`; `bytes` are
-        no text. May be read outside `draining`, too; `figures` read within are of the same instant.
-        `ids`: of these alone. `suspects`: without those that `catch_up` has noted as not due, as
-        long as their rows are as they were.
+        """Every row that may be due: `(id, retry_count, failed_at, last_retry_at, not_before)`, and
+        on demand behind them `error_message`, and (of all letters alone) what stands before the
+        event's first colon, as bytes, b"" where more than 64 do. Text comes as `str` or
+        `bytearray`; `bytes` are no text. May be read outside `draining`, too; `figures` read within
+        are of the same instant. `ids`: of these alone. `suspects`: without those that `catch_up`
+        has noted as not due, as long as their rows are as they were.
         """
 
     def catch_up(self) -> bool:

@@ -66,7 +66,8 @@ class Settlement:
     without an outcome; that of every other letter here ends, too, but of those `held`, whose calls
     still go on. stopped_at: the instant of a stop
     by failures, kept unless one is recorded already; resumed: a letter succeeded, or none is left,
-    so that a stop recorded before is over.
+    so that a stop recorded before is over. parked_as: once it is written, the id of each of
+    `parked` that was still there among the permanent failures.
     """
 
     def __init__(  # noqa: PLR0913 -- by name only
@@ -88,6 +89,7 @@ class Settlement:
         self.retries = list(retries)
         self.snoozed = list(snoozed)
         self.parked = list(parked)
+        self.parked_as: dict[int, int] = {}
         self.recorded = list(recorded)
         self.history = list(history)
         self.alone = list(alone)

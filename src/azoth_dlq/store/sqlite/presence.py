@@ -149,8 +149,9 @@ def has_died(database: str, name: object) -> bool:
 
 def drainers(connection: sqlite3.Connection, database: str) -> list[Drainer]:
     """Who drains now, the earliest first."""
+    claims = {text_of(name): number for name, number in read(connection, sql.CLAIMS_BY_DRAINER)}
     alive = [
-        (text_of(host), pid, to_datetime(since))
+        (text_of(host), pid, to_datetime(since), claims.get(text_of(name), 0))
         for name, host, pid, since in read(connection, sql.DRAINERS)
         if type(pid) is int and type(since) is int and is_alive(database, name)
     ]
@@ -158,7 +159,10 @@ def drainers(connection: sqlite3.Connection, database: str) -> list[Drainer]:
         return []
     from azoth_dlq.types import Drainer  # noqa: PLC0415 -- it costs its import, and few are met
 
-    return [Drainer(host=host, pid=pid, since=since) for host, pid, since in alive]
+    return [
+        Drainer(host=host, pid=pid, since=since, in_hand=in_hand)
+        for host, pid, since, in_hand in alive
+    ]
 
 
 def _inherit() -> None:

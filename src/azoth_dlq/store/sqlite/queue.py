@@ -12,8 +12,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from azoth_dlq.errors import InvalidStateError, StorageError
+from azoth_dlq.event_type import EVENT_START
 from azoth_dlq.kernels.eligibility import format_timestamp, parse_timestamp
-from azoth_dlq.store.base import EVENT_START, Figures, NewLetter
+from azoth_dlq.store.base import Figures, NewLetter
 from azoth_dlq.store.sqlite import finding, history, pragmas, search_statements
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite.faults import (
@@ -225,6 +226,7 @@ class SqliteQueue:
             return Figures(*counts, settings=None)
         settings = self._query(sql.GET_STATE, (SETTINGS,))
         stopped = self._query(sql.GET_STATE, (STOPPED,))
+        reasons = self._query(sql.BY_REASON, (errors,)) if errors and schema.has_parked else []
         with explained(self.where):
             draining = drainers(self._connection, self._database_file())
         return Figures(
@@ -232,7 +234,13 @@ class SqliteQueue:
             settings=text_of(settings[0][0]) if settings else None,
             draining=draining,
             stopped_at=integer_or_none(stopped[0][0]) if stopped else None,
+            by_reason=[(text_of(text), count) for text, count in reasons],
         )
+
+    def parked_failures(self) -> Iterator[tuple[object, bytes]]:
+        if self._known_schema().has_parked:
+            with explained(self.where), raw_text(self._connection):
+                yield from own_cursor(self._connection).execute(sql.PARKED_FAILURES)
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ def write(cursor: sqlite3.Cursor, settlement: Settlement, history_limit: int) ->
     ]
     # Before letters are parked, so that their last attempt goes with them.
     history.record(cursor, settlement.history, history_limit)
-    _delete_histories(cursor, [*gone, *_park(cursor, settlement.parked)])
+    _delete_histories(cursor, [*gone, *_park(cursor, settlement.parked, settlement.parked_as)])
     if settlement.resumed:
         cursor.execute(sql.DELETE_STATE, (STOPPED,))
     if settlement.stopped_at is not None:
@@ -77,15 +77,16 @@ def _update(cursor: sqlite3.Cursor, statement: str, values: Sequence[tuple[Any, 
     return [letter_id for letter_id in ids if letter_id not in there]
 
 
-def _park(cursor: sqlite3.Cursor, parked: list[Parking]) -> list[int]:
-    """The letters that are gone."""
+def _park(cursor: sqlite3.Cursor, parked: list[Parking], parked_as: dict[int, int]) -> list[int]:
+    """The letters that are gone; the new ids of the others are noted in `parked_as`."""
     gone = []
     for p in parked:
         last = None if p.last_retry_at is None else format_timestamp(p.last_retry_at)
         values = (p.retry_count, second_text(p.parked_at), last, p.error, p.reason, p.id)
         cursor.execute(sql.PARK, values)
         if cursor.rowcount == 1:
-            history.park(cursor, p.id, cursor.lastrowid or 0)
+            parked_as[p.id] = cursor.lastrowid or 0
+            history.park(cursor, p.id, parked_as[p.id])
         elif _there(cursor, [p.id]):
             raise CommitRefused(
                 f"letter {p.id} is not let into permanent_failures, by a trigger maybe"

@@ -71,6 +71,16 @@ def by_error(*, migrated: bool) -> str:
     )
 
 
+BY_REASON = (
+    "SELECT substr(coalesce(azoth_reason, azoth_last_error, error_message), 1, 200), count(*) "
+    "FROM main.permanent_failures GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+)
+# What stands before the first colon, as bytes. Grouping by it here would sort whole events.
+_COLON = "instr(substr(event_bytes, 1, 65), x'3a')"
+_TYPE = f"coalesce(CAST(substr(event_bytes, 1, {_COLON} - 1) AS BLOB), x'')"
+PARKED_FAILURES = f"SELECT +failed_at, {_TYPE} FROM main.permanent_failures"
+
+
 def read_letters(ids: int | None, *, migrated: bool) -> str:
     """Columns of `FailedEvent`; newest first, or those of `ids` ids by id; then a limit."""
     last_error = "+azoth_last_error" if migrated else "NULL"
@@ -123,9 +133,12 @@ MARK_RETRY = (
 # A drain
 
 
-def candidates(*, migrated: bool, with_error: bool, among: str = "") -> str:
+def candidates(
+    *, migrated: bool, with_error: bool, with_type: bool = False, among: str = ""
+) -> str:
     """`among`: one of the `AMONG_…` clauses, or `among_ids`."""
     last = f"{not_before(migrated=migrated)}{', +error_message' if with_error else ''}"
+    last += f", {_TYPE}" if with_type else ""
     return (
         f"SELECT +id, +retry_count, +failed_at, +last_retry_at, {last} "
         f"FROM main.dead_letter_queue {among}"
@@ -275,6 +288,7 @@ CLAIM = (
     "WHERE c.drainer = excluded.drainer"
 )
 CLAIMING = "SELECT DISTINCT +drainer FROM main.azoth_dlq_claims"
+CLAIMS_BY_DRAINER = "SELECT +drainer, count(*) FROM main.azoth_dlq_claims GROUP BY drainer"
 CLAIMED_BY_OTHERS = (
     "SELECT +letter_id, +batch, +slot, +drainer FROM main.azoth_dlq_claims WHERE drainer <> ? "
     "ORDER BY 1"

@@ -134,6 +134,7 @@ class SqliteStore(SqliteOutside):
         self,
         *,
         with_error: bool,
+        with_type: bool = False,
         ids: Sequence[int] | None = None,
         suspects: Suspects | None = None,
     ) -> Iterator[Iterator[tuple[object, ...]]]:
@@ -152,8 +153,8 @@ class SqliteStore(SqliteOutside):
                 if ids is not None:
                     yield rows_of(self._cursor, schema, ids, with_error=with_error)
                 else:
-                    look = self._waiting.look
-                    yield look(schema, with_error=with_error, suspects=suspects)
+                    columns = {"with_error": with_error, "with_type": with_type}
+                    yield self._waiting.look(schema, suspects=suspects, **columns)
 
     def catch_up(self) -> bool:
         self._check_caller()

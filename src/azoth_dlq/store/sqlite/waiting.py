@@ -68,11 +68,18 @@ class Waiting:
         self._state = (-1, -1)  # what others and this connection had written by then
 
     def look(
-        self, schema: Schema, *, with_error: bool, suspects: Suspects | None
+        self,
+        schema: Schema,
+        *,
+        with_error: bool,
+        with_type: bool = False,
+        suspects: Suspects | None,
     ) -> Iterator[tuple[object, ...]]:
         """The rows that may be due, within a snapshot: all of them, where it is not known which.
         Text comes as the connection gives it. Errors: sqlite3.Error."""
-        statement = partial(sql.candidates, migrated=schema.migrated, with_error=with_error)
+        statement = partial(
+            sql.candidates, migrated=schema.migrated, with_error=with_error, with_type=with_type
+        )
         self._seen = self._value(sql.HIGHEST_ID)
         self._state = self._state_now()
         if suspects is None or self._mark is None or self._mark > self._last_given_id():
