@@ -39,7 +39,11 @@ def _outcome(work: Work, seed: int) -> tuple[object, ...]:
         status = look(work.store, DlqReplayConfig(max_retries=3), work.clock())
         report = work.drain(max_retries=3, priority=ReplayPriority.by_error_type(["timeout"]))
         # The wording of errors differs.
-        figures = replace(status, by_error=[("", letters) for _, letters in status.by_error])
+        figures = replace(
+            status,
+            by_error=[("", letters) for _, letters in status.by_error],
+            parked_by_reason=[("", letters) for _, letters in status.parked_by_reason],
+        )
         plain = report.as_dict() | {"duration": None, "errors": None}
         reports.append((figures, plain))
         work.clock.move(seconds=40)
