@@ -71,7 +71,7 @@ class Act:
     ) -> None:
         """`config` tells what is due (None: the settings of the last drain)."""
         self.at = clock.now()
-        self.who = login_name() if by is None else checked_name(by)
+        self._by = None if by is None else checked_name(by)
         self.done = 0  # of what is committed
         self.details: dict[str, Any] = {}  # as above
         self._wanted = wanted
@@ -80,6 +80,13 @@ class Act:
         self._config = config
         self._matched: int | None = None
         self._record: int | None = None
+
+    @property
+    def who(self) -> str:
+        """Who does it."""
+        if self._by is None:
+            self._by = login_name()
+        return self._by
 
     @property
     def parked(self) -> bool:

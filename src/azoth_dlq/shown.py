@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -139,14 +140,14 @@ def payload_of(event_bytes: bytes, limit: int) -> Payload:
     shown = event_bytes[:limit]
     try:
         # A character that is cut in two is left out.
-        text = shown.decode("utf-8", "ignore" if len(shown) < len(event_bytes) else "strict")
+        text = getincrementaldecoder("utf-8")().decode(shown, final=len(shown) == len(event_bytes))
     except UnicodeDecodeError:
         return _in_hex(shown)
     if len(text) <= _LARGEST_JSON and len(shown) == len(event_bytes):
         head, body = _json_in(text)
         if body:
             return Payload("json", [*filter(None, [head]), *map(one_line, _indented(body))])
-    lines = [one_line(line) for line in text.replace("\t", "    ").split("\n")]
+    lines = ["\t".join(map(one_line, line.split("\t"))) for line in text.split("\n")]
     escaped = sum(not (character.isprintable() or character in "\n\t") for character in text)
     return _in_hex(shown) if escaped * _ESCAPED_SHARE > len(text) else Payload("text", lines)
 

@@ -37,7 +37,11 @@ def test_commands_are_completed(workplace: Workplace) -> None:
 
 
 def test_options_are_completed(workplace: Workplace) -> None:
-    assert offered(workplace, "show", "x.db", "--pa") == ["plain,--parked", "plain,--payload"]
+    assert offered(workplace, "show", "x.db", "--pa") == [
+        "plain,--parked",
+        "plain,--parked-for",
+        "plain,--payload",
+    ]
     assert "plain,--check-interval" in offered(workplace, "run", "x.db", "--ch")
 
 

@@ -73,12 +73,12 @@ def test_the_table_has_a_block_a_group(outage: Workplace) -> None:
     assert lines[3].split() == ["75.0%", "3", key]
     assert [line.strip() for line in lines[4:8]] == [
         "<address> timed out after <num>",
-        "failed from 2020-01-01 00:00:00 UTC to 2020-01-02 00:00:00 UTC",
+        "failed from 2020-01-01 00:00:00 +00:00 to 2020-01-02 00:00:00 +00:00",
         "type ok (2), deposit (1); attempts 0 (2), 2 (1)",
         "letter 3: 10.0.0.6:5432 timed out after 5 ms",
     ]
     assert lines[8].split()[:2] == ["25.0%", "1"]
-    assert lines[10].strip() == "failed at 2020-01-01 00:00:00 UTC"
+    assert lines[10].strip() == "failed at 2020-01-01 00:00:00 +00:00"
 
 
 def test_what_is_not_shown_is_told(outage: Workplace) -> None:

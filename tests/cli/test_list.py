@@ -125,7 +125,8 @@ def test_a_letter_is_shown_with_why_it_is_there_now(workplace: Workplace) -> Non
     heading, row = table(workplace, "--parked").splitlines()[2:]
     assert (heading.split()[-1], row.split()[-1]) == ("reason", "poison")
     assert ids(workplace, "--error", "boom") == [2, 1]
-    assert ids(workplace, "--error", "later") == []
+    assert ids(workplace, "--error", "later") == [2]
+    assert ids(workplace, "--error", "poison") == []
 
 
 def test_times_are_shown_in_one_form(workplace: Workplace) -> None:

@@ -31,7 +31,7 @@ from tests.cli.views import (
 
 def test_it_shows_how_far_a_drain_is(thousand: Workplace, screen: Terminal) -> None:
     screen.start(thousand, *DRAIN, *NEVER, "--concurrency", "4", "--rate", "150/s")
-    screen.shows("draining   projection.db", "q ends   p pauses", "refused by db1", "empty in")
+    screen.shows("draining   projection.db", "q ends   p pauses", "refused by db<num>", "empty in")
     screen.until(lambda: "rate 1" in screen.text)
     screen.type("p")
     screen.shows("paused   projection.db", "q ends   p resumes", "under way 0 of 4")
@@ -48,9 +48,9 @@ def test_it_shows_how_far_a_drain_is(thousand: Workplace, screen: Terminal) -> N
     assert done == number(shown["succeeded"]) + failed
     assert (shown["limit"], shown["not due"]) == ("150/s", "1")
     assert shown["next due"].endswith(" h at latest")  # failed ones come before
-    group = re.compile(r"^ *(\d+)  ConnectionError: refused by db\d$", re.MULTILINE)
-    (one, other) = group.findall(screen.text)
-    assert int(one) + int(other) == failed
+    group = re.compile(r"^ *(\d+)  refused by db<num>$", re.MULTILINE)
+    (letters,) = group.findall(screen.text)
+    assert int(letters) == failed
     assert (shown["rate"], shown["empty in"]) == ("?", "?")
     screen.type("p")
     screen.shows("draining   projection.db", "p pauses")
@@ -79,7 +79,7 @@ def test_the_rate_and_the_time_to_empty_are_those_of_now(
 def test_each_width_shows_every_figure(thousand: Workplace, columns: int) -> None:
     with terminal(columns, 30) as screen:
         screen.start(thousand, *DRAIN, *NEVER, "--concurrency", "4", "--rate", "150/s")
-        screen.shows("q ends", "refused by db0", "not due 1")
+        screen.shows("q ends", "refused by db<num>", "not due 1")
         screen.until(lambda: len(figures(screen.text)) >= 12)
         assert all(len(line) <= columns for line in screen.lines)
         screen.type("q")
@@ -226,11 +226,11 @@ def test_texts_reach_the_terminal_as_texts(workplace: Workplace, columns: int) -
     paint(workplace)
     with terminal(columns, 24) as screen:
         screen.start(workplace, *DRAIN, *NEVER)
-        screen.shows("draining   projection.db", r"ValueError: boom\x1b[2J\x1b]0;owned")
+        screen.shows("draining   projection.db", r"boom\x1b[<num>J\x1b]<num>;owned")
         if columns == 200:
-            screen.shows("[red]text[/red] :smile: [link=http://x]y[/link] 漢字")
+            screen.shows("[red]text")
         check_text_alone(screen.raw)
-        (line,) = [line for line in screen.lines if "ValueError" in line]
+        (line,) = [line for line in screen.lines if "boom" in line]
         assert len(line) <= columns
         screen.type("q")
         assert screen.end() == 0

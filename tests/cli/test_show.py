@@ -1,4 +1,4 @@
-"""`show`: everything about one letter; its payload only on demand."""
+"""`show`: everything about letters, their payloads in the form that can be read best."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from azoth_dlq import DeadLetterQueue
 from tests.cli.conftest import Workplace, error_line
 from tests.conftest import DATA
 
@@ -54,6 +55,7 @@ def tried(workplace: Workplace) -> Workplace:
 def test_the_document_has_columns_and_history(tried: Workplace) -> None:
     shown = document(tried, "1")
     assert shown.pop("age") > 10**8
+    assert (shown.pop("payload_encoding"), shown.pop("payload")) == ("utf-8", "ok:secret")
     assert shown == {
         "database": "projection.db",
         "ids_of": "dead_letters",
@@ -105,13 +107,14 @@ def test_people_get_the_same(tried: Workplace) -> None:
     assert "  failed at      2020-01-01 00:00:00 +00:00\n" in shown
     assert "  last retry at  2021-01-01 00:00:00 +00:00\n" in shown
     assert "  not before     2023-11-14 22:13:20 +00:00\n" in shown
-    assert shown.endswith(
+    assert (
         "\nAttempts that did not succeed, oldest first:\n"
         "  2020-09-13 12:26:40 +00:00  failed after 1.500 s\n"
         "    ValueError: wrong\n    indeed\n    trace\n      back\n"
         "  2020-09-13 12:26:40 +00:00  died\n"
         "    ValueError: wrong\n    indeed\n"
-    )
+        "\nPayload, 9 bytes, as text:\nok:secret\n"
+    ) in shown
 
 
 @pytest.mark.parametrize("validating", [False, True])
@@ -138,12 +141,10 @@ def test_a_timestamp_that_is_none_is_shown_as_it_is(workplace: Workplace) -> Non
     assert "  failed at      yesterday\n" in text(workplace, "1")
 
 
-def test_the_payload_is_shown_on_demand_alone(tried: Workplace) -> None:
-    assert "secret" not in text(tried, "1")
-    assert "secret" not in json.dumps(document(tried, "1"))
-    assert text(tried, "1", "--payload").endswith("\nPayload, 9 bytes, as text:\nok:secret\n")
-    shown = document(tried, "1", "--payload")
-    assert (shown["payload_encoding"], shown["payload"]) == ("utf-8", "ok:secret")
+def test_the_payload_is_left_out_on_demand(tried: Workplace) -> None:
+    assert "secret" not in text(tried, "1", "--no-payload")
+    assert "secret" not in json.dumps(document(tried, "1", "--no-payload"))
+    assert text(tried, "1").endswith("\nPayload, 9 bytes, as text:\nok:secret\n")
 
 
 @pytest.mark.parametrize("event", [b"ok:\xff\xfe", b"ok:\x1b[31m", b"ok:\0", "ok:\u202e".encode()])
@@ -154,7 +155,7 @@ def test_what_a_terminal_would_obey_is_shown_in_hex(workplace: Workplace, event:
     assert shown.endswith(f"Payload, {len(event)} bytes, in hex:\n  {event.hex(' ')}\n")
 
 
-@pytest.mark.parametrize("event", ["ok:Grüße\n\tund 超时", "ok:{}\n"])
+@pytest.mark.parametrize("event", ["ok:Grüße\n\tund 超时", "ok:{} of\n"])
 def test_text_of_several_lines_is_shown_as_it_is(workplace: Workplace, event: str) -> None:
     workplace.make(event)
     assert text(workplace, "1", "--payload").endswith(f"as text:\n{event}\n")
@@ -252,4 +253,105 @@ def test_one_byte_is_told_in_the_singular(workplace: Workplace) -> None:
 @pytest.mark.parametrize("wrong", ["x", "1.5", str(2**63), "", "1 2"])
 def test_what_is_no_id_is_wrong_usage(workplace: Workplace, wrong: str) -> None:
     line = error_line(workplace.run("show", "none.db", wrong), 2)
-    assert f"Invalid value for 'ID': {wrong!r}: must be an id, a whole number such as 17" in line
+    assert f"Invalid value for '[ID]...': {wrong!r}: must be an id, such as 17, or a range" in line
+
+
+# Several letters, JSON, and what must not be seen
+
+
+def test_several_letters_are_shown_newest_first(workplace: Workplace) -> None:
+    workplace.make("ok:1", "ok:2", "fails:3")
+    shown = text(workplace, "--type", "ok")
+    assert shown.startswith("2 of 2 that fit, newest first\n\n2 of the dead letters\n")
+    assert "\n\n1 of the dead letters\n" in shown
+    listed = document(workplace, "1-3", "--limit", "2")
+    assert (listed["total"], [one["payload"] for one in listed["letters"]]) == (
+        3,
+        ["fails:3", "ok:2"],
+    )
+    told = error_line(workplace.run("show", "projection.db", "--type", "no"), 1)
+    assert "none of the dead letters in projection.db fits" in told
+
+
+@pytest.mark.parametrize(
+    ("event", "lines"),
+    [
+        (
+            'order:{"b": 1.10, "a": [1, {}, []], "c": "x\\u0041,{"}',
+            [
+                "order:",
+                "{",
+                '  "b": 1.10,',
+                '  "a": [',
+                "    1,",
+                "    {},",
+                "    []",
+                "  ],",
+                '  "c": "x\\u0041,{"',
+                "}",
+            ],
+        ),
+        ("[1, 2]", ["[", "  1,", "  2", "]"]),
+        ('x:{"a": 1, "a": 2}', ["x:", "{", '  "a": 1,', '  "a": 2', "}"]),
+    ],
+)
+def test_json_is_indented_and_nothing_of_it_changed(
+    workplace: Workplace, event: str, lines: list[str]
+) -> None:
+    workplace.make()
+    workplace.add(event_bytes=event.encode())
+    shown = text(workplace, "1")
+    assert shown.endswith("as JSON, indented here:\n" + "\n".join(lines) + "\n")
+
+
+def test_json_that_is_nested_deeply_is_shown_as_text(workplace: Workplace) -> None:
+    workplace.make()
+    workplace.add(event_bytes=b"x:" + b"[" * 30_000 + b"]" * 30_000)
+    assert "Payload, 60,002 bytes, as text:" in text(workplace, "1")
+
+
+def test_what_fits_is_redacted_wherever_it_stands(workplace: Workplace) -> None:
+    card = "4000123412341234"
+    workplace.make(error_message=f"refused {card}")
+    event = json.dumps({"card": card, "number": int(card)}).encode()
+    workplace.add(event_bytes=b"pay:" + event, error_message=f"refused {card}")
+    workplace.execute("UPDATE dead_letter_queue SET azoth_last_error = ?", f"again {card}")
+    workplace.execute(ADD_ATTEMPT, 1, None, 0, "failed", f"in {card}", 1)
+    options = ("--redact", "[0-9]{13,16}", "--redact", "again")
+    shown = text(workplace, "1", *options)
+    assert card not in shown
+    assert "refused [redacted]" in shown
+    assert "[redacted] [redacted]" in shown
+    assert '"number": [redacted]' in shown
+    assert card not in json.dumps(document(workplace, "1", *options))
+    workplace.add(event_bytes=b"pay:\xff" + card.encode() + b"x" * LIMIT)
+    shown = text(workplace, "2", *options)
+    assert card.encode().hex(" ") not in shown
+    payload = document(workplace, "2", *options)["payload"]
+    assert card.encode() not in base64.b64decode(payload)
+
+
+def test_what_is_cut_is_redacted_before(workplace: Workplace) -> None:
+    workplace.make("ok:" + "x" * (LIMIT - 8) + "4000123412341234")
+    assert "4000" not in text(workplace, "1", "--redact", "[0-9]{16}")
+
+
+def test_what_is_no_regular_expression_is_told(workplace: Workplace) -> None:
+    workplace.make("ok")
+    told = error_line(workplace.run("show", "projection.db", "1", "--redact", "("), 2)
+    assert "'--redact': missing ), unterminated subpattern at position 0" in told
+
+
+def test_a_program_shows_what_the_command_does(workplace: Workplace) -> None:
+    workplace.make("ok:4000123412341234")
+    shown = document(workplace, "1")
+    with DeadLetterQueue.open(workplace.database) as queue:
+        found = queue.show(1)
+        assert found is not None
+        redacted = queue.show(1, redact=lambda text: text.replace("4000", "****"))
+        assert queue.show(9) is None
+        assert queue.show(1, parked=True) is None
+    del shown["database"], shown["ids_of"], shown["age"], found["age"]
+    assert found == shown
+    assert redacted is not None
+    assert redacted["payload"] == "ok:****123412341234"

@@ -47,6 +47,8 @@ def test_the_document_has_every_figure(mixed: Workplace) -> None:
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:]+\.\d{6}Z", document.pop("at"))
     assert document.pop("settings")["max_retries"] == 5
     assert document.pop("failures")["beyond"] == 1
+    groups = [(one["template"], one["count"]) for one in document.pop("by_group")]
+    assert groups == [("boom", 4), ("far", 2)]
     assert document == {
         "database": "projection.db",
         "dead_letters": 6,
@@ -87,7 +89,8 @@ def test_the_table_has_the_same_figures(mixed: Workplace) -> None:
     assert re.search(r"^  stopped +no$", done.stdout, re.MULTILINE)
     assert "(8000-01-01 00:00:40 +00:00)" in done.stdout
     assert "   some clock is wrong" in done.stdout
-    assert re.search(r"^ +letters   by last error\n +4   boom$", done.stdout, re.MULTILINE)
+    by_group = r"^ +letters   by group of last errors \(see .*\)\n +4   [0-9a-f]{16}  boom$"
+    assert re.search(by_group, done.stdout, re.MULTILINE)
 
 
 def test_looking_changes_nothing(mixed: Workplace) -> None:
@@ -146,7 +149,7 @@ def test_recorded_settings_that_cannot_be_used_are_told(mixed: Workplace, record
 def test_error_texts_cannot_play_with_the_terminal(workplace: Workplace) -> None:
     workplace.make("ok", error_message="red \x1b[31m bell \x07\nsecond line")
     done = workplace.run("status", "projection.db")
-    assert r"red \x1b[31m bell \x07 …" in done.stdout
+    assert r"red \x1b[" in done.stdout
     assert "\x1b" not in done.stdout
     shown = status(workplace)["by_error"][0]["error"]
     assert shown == "red \x1b[31m bell \x07\nsecond line"

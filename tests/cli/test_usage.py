@@ -37,7 +37,8 @@ def test_each_example_is_a_command_that_can_be_given(command: str) -> None:
     examples = re.findall(rf"^ +azoth-dlq {command}\b(.*)$", epilog, re.MULTILINE)
     assert examples
     for example in examples:
-        azoth_dlq.commands[command].make_context(command, shlex.split(example))
+        words = shlex.split(re.split(r" [|>] ?| &&", example)[0])
+        azoth_dlq.commands[command].make_context(command, words)
 
 
 def test_settings_are_listed_apart(workplace: Workplace) -> None:
@@ -60,13 +61,14 @@ def test_without_a_command_it_explains_itself(workplace: Workplace) -> None:
 def test_help_lists_the_commands(workplace: Workplace) -> None:
     done = workplace.run("-h")
     assert done.returncode == 0
-    for heading in ("Look", "Replay", "Act on letters", "Begin and tune"):
+    for heading in ("Look", "Replay", "Act on letters", "Move", "Begin and tune"):
         assert f"\n{heading}:\n  " in done.stdout
     listed = re.findall(r"^  ([a-z]+) +[A-Z]", done.stdout.split("\nLook:\n")[1], re.MULTILINE)
     assert [name for name in listed if name in COMMANDS] == COMMANDS
     modules = Path(cli.__file__).parent.glob("*.py")
     made = {m.stem for m in modules if "\ndef command(" in m.read_text("utf-8")}
-    assert {"list" if name == "listing" else name for name in made} == set(COMMANDS)
+    elsewhere = {"listing": "list", "exporting": "export", "importing": "import"}
+    assert {elsewhere.get(name, name) for name in made} == set(COMMANDS)
 
 
 def test_help_tells_of_what_all_commands_have_in_common(workplace: Workplace) -> None:

@@ -37,6 +37,11 @@ class _Option(NamedTuple):
     metavar: str
     help: str
 
+    @property
+    def parameter(self) -> str:
+        """A name of its own: settings are named as fields are."""
+        return f"of_{self.field}"
+
 
 _OPTIONS: Final = (
     _Option("--group", "group", "FINGERPRINT", "of this group of `groups`; its first digits do"),
@@ -57,7 +62,8 @@ _OPTIONS: Final = (
     _Option("--parked-for", "min_parked_age", "DURATION", "parked at least so long ago"),
 )
 _FLAGS: Final = {"due": "--due"} | {option.field: option.flag for option in _OPTIONS}
-CONDITIONS: Final = ("ids", *_FLAGS)  # what a command gets, by name
+_FIELDS: Final = {"ids": "ids", "due": "due"} | {one.parameter: one.field for one in _OPTIONS}
+CONDITIONS: Final = tuple(_FIELDS)  # what a command gets, by name
 
 parked_option: Callable[[Any], Any] = click.option(
     "--parked", is_flag=True, help="Of the permanent failures, whose ids are their own."
@@ -102,7 +108,7 @@ def filter_options(*, by_parking: bool = False) -> Callable[[_Command], _Command
             command = click.option(
                 option.flag,
                 *more,
-                option.field,
+                option.parameter,
                 metavar=option.metavar,
                 help=f"Only letters that fit: {option.help}.",
                 callback=_checked,
@@ -139,7 +145,8 @@ def wanted_of(conditions: Mapping[str, Any], *, parked: bool = False) -> Wanted:
     given = list(_given_ids(conditions["ids"]))
     ids = IdRanges(given) if conditions["ids"] else None
     with telling_options():  # each is allowed by itself, and two of them may leave nothing
-        wanted = LetterFilter(**{**conditions, "ids": ids, "parked": parked})
+        named = {_FIELDS[name]: value for name, value in conditions.items()}
+        wanted = LetterFilter(**{**named, "ids": ids, "parked": parked})
     return Wanted(wanted, list(dict.fromkeys(one for one in given if isinstance(one, int))))
 
 
@@ -187,7 +194,7 @@ def _checked(context: click.Context, option: click.Parameter, text: str | None) 
     """The value of one condition, refused where `LetterFilter` refuses it."""
     if text is None:
         return None
-    field = str(option.name)
+    field = _FIELDS[str(option.name)]
     try:
         value = _value(field, text)
         LetterFilter(**{field: value})

@@ -114,7 +114,10 @@ def command(  # noqa: PLR0913 -- one keyword an option
     now = clock.now()
     wanted = wanted_of(conditions, parked=parked)
     if wanted.is_empty:
-        raise click.UsageError("no letter is given; give an id, as `list` shows them, or a filter")
+        raise click.UsageError(
+            "no letter is given; give an id, as `list` shows them, or a filter",
+            click.get_current_context(),
+        )
     letters = _Letters(parked=parked, payload=payload, redact=_redacting(redact), now=now)
     the_one = wanted.named[0] if _is_one(conditions["ids"], wanted.named) else None
     if wanted.is_filtered:
@@ -228,7 +231,8 @@ class _Letters:
         size = counted(len(event_bytes), "bytes")
         print_lines("", f"Payload, {size}, {_FORMS[payload.form]}{cut}:")
         indent = "  " if payload.form == "hex" else ""
-        print_lines(*(f"{indent}{line}" for line in payload.lines))
+        for line in payload.lines:
+            click.echo(f"{indent}{line}")  # with its tabs
 
 
 def _bounded(text: str) -> str:
