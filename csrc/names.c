@@ -172,8 +172,7 @@ size_t azdlq_path(const azdlq_text *text, size_t place)
         return azdlq_at(text, start) == '/' ? until_delimiter(text, start) - place : 0;
     }
     if (c == '/') {
-        size_t end = until_delimiter(text, place);
-        return next == '/' ? 0 : end - place;
+        return next == '/' ? 0 : until_delimiter(text, place) - place;
     }
     if (azdlq_is_letter(c) && next == ':' && azdlq_at(text, place + 2) == '\\') {
         return until_delimiter(text, place) - place;

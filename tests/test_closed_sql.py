@@ -281,7 +281,7 @@ def _pattern(text: str) -> str:
     """The text without how many variables it has, and without our own integers."""
     text = re.sub(r"\?(,\?)+", "?", text)
     text = re.sub(r"\(\?\)(, ?\(\?\))+", "(?)", text)
-    text = text.replace(" OR id BETWEEN ? AND ?", "")
+    text = re.sub(r"\(\?,\?\)(,\(\?,\?\))+|\(\?\)(,\(\?\))+", "(?)", text).replace("(?,?)", "(?)")
     return re.sub(r"(?<![\w'])-?\d+", "N", text)
 
 

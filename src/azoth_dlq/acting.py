@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from azoth_dlq import clock
@@ -17,7 +18,6 @@ from azoth_dlq.store.upkeep import NewAction
 from azoth_dlq.who import login_name
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 IDS_A_TRANSACTION: Final = 1000
 _LONGEST_NAME: Final = 200
-_OVER: Final = object()
 
 
 class Purged(NamedTuple):
@@ -79,6 +78,7 @@ class Act:
         self._action = action
         self._config = config
         self._matched: int | None = None
+        self._frozen: dict[int, int | None] = {}
         self._record: int | None = None
 
     @property
@@ -99,6 +99,31 @@ class Act:
         self._matched = len(ids)
         return ids
 
+    def freeze(self) -> array[int]:
+        """The same, to be done later: what gets one of the ids until then is left alone, too."""
+        ids = self.ids()
+        found = self._store.identities(ids, parked=self.parked)
+        # One that has gone is none of those any more.
+        self._frozen = dict(zip(ids, found, strict=True))
+        return ids
+
+    def same(self, ids: Sequence[int]) -> array[int]:
+        """Those of the ids whose letters are still the ones that were frozen."""
+        found = self._store.identities(ids, parked=self.parked)
+        pairs = zip(ids, found, strict=True)
+        return array("q", (i for i, one in pairs if one is not None and self._frozen[i] == one))
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A transaction in which some of it is done and written down, or nothing."""
+        recorded = self._record
+        try:
+            with self._store.together():
+                yield
+        except BaseException:
+            self._record = recorded
+            raise
+
     def write(self, done: int, details: Mapping[str, Any] | None = None) -> None:
         """Record, in the transaction that did it, that it was done to so many more letters."""
         if self._record is not None:
@@ -115,11 +140,12 @@ Verb: TypeAlias = "Callable[[Store, Sequence[int], int], int]"
 
 
 def in_parts(store: Store, act: Act, ids: Sequence[int], verb: Verb) -> Iterator[None]:
-    """Change letters and record it, a bounded number a transaction; comes back before each."""
+    """Change letters that were frozen and record it, a bounded number a transaction; comes back
+    before each."""
     for start in range(0, len(ids), IDS_A_TRANSACTION):
         yield
-        with store.together():
-            done = verb(store, ids[start : start + IDS_A_TRANSACTION], act.at)
+        with act.part():
+            done = verb(store, act.same(ids[start : start + IDS_A_TRANSACTION]), act.at)
             if done:
                 act.write(done)
         act.done += done
@@ -128,17 +154,21 @@ def in_parts(store: Store, act: Act, ids: Sequence[int], verb: Verb) -> Iterator
 def purge_attempts(store: Store, act: Act, older_than: timedelta) -> Iterator[None]:
     """Delete what is kept of attempts of dead letters of so long ago, and record how many in the
     details, a bounded number in each transaction; comes back before each."""
-    until = act.at - older_than // MICROSECOND
     after: int | None = 0
-    deleted = 0
     while after is not None:
         yield
-        with store.together():
-            more, after = store.purge_attempts(until, after)
-            if more:
-                act.write(0, {"attempts": deleted + more})
-        deleted += more
-        act.details["attempts"] = deleted
+        after = _purge_some_attempts(store, act, older_than, after)
+
+
+def _purge_some_attempts(store: Store, act: Act, older_than: timedelta, after: int) -> int | None:
+    """Where to go on; None: it is done."""
+    deleted = act.details.get("attempts", 0)
+    with act.part():
+        more, further = store.purge_attempts(act.at - older_than // MICROSECOND, after)
+        if more:
+            act.write(0, {"attempts": deleted + more})
+    act.details["attempts"] = deleted + more
+    return further
 
 
 def discard_parked(store: Store, ids: Sequence[int], _now: int) -> int:
@@ -148,19 +178,27 @@ def discard_parked(store: Store, ids: Sequence[int], _now: int) -> int:
 
 class Purge:
     """Deletes permanent failures that were parked so long ago, and what is kept of attempts of so
-    long ago, a bounded number in each transaction."""
+    long ago, a bounded number in each transaction. A step that failed can be taken again."""
 
     def __init__(self, store: Store, older_than: Duration, by: str | None = None) -> None:
-        age = from_microseconds(to_microseconds(older_than, "older_than"))
-        wanted = LetterFilter(parked=True, min_parked_age=age)
-        self._act = act = Act(store, "purge", wanted, by)
-        self._steps = chain(
-            in_parts(store, act, act.ids(), discard_parked), purge_attempts(store, act, age)
-        )
+        self._age = from_microseconds(to_microseconds(older_than, "older_than"))
+        wanted = LetterFilter(parked=True, min_parked_age=self._age)
+        self._store = store
+        self._act = Act(store, "purge", wanted, by)
+        self._ids = self._act.freeze()
+        self._place = 0
+        self._after: int | None = 0
 
     def step(self) -> bool:
-        """Delete some more, in a transaction; whether there may be others."""
-        return next(self._steps, _OVER) is not _OVER
+        """Delete some more, in a transaction; whether there may be others. Errors: StorageError."""
+        if self._place < len(self._ids):
+            some = self._ids[self._place : self._place + IDS_A_TRANSACTION]
+            for _ in in_parts(self._store, self._act, some, discard_parked):
+                pass
+            self._place += len(some)
+        elif self._after is not None:
+            self._after = _purge_some_attempts(self._store, self._act, self._age, self._after)
+        return self._after is not None
 
     @property
     def purged(self) -> Purged:

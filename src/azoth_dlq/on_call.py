@@ -107,12 +107,13 @@ class OnCall:
         self, which: Iterable[int] | LetterFilter, *, parked: bool = False, by: str | None = None
     ) -> int:
         """Delete dead letters, or (`parked`) permanent failures, on purpose: those of these ids, or
-        those that fit; how many. `by` as of `edit`."""
+        those that fit; how many. `by` as of `edit`. An empty filter is refused: `clear` deletes
+        all."""
 
         def change(act: Act) -> int:
             return self._store.delete(act.ids(), parked=parked)
 
-        return self._act("discard", which, change, parked=parked, by=by)
+        return self._act("discard", _given(which), change, parked=parked, by=by)
 
     def audit(self, limit: int = 100) -> list[AuditRecord]:
         """What was done on purpose, by whom and to which letters, the newest first."""
@@ -121,12 +122,12 @@ class OnCall:
     def requeue(self, which: Iterable[int] | LetterFilter, *, by: str | None = None) -> int:
         """Move permanent failures (those of these ids, of their own, or those that fit) back among
         the dead letters, to be attempted afresh, each with its old id where that is free; how many
-        there were. `by` as of `edit`."""
+        there were. `by` as of `edit`. An empty filter is refused."""
 
         def change(act: Act) -> int:
             return self._store.requeue(act.ids(), act.at)
 
-        return self._act("requeue", which, change, parked=True, by=by)
+        return self._act("requeue", _given(which), change, parked=True, by=by)
 
     def purge(self, older_than: Duration, *, by: str | None = None) -> Purged:
         """Delete permanent failures that were parked so long ago, and what is kept of attempts of
@@ -137,11 +138,6 @@ class OnCall:
         while purge.step():
             pass
         return purge.purged
-
-    def _all(self) -> LetterFilter:
-        from azoth_dlq.filters import LetterFilter  # noqa: PLC0415 -- as above
-
-        return LetterFilter()
 
     def _letter(self, letter_id: int, *, parked: bool) -> FailedEvent | PermanentFailure | None:
         found: Sequence[FailedEvent | PermanentFailure] = (
@@ -154,16 +150,23 @@ class OnCall:
     def _act(
         self,
         action: str,
-        which: Iterable[int] | LetterFilter,
+        which: Iterable[int] | LetterFilter | None,
         change: Callable[[Act], int],
         *,
         parked: bool,
         by: str | None = None,
     ) -> int:
-        """Change letters in one transaction, and record it; how many."""
+        """Change letters (None: all) in one transaction, and record it; how many."""
         from azoth_dlq.acting import Act, wanted_of  # noqa: PLC0415 -- as above
+        from azoth_dlq.filters import LetterFilter  # noqa: PLC0415 -- as above
 
-        act = Act(self._store, action, wanted_of(which, parked=checked_parked(parked)), by)
+        if isinstance(which, LetterFilter) and which.is_empty:
+            allowed = "a filter that narrows; `clear` and `clear_permanent_failures` delete all"
+            raise ConfigError.for_field("which", which, allowed)
+        wanted = wanted_of(
+            LetterFilter() if which is None else which, parked=checked_parked(parked)
+        )
+        act = Act(self._store, action, wanted, by)
         with self._store.together():
             done = change(act)
             if done:
@@ -176,7 +179,7 @@ class OnCall:
         def change(_act: Act) -> int:
             return self._store.delete(None)
 
-        return self._act("discard", self._all(), change, parked=False)
+        return self._act("discard", None, change, parked=False)
 
     def clear_permanent_failures(self) -> int:
         """Delete every permanent failure; how many there were."""
@@ -184,4 +187,11 @@ class OnCall:
         def change(_act: Act) -> int:
             return self._store.delete(None, parked=True)
 
-        return self._act("discard", self._all(), change, parked=True)
+        return self._act("discard", None, change, parked=True)
+
+
+def _given(which: Iterable[int] | LetterFilter) -> Iterable[int] | LetterFilter:
+    """Errors: ConfigError where nothing says which letters."""
+    if which is None:
+        raise ConfigError.for_field("ids", which, "a collection of ids, or a LetterFilter")
+    return which

@@ -191,10 +191,8 @@ class DeadLetterQueue(OnCall):
         """
         from azoth_dlq.exchange import importing  # noqa: PLC0415 -- few import
 
-        with importing.recorded(None if dry else self._store, file, by) as record:
-            report = importing.import_(self._store.exchange, file, again=again, dry=dry)
-            record(report)
-        return report
+        record = importing.Record(None if dry else self._store, file, by)
+        return importing.import_(self._store.exchange, file, again=again, dry=dry, record=record)
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:

@@ -64,11 +64,20 @@ def letter_as_dict(
     document: dict[str, Any] = {}
     for field in fields(letter):
         if field.name == "event_bytes":
-            document["event_type"] = shown_event_type(letter.event_bytes)
+            named = shown_event_type(letter.event_bytes)
+            document["event_type"] = None if named is None else redact(named)
             document["event_size"] = len(letter.event_bytes)
         else:
-            document[field.name] = plain(getattr(letter, field.name), redact)
+            value = getattr(letter, field.name)
+            document[field.name] = plain(value, as_it_is if _is_time(value) else redact)
     return {**document, "age": None if age is None else age.total_seconds()}
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and parse_timestamp(value) is not None
+    except ValueError:
+        return False
 
 
 def plain(value: Any, redact: Redact = as_it_is) -> Any:
@@ -92,7 +101,7 @@ def history_as_dicts(
         {
             "at": rfc3339(record.at),
             "outcome": record.outcome,
-            "error_type": record.error_type,
+            "error_type": redact(record.error_type),
             "message": redact(record.message),
             "traceback": redact(record.traceback),
             "duration": None if record.duration is None else record.duration.total_seconds(),

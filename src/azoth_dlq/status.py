@@ -114,13 +114,19 @@ class Status:
 
 
 def look(
-    store: Store, config: DlqReplayConfig, now: int, *, over: timedelta | None = None
+    store: Store,
+    config: DlqReplayConfig,
+    now: int,
+    *,
+    over: timedelta | None = None,
+    groups: int = COMMONEST_GROUPS,
 ) -> Status:
     """Count what is in `store` at `now` (µs since 1970, UTC), in a pass over its letters and one
     over their errors.
 
     Which letters are due is told by `config`; `over`: how far back failures are told by time (None:
-    to the first). Errors: StorageError.
+    to the first); `groups`: how many groups of errors are told at most, which takes longer than all
+    else (0: none). Errors: StorageError.
     """
     tally = _Tally(config, now)
     try:
@@ -130,10 +136,10 @@ def look(
             for parked in _chunks(store.parked_failures()):
                 tally.parked.count(*zip(*parked, strict=True))
             figures = store.figures(COMMONEST_ERRORS)
-            groups = group_letters(store, limit=COMMONEST_GROUPS).groups
+            largest = group_letters(store, limit=groups).groups if groups else []
     except (Busy, StorageFault) as fault:
         raise StorageError(str(fault), transient=fault.transient) from fault
-    return tally.status(figures, groups, over)
+    return tally.status(figures, largest, over)
 
 
 class _Failures:

@@ -97,7 +97,7 @@ def test_a_letter_that_changes_after_it_was_written_stays(tmp_path: Path) -> Non
         ids = [queue.add(n, b"ok:x", "boom") for n in range(5)]
         act = Act(queue.store, "discard", LetterFilter(parked=False), "alice")
         steps = export_and_discard(
-            queue.store, act, act.ids(), tmp_path / "out.jsonl", str(tmp_path / "a.db")
+            queue.store, act, act.freeze(), tmp_path / "out.jsonl", str(tmp_path / "a.db")
         )
         next(steps)  # it is written
         queue.mark_retry(ids[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -284,3 +285,55 @@ def note(conn, event_id, payload):
     assert [event_id for event_id, _ in notes] == list(range(1, letters + 1))
     assert {event_id for event_id, payload in notes if payload == b"new"} == edited
     assert edited
+
+
+def test_ctrl_c_is_the_editors_and_what_a_failed_one_wrote_is_kept(poisoned: Workplace) -> None:
+    use_editor(poisoned, b"ok:mended", then=WAIT)
+    with poisoned.start("edit", "projection.db", "1") as process:
+        until((poisoned.folder / "open").exists, process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        (poisoned.folder / "close").touch()
+        process.communicate(timeout=60)
+    assert (process.returncode, event(poisoned, 1)) == (0, b"ok:mended")
+    use_editor(poisoned, b"ok:again")
+    with (poisoned.folder / "editor.py").open("a") as editor:
+        editor.write("sys.exit(3)\n")
+    told = error_line(poisoned.run("edit", "projection.db", "1"), 1)
+    assert "Editing failed" in told
+    kept = kept_file(told)
+    assert kept.read_bytes() == b"ok:again"
+    kept.unlink()
+    assert event(poisoned, 1) == b"ok:mended"
+
+
+@pytest.mark.parametrize("editor", ['{python} -c "import os, sys; os.unlink(sys.argv[1])"', 'vi "'])
+def test_an_editor_that_leaves_no_file_or_cannot_be_named_is_told(
+    poisoned: Workplace, editor: str
+) -> None:
+    poisoned.environment.pop("VISUAL", None)
+    poisoned.environment["EDITOR"] = editor.format(python=sys.executable)
+    assert "defect" not in error_line(poisoned.run("edit", "projection.db", "1"), 1)
+    assert event(poisoned, 1) == b"ok:first"
+
+
+def test_an_event_is_never_emptied_by_mistake(poisoned: Workplace, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    told = error_line(poisoned.run("edit", "projection.db", "1", "--file", "empty"), 1)
+    assert "an event cannot be empty; nothing was changed" in told
+    told = error_line(poisoned.run("edit", "projection.db", "-", "--stdin"), 2)
+    assert "the ids and --stdin cannot both be read from stdin" in told
+
+
+def test_an_original_is_of_its_letter_and_not_of_one_with_its_id(poisoned: Workplace) -> None:
+    (poisoned.folder / "new").write_bytes(b"ok:mended")
+    poisoned.run("edit", "projection.db", "2", "--file", "new")
+    poisoned.execute("DELETE FROM dead_letter_queue WHERE id = 2")
+    poisoned.execute(
+        "INSERT INTO dead_letter_queue (id, event_id, event_bytes, error_message) "
+        "VALUES (2, 9, ?, 'boom')",
+        b"ok:other",
+    )
+    told = error_line(poisoned.run("edit", "projection.db", "2", "--restore"), 1)
+    assert "2 of the dead letters was never edited" in told
+    assert event(poisoned, 2) == b"ok:other"

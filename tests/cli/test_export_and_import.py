@@ -117,7 +117,9 @@ def test_what_is_left_out_is_told_and_the_way_to_have_it(shop: Workplace) -> Non
         "       2 left out: here already",
         "       1 left out: gone from projection.db, and may have been replayed",
     ]
-    assert "`azoth-dlq import projection.db x.jsonl --again` takes them again" in done.stderr
+    assert (
+        "`azoth-dlq import projection.db x.jsonl --again` takes those that are gone" in done.stderr
+    )
     done = shop.run("import", DB, "x.jsonl", "--again", "--dry-run")
     assert "1 dead letter and 0 permanent failures would come into projection.db" in done.stdout
     assert shop.count("dead_letter_queue") == 1

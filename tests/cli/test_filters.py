@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from azoth_dlq import DeadLetterQueue, LetterFilter
+from azoth_dlq.acting import Act, in_parts
 from azoth_dlq.kernels.templates import fingerprint
 from tests.cli.conftest import Workplace, error_line
 
@@ -246,8 +251,8 @@ def test_what_was_done_is_in_the_audit(mixed: Workplace) -> None:
     mixed.drain("--type", "fails", "--as", "bob")
     mixed.drain("--id", "3")
     mixed.drain()
-    drained, replayed, failed, discarded, requeued = actions(mixed)[0], *actions(mixed)
-    assert drained == replayed
+    drained, replayed, failed, discarded, requeued = actions(mixed)
+    assert (drained["filter"], drained["done"]) == ({"due": True, "parked": False}, 2)
     assert (replayed["action"], replayed["filter"]) == ("drain", {"ids": "3", "parked": False})
     assert (failed["who"], failed["filter"]) == (
         "bob",
@@ -258,8 +263,8 @@ def test_what_was_done_is_in_the_audit(mixed: Workplace) -> None:
     assert (discarded["matched"], discarded["done"]) == (2, 2)
     assert (requeued["who"], requeued["filter"]) == ("night-shift", {"ids": "1,7", "parked": True})
     assert (requeued["matched"], requeued["done"]) == (1, 1)
-    shown = mixed.run("audit", "projection.db", "--limit", "3").stdout
-    assert shown.startswith("3 actions in projection.db, newest first\n")
+    shown = mixed.run("audit", "projection.db", "--limit", "4").stdout
+    assert shown.startswith("4 actions in projection.db, newest first\n")
     assert "  discard  by Ada L.\n  2 of 2 dead letters: error timed out\n" in shown
 
 
@@ -267,3 +272,72 @@ def test_a_name_that_could_not_be_read_is_refused(mixed: Workplace) -> None:
     told = error_line(mixed.run("requeue", "projection.db", "1", "--as", "a\x1b[2Jb"), 2)
     assert "'--as': 'a\\x1b[2Jb': must be a name of 1 to 200 printable characters" in told
     assert mixed.count("permanent_failures") == 3
+
+
+# Ends of ranges, and ids that are given again
+
+
+def test_an_age_of_nothing_fits_what_has_just_failed_alone(mixed: Workplace) -> None:
+    assert listed(mixed, "--newer-than", "0") == []
+    mixed.add(failed_at="2999-01-01 00:00:00")
+    assert listed(mixed, "--newer-than", "0") == [7]
+    assert listed(mixed, "--older-than", "0") == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "ids", ["0-9223372036854775807", "-9223372036854775808-9223372036854775807"]
+)
+def test_every_id_is_a_range(mixed: Workplace, ids: str) -> None:
+    assert json.loads(mixed.run("list", "projection.db", "--json", "--", ids).stdout)["total"] == 6
+
+
+def test_stdin_that_is_no_text_or_has_no_end_is_refused(mixed: Workplace, tmp_path: Any) -> None:
+    (tmp_path / "ids").write_bytes(b"\xff\n")
+    with (tmp_path / "ids").open() as stdin:
+        told = error_line(mixed.run("list", "projection.db", "-", stdin=stdin), 2)
+    assert "stdin, line 1: " in told
+    with open("/dev/zero", "rb") as stdin:  # noqa: PTH123 -- a device
+        told = error_line(mixed.run("list", "projection.db", "-", stdin=stdin), 2)
+    assert "stdin, line 1: " in told
+
+
+def test_letters_that_wait_are_drained_on_demand_alone(mixed: Workplace) -> None:
+    told = error_line(mixed.drain("--not-due"), 2)
+    assert "letters that wait for their time are attempted with --now alone" in told
+    assert mixed.report("--not-due", "--now")["attempted"] == 1
+
+
+def test_ids_that_a_drain_does_not_find_are_told(mixed: Workplace) -> None:
+    done = mixed.drain("1", "4", "99")
+    assert (
+        "2 of the ids are not there, or not due (--now takes those that wait): 4, 99" in done.stderr
+    )
+    assert mixed.count("effects") == 1
+
+
+def test_scattered_ids_are_found_as_fast_as_others(workplace: Workplace) -> None:
+    """Each by its own, and not in as many looks at all of the file."""
+    workplace.make(*["ok", "deposit"] * 15_000)
+    began = time.monotonic()
+    report = workplace.report("--type", "ok")
+    assert report["succeeded"] == 15_000
+    assert time.monotonic() - began < 20
+
+
+def test_who_gets_an_id_again_is_not_meant(tmp_path: Any) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db", isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE TABLE dead_letter_queue (id INTEGER PRIMARY KEY, event_id INTEGER, "
+            "event_bytes BLOB, error_message TEXT, failed_at TEXT, retry_count INTEGER, "
+            "last_retry_at TEXT)"
+        )
+        queue = DeadLetterQueue(connection)
+        ids = [queue.add(n, b"ok:x", "obsolete") for n in range(3)]
+        act = Act(queue.store, "discard", LetterFilter(error="obsolete", parked=False), "alice")
+        steps = in_parts(queue.store, act, act.freeze(), lambda store, some, _: store.delete(some))
+        queue.remove(ids[2])
+        assert queue.add(9, b"ok:other", "something else") == ids[2]
+        for _ in steps:
+            pass
+        assert act.done == 2
+        assert [letter.event_bytes for letter in queue.letters()] == [b"ok:other"]

@@ -32,8 +32,8 @@ class Row(NamedTuple):
     not_before_of: tuple[Any, Any] | None = None
     history: tuple[Attempted, ...] = ()
     alone: bool = False
-    original: Any = None  # the event before it was edited
     origin: bytes | None = None  # where it came from another store
+    original: Any = None  # the event before it was edited
 
     @property
     def valid_not_before(self) -> int | None:

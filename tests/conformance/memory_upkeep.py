@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,6 +76,13 @@ class MemoryUpkeep(MemoryClaims):
             self._change(tables, changed, change, parked=parked)
             return True
 
+    def identities(self, ids: Sequence[int], *, parked: bool = False) -> list[int | None]:
+        rows = [self._row(self._connection.tables, i, parked=parked) for i in ids]
+        return [
+            None if row is None else hash((row.event_id, row.failed_at, row.error_message))
+            for row in rows
+        ]
+
     def original(self, letter_id: int, *, parked: bool = False) -> bytes | None:
         row = self._row(self._connection.tables, letter_id, parked=parked)
         return None if row is None else row.original
@@ -108,11 +115,12 @@ class MemoryUpkeep(MemoryClaims):
     def _change(self, tables: Tables, row: Row, change: Attempted, *, parked: bool) -> None:
         letter_id = change.letter_id
         row = row._replace(history=(*row.history, change))
+        dead_id = tables.parked[letter_id].dead_letter_id if parked else letter_id
+        claim = tables.claims.get(dead_id)
+        if claim is not None and claim.drainer in self._connection.database.alive:
+            raise InvalidStateError(f"letter {letter_id} is in the hands of a handler now")
         if parked:
             tables.parked[letter_id] = tables.parked[letter_id]._replace(row=row)
             return
-        claim = tables.claims.get(letter_id)
-        if claim is not None and claim.drainer in self._connection.database.alive:
-            raise InvalidStateError(f"letter {letter_id} is in the hands of a handler now")
         latest = row.error_message if row.last_error is None else row.last_error
         tables.letters[letter_id] = row._replace(last_error=latest)

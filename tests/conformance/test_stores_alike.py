@@ -42,6 +42,7 @@ def _outcome(work: Work, seed: int) -> tuple[object, ...]:
         figures = replace(
             status,
             by_error=[("", letters) for _, letters in status.by_error],
+            by_group=[],
             parked_by_reason=[("", letters) for _, letters in status.parked_by_reason],
         )
         plain = report.as_dict() | {"duration": None, "errors": None}

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,11 +57,13 @@ def made(ids: int) -> dict[str, str]:
 
 
 def upkeep_of_letters() -> dict[str, str]:
-    of = {
+    of: dict[str, Callable[..., str]] = {
         "record_edit": upkeep_statements.record_edit,
         "edit": upkeep_statements.edit,
         "original": upkeep_statements.original,
         "put_back": upkeep_statements.put_back,
+        "identities": partial(upkeep_statements.identities, 500),
+        "holders": lambda *, parked: upkeep_statements.HOLDERS[parked],
     }
     return {
         f"{name}, parked={parked}": make(parked=parked)

@@ -242,3 +242,12 @@ def test_a_table_with_other_columns_is_told(path: Path) -> None:
         for verb in (queue.letters, lambda: queue.get(1), lambda: add(queue)):
             with pytest.raises(StorageError, match=r"letters\.db.*column"):
                 verb()
+
+
+@pytest.mark.parametrize("verb", ["requeue", "discard"])
+def test_a_filter_that_narrows_nothing_changes_nothing(queue: DeadLetterQueue, verb: str) -> None:
+    add(queue, 2)
+    for wanted in (LetterFilter(), LetterFilter(parked=verb == "requeue")):
+        with pytest.raises(ConfigError, match=r"^which=.*must be a filter that narrows"):
+            getattr(queue, verb)(wanted)
+    assert queue.count() == 2

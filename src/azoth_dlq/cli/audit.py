@@ -36,7 +36,7 @@ _ALL: Final = "all"
       azoth-dlq audit projection.db
       azoth-dlq audit projection.db --limit 1000 --json
 
-    Every requeue, discard, edit, purge and import, and every drain of letters that were chosen, is
+    Every requeue, discard, edit, purge and import, and every drain that attempted a letter, is
     written down in the table azoth_dlq_audit, in the transaction that does it: when, by whom (the
     login name, or --as), by which filter, how many letters fitted then, and how many it was done
     to. Fewer than fitted: others were gone meanwhile, or it was interrupted. Nothing is ever

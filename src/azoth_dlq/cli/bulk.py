@@ -161,7 +161,7 @@ def change_letters(task: Task, *, as_json: bool) -> int:
 def look_at(store: Store, act: Act, database: str, announced: str) -> Matched:
     """Find the letters, and say on stderr which: how many, and of which groups."""
     with telling_options():
-        ids = act.ids()
+        ids = act.freeze()
     total = counted(store.count(parked=act.parked), space_of(act.parked))
     text = f"{len(ids):,} of {total} in {database} {announced}"
     groups = group_letters(store, ids, parked=act.parked, limit=_GROUPS_SHOWN).groups

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from azoth_dlq.cli.bulk import agree, is_terminal, look_at, print_matched, wrong
+from azoth_dlq.cli.bulk import agree, is_terminal, look_at, missing_of, print_matched, wrong
 from azoth_dlq.cli.letters import no_such_letter, read_letter
-from azoth_dlq.cli.output import command_line
+from azoth_dlq.cli.output import command_line, say
 from azoth_dlq.filters import LetterFilter
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from azoth_dlq.report import ReplayReport
     from azoth_dlq.store.base import Store
 
+_MISSING_SHOWN: Final = 10
 _ANNOUNCED: Final = "will be attempted"
 _COUNTS: Final = ("succeeded", "failed", "snoozed", "parked", "skipped")
 
@@ -28,8 +29,11 @@ class Chosen:
     def __init__(self, wanted: Wanted, letter_id: int | None, *, now: bool) -> None:
         if letter_id is not None and not wanted.is_empty:
             raise wrong("--id cannot go together with ids or a filter; give one of them")
+        if wanted.filter.due is False and not now:
+            raise wrong("letters that wait for their time are attempted with --now alone")
         self._letter_id = letter_id
         self._now = now
+        self._wanted = wanted
         self._is_narrowed = not wanted.is_empty
         self._which: LetterFilter | None = None
         self.filter = replace(wanted.filter, due=wanted.filter.due if now else True)
@@ -55,7 +59,8 @@ class Chosen:
             matched = look_at(store, act, database, _ANNOUNCED)
             if matched.ids and is_terminal():
                 agree(matched, yes=yes)
-            self._which = LetterFilter(ids=matched.ids)
+            self._which = LetterFilter(ids=act.same(matched.ids))
+            _tell_missing(missing_of(self._wanted, matched.ids), now=self._now)
         if self._is_recorded:
             act.write(0)
 
@@ -66,10 +71,22 @@ class Chosen:
         return replayer.drain(self._which, now=self._now, on_progress=progress)
 
     def record(self, act: Act, report: ReplayReport | None) -> None:
-        """Record what became of them."""
-        if self._is_recorded and report is not None:
-            act.write(report.attempted, {name: getattr(report, name) for name in _COUNTS})
+        """Record what became of them, where there were any."""
+        if report is None:
+            return
+        counts = {name: getattr(report, name) for name in _COUNTS}
+        if self._is_recorded or report.attempted or report.parked:
+            act.write(report.attempted, counts)
 
     @property
     def _is_recorded(self) -> bool:
         return self._is_narrowed or self._letter_id is not None
+
+
+def _tell_missing(missing: list[int], *, now: bool) -> None:
+    if missing:
+        shown = ", ".join(map(str, missing[:_MISSING_SHOWN])) + ", …" * (
+            len(missing) > _MISSING_SHOWN
+        )
+        why = "are not there" if now else "are not there, or not due (--now takes those that wait)"
+        say(f"{len(missing):,} of the ids {why}: {shown}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,6 +16,7 @@ from azoth_dlq import clock
 from azoth_dlq.cli.bulk import by_option, wrong
 from azoth_dlq.cli.database import FILE, database_argument, queue_of
 from azoth_dlq.cli.filters import (
+    FROM_STDIN,
     filter_options,
     find_letters,
     parked_option,
@@ -25,11 +28,14 @@ from azoth_dlq.cli.output import command_line, counted, json_option, print_json,
 from azoth_dlq.errors import AzothError, InvalidStateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from azoth_dlq.cli.filters import Wanted
     from azoth_dlq.queue import DeadLetterQueue
     from azoth_dlq.types import FailedEvent, PermanentFailure
 
 _NAMED: Final = 5
+_LARGEST: Final = 10**9  # bytes, of SQLite's making
 
 
 @click.command(
@@ -78,6 +84,8 @@ def command(  # noqa: PLR0913 -- one keyword an option
     given = [flag for flag, is_given in ways.items() if is_given]
     if len(given) > 1:
         raise wrong(f"{' and '.join(given)} cannot go together; give one of them")
+    if from_stdin and FROM_STDIN in conditions["ids"]:
+        raise wrong("the ids and --stdin cannot both be read from stdin; give the id")
     wanted = wanted_of(conditions, parked=parked)
     if wanted.is_empty:
         raise wrong("no letter is given; give its id, as `list` shows it")
@@ -113,10 +121,14 @@ def _content(source: str | None, *, from_stdin: bool) -> bytes | None:
     if source is None:
         return None
     try:
-        return Path(source).read_bytes()
+        content = Path(source).read_bytes()
     except OSError as error:
         message = f"{source} cannot be read: {error.strerror}"
         raise click.BadParameter(message, param_hint="--file") from None
+    if len(content) > _LARGEST:
+        message = f"{source} has {len(content):,} bytes; an event has {_LARGEST:,} at most"
+        raise click.BadParameter(message, param_hint="--file")
+    return content
 
 
 def _the_one(dlq: DeadLetterQueue, wanted: Wanted, database: str) -> int:
@@ -167,6 +179,8 @@ class _Edit(NamedTuple):
                     f"the event of {self.letter_id} was changed by somebody else meanwhile; "
                     "nothing was changed"
                 )
+            if not content:
+                raise InvalidStateError("an event cannot be empty; nothing was changed")
             if letter.event_bytes == content:
                 return "unchanged"
             self.dlq.edit(self.letter_id, content, parked=self.parked, by=self.by)
@@ -183,23 +197,40 @@ class _Edit(NamedTuple):
                 "write it to a file (`show --json` has it in base64), change that, and give --file"
             )
         path = _file_of(before, self.letter_id)
-        is_kept = False
         try:
-            click.edit(filename=str(path))
-            content = path.read_bytes()
-            # Editors end the last line, whether it was ended before or not.
-            if content.endswith(b"\n") and not before.endswith(b"\n"):
-                content = content[:-1].removesuffix(b"\r")
-            is_kept = content != before
-            done = self.write(content, before)
-            is_kept = False
-        except (AzothError, OSError, click.ClickException) as error:
-            kept = f"; what was written is kept in {path}" if is_kept else ""
-            raise click.ClickException(f"{_message(error)}{kept}") from None
-        finally:
-            if not is_kept:
-                path.unlink(missing_ok=True)
+            with _editor_alone_interrupted():
+                click.edit(filename=str(path))
+            done = self.write(_written(path, before), before)
+        except (AzothError, OSError, ValueError, click.ClickException) as error:
+            told = _message(error)
+            try:
+                is_kept = _written(path, before) != before
+            except OSError:
+                told, is_kept = f"the editor left no file ({told})", False
+            if is_kept:
+                raise click.ClickException(f"{told}; what was written is kept in {path}") from None
+            path.unlink(missing_ok=True)
+            raise click.ClickException(told) from None
+        path.unlink(missing_ok=True)
         return done
+
+
+def _written(path: Path, before: bytes) -> bytes:
+    """What the editor has left. Editors end the last line, whether it was ended before or not."""
+    content = path.read_bytes()
+    if content.endswith(b"\n") and not before.endswith(b"\n"):
+        content = content[:-1].removesuffix(b"\r")
+    return content
+
+
+@contextmanager
+def _editor_alone_interrupted() -> Iterator[None]:
+    """Ctrl-C is the editor's while it is open."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _file_of(event_bytes: bytes, letter_id: int) -> Path:

@@ -29,6 +29,7 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
 _BETWEEN_IDS: Final = re.compile(r"[\s,]+")
 FROM_STDIN: Final = "-"
+_READ_BYTES: Final = 2**20
 
 
 class _Option(NamedTuple):
@@ -172,22 +173,35 @@ def _given_ids(arguments: Sequence[range | str]) -> Iterator[int | range]:
     """Of the arguments and, where one of them says so, of stdin."""
     for argument in arguments:
         for ids in [argument] if isinstance(argument, range) else _ids_on_stdin():
-            yield ids[0] if len(ids) == 1 else ids
+            yield ids.start if ids.stop - ids.start == 1 else ids
 
 
 def _ids_on_stdin() -> Iterator[range]:
     """Ids and ranges between blanks, commas and line ends. Errors: click.UsageError."""
     if sys.stdin is None:
         return
-    for number, line in enumerate(sys.stdin, start=1):
-        for text in filter(None, _BETWEEN_IDS.split(line)):
-            try:
-                yield parse_ids(text)
-            except ConfigError:
-                raise click.UsageError(
-                    f"stdin, line {number}: {text[:40]!r}: must be {TEXT_FORMS}",
-                    click.get_current_context(),
-                ) from None
+    number, rest = 1, ""
+    while True:
+        part = sys.stdin.buffer.read(_READ_BYTES)
+        *whole, rest = (rest + part.decode("utf-8", "replace")).split("\n")
+        if not part or len(rest) > _READ_BYTES:  # no line of ids is so long
+            whole.append(rest)
+        for line in whole:
+            yield from _ids_in(line, number)
+            number += 1
+        if not part:
+            return
+
+
+def _ids_in(line: str, number: int) -> Iterator[range]:
+    for text in filter(None, _BETWEEN_IDS.split(line)):
+        try:
+            yield parse_ids(text)
+        except ConfigError:
+            raise click.UsageError(
+                f"stdin, line {number}: {text[:40]!r}: must be {TEXT_FORMS}",
+                click.get_current_context(),
+            ) from None
 
 
 def _checked(context: click.Context, option: click.Parameter, text: str | None) -> Any:

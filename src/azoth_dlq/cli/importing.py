@@ -17,8 +17,7 @@ from azoth_dlq.errors import StorageError
 from azoth_dlq.queue import DeadLetterQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from azoth_dlq.exchange.importing import Record
     from azoth_dlq.exchange.reports import ImportReport
     from azoth_dlq.store.upkeep import Exchange
 
@@ -87,22 +86,18 @@ def command(  # noqa: PLR0913 -- one keyword an option
 def _import_into_new(database: str, source: str | BinaryIO, by: str | None) -> ImportReport:
     """It is made when the file is found good."""
     from azoth_dlq.exchange.importing import (  # noqa: PLC0415 -- `--help` needs none of it
+        Record,
         import_,
-        recorded,
     )
 
     with ExitStack() as opened:
         fresh = opened.enter_context(DeadLetterQueue.open(":memory:"))
-        record: list[Callable[[ImportReport], None]] = []
 
-        def into() -> Exchange:
+        def into() -> tuple[Exchange, Record]:
             store = opened.enter_context(DeadLetterQueue.open(database)).store
-            record.append(opened.enter_context(recorded(store, source, by)))
-            return store.exchange
+            return store.exchange, Record(store, source, by)
 
-        report = import_(fresh.store.exchange, source, into=into)
-        record[0](report)
-        return report
+        return import_(fresh.store.exchange, source, into=into)
 
 
 def _print(report: ImportReport, database: str, file: str, *, as_json: bool) -> None:
@@ -123,4 +118,4 @@ def _print(report: ImportReport, database: str, file: str, *, as_json: bool) -> 
                 print_lines(f"  {number:>6,} left out: {why}")
     if report.before or report.gone:
         way = command_line("import", database, file, "--again")
-        say(f"letters that are not here any more were left out; `{way}` takes them again")
+        say(f"letters that came in before were left out; `{way}` takes those that are gone")

@@ -218,8 +218,8 @@ class _Letters:
             seconds = None if record.duration is None else record.duration.total_seconds()
             took = "" if seconds is None else f" after {seconds:.3f} s"
             # A death has no type.
-            kind = f"{record.error_type}: " if record.error_type else ""
-            error = _bounded(self._redact(f"{kind}{record.message}")).splitlines()
+            kind = f"{self._redact(record.error_type)}: " if record.error_type else ""
+            error = _bounded(f"{kind}{self._redact(record.message)}").splitlines()
             traceback = _bounded(self._redact(record.traceback)).splitlines()
             print_lines(f"  {instant_text(record.at)}  {record.outcome}{took}")
             print_lines(*(f"    {line}" for line in [*error, *traceback]))

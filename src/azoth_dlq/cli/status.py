@@ -30,7 +30,7 @@ from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.durations import parse_duration
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.last_drain import settings_of_last_drain
-from azoth_dlq.status import Status, look
+from azoth_dlq.status import COMMONEST_GROUPS, Status, look
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -147,7 +147,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
             raise click.UsageError("--watch goes on; --prometheus and --exit-code are of one look")
         _watch(database, given, watch, as_json=as_json, live=not no_live)
         return 0
-    status, settings = _look(database, given, over)
+    status, settings = _look(database, given, over, groups=0 if prometheus else COMMONEST_GROUPS)
     if as_json:
         print_json(_document(status, settings, database))
     elif prometheus:
@@ -158,11 +158,15 @@ def command(  # noqa: PLR0913 -- one keyword an option
 
 
 def _look(
-    database: str, given: DlqReplayConfig | None, over: timedelta | None = None
+    database: str,
+    given: DlqReplayConfig | None,
+    over: timedelta | None = None,
+    *,
+    groups: int = COMMONEST_GROUPS,
 ) -> tuple[Status, Settings]:
     with readable_store_of(database) as store:
         settings = Settings(given, "given") if given else _of_last_drain(store, database)
-        return look(store, settings.config, clock.now(), over=over), settings
+        return look(store, settings.config, clock.now(), over=over, groups=groups), settings
 
 
 def _watch(

@@ -156,13 +156,21 @@ class Run:
             return
         from azoth_dlq.acting import Purge  # noqa: PLC0415 -- most runs keep everything
 
-        self._may_purge_at = monotonic() + _PURGE_SECONDS
         purge = Purge(self._store, self._retention)
+
+        def step() -> bool:
+            try:
+                return purge.step()
+            except StorageError as error:
+                if not error.transient:
+                    raise
+                raise Busy(str(error)) from error  # it is waited for, as a drain does
+
         is_over = False
         while not is_over and not self._around.stop.requested:
             before = purge.purged
             self._turns.give()
-            is_over = not self._turns.take(purge.step)
+            is_over = not self._turns.take(step)
             self._turns.freed()
             letters, attempts = purge.purged
             counts = {
@@ -170,6 +178,7 @@ class Run:
                 "purged_attempts": attempts - before.attempts,
             }
             self._total.add(counts, [])
+        self._may_purge_at = monotonic() + _PURGE_SECONDS
         if any(purge.purged):
             told = "purged %d permanent failures and %d records of attempts, older than %s"
             logger.info(told, *purge.purged, self._retention)

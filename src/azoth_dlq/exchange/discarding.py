@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from azoth_dlq.errors import ExchangeError
 from azoth_dlq.exchange.exporting import export
 from azoth_dlq.exchange.lines import letter_line, object_of
 from azoth_dlq.exchange.selection import Selection
@@ -30,10 +31,15 @@ def export_and_discard(
     before the first transaction, nothing is deleted.
     """
     with store.together():
-        pass  # a file that has its identity from now on, and whose letters have one origin
-    of = {"parked_ids": ids} if act.parked else {"dead_ids": ids}
+        # A file that has its identity from now on, and whose letters have one origin.
+        same = act.same(ids)
+    of = {"parked_ids": same} if act.parked else {"dead_ids": same}
     selection = Selection(dead=not act.parked, parked=act.parked, **of)
-    report = export(store.exchange, file, selection, resume=False, beside=beside)
+    try:
+        report = export(store.exchange, file, selection, resume=False, beside=beside)
+    except ExchangeError as error:
+        reason = str(error).partition("; ")[0]
+        raise ExchangeError(f"{reason}; nothing was deleted: give another FILE, or room") from error
     act.details |= {"export": report.file, "changed": 0}
     with opened(file) as source:
         for chunk in source.chunks():
@@ -53,7 +59,7 @@ def _letters_of(chunk: Chunk) -> dict[int, bytes]:
 def _discard(store: Store, act: Act, lines: dict[int, bytes]) -> int:
     ids: Sequence[int] = sorted(lines)
     exchange, parked = store.exchange, act.parked
-    with store.together():
+    with act.part():
         with exchange.reading(), closing(exchange.letters(parked=parked, ids=ids)) as letters:
             same = [one.id for one in letters if letter_line(one) == lines[one.id]]
         exchange.let_return(same, parked=parked)

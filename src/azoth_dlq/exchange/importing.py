@@ -28,61 +28,85 @@ if TYPE_CHECKING:
 _DIGEST_BYTES: Final = 16
 
 
-def import_(
+def import_(  # noqa: PLR0913 -- one keyword a choice
     store: Exchange,
     file: str | os.PathLike[str] | BinaryIO,
     *,
     again: bool = False,
     dry: bool = False,
-    into: Callable[[], Exchange] | None = None,
+    record: Record | None = None,
+    into: Callable[[], tuple[Exchange, Record]] | None = None,
 ) -> ImportReport:
     """Take in the letters of an export, or of the Rust crate's log, each once and for ever.
 
     All of the file is read first: where a line cannot be, nothing comes in. Then letters come in by
     chunks, each a transaction, between which others write; what was interrupted is made whole by
     doing it again. `again`: also letters that came in before, or are gone from here. `dry`: only
-    tell what would come in. `into`: opens the store that they go into, like this one, once the file
-    is found good. Errors: ExchangeError, StorageError.
+    tell what would come in. `record`: where that is written down. `into`: opens the store that they
+    go into, like this one, and its record, once the file is found good. Errors: ExchangeError,
+    StorageError.
     """
     began = monotonic()
     with opened(file) as source:
         importing = _Import(store, source, again=again, dry=dry)
         form = importing.check()
+        if record is not None:
+            importing.record = record
         if into is not None:
-            importing.store = into()
+            importing.store, importing.record = into()
         with ExitStack() as stack:
             stack.callback(importing.close)
             importing.take_in()
         duration = timedelta(seconds=monotonic() - began)
-        return importing.report(form.name, duration)
+        report = importing.report(form.name, duration)
+        importing.record.end(report)
+        return report
 
 
-@contextmanager
-def recorded(
-    store: Upkeep | None, file: str | os.PathLike[str] | BinaryIO, by: str | None
-) -> Iterator[Callable[[ImportReport], None]]:
-    """What an import into `store` (None: nowhere) brings in is recorded: before, with the file's
-    name, and when its report is told."""
-    if store is None:
-        yield lambda _report: None
-        return
-    who = login_name() if by is None else checked_name(by)
-    name = os.fsdecode(file) if isinstance(file, (str, bytes, os.PathLike)) else "a stream"
-    source = {"file": readable(name)}
-    action = store.record(
-        NewAction(clock.now(), who, "import", source, 0, details={"whole": False})
-    )
+class Record:
+    """What an import brings in, written down with it: at first the file's name, then each chunk in
+    its own transaction. Of no store: nothing."""
 
-    def record(report: ImportReport) -> None:
-        done = report.dead + report.parked
-        store.record_done(action, done, {"whole": True}, matched=done + report.skipped)
+    def __init__(
+        self,
+        store: Upkeep | None = None,
+        file: str | os.PathLike[str] | BinaryIO = "",
+        by: str | None = None,
+    ) -> None:
+        self._store = store
+        if store is None:
+            return
+        who = login_name() if by is None else checked_name(by)
+        name = os.fsdecode(file) if isinstance(file, (str, os.PathLike)) else "a stream"
+        wanted, details = {"file": readable(name)}, {"whole": False}
+        action = NewAction(clock.now(), who, "import", wanted, 0, details=details)
+        self._action = store.record(action)
 
-    yield record
+    @contextmanager
+    def chunk(self) -> Iterator[None]:
+        """A transaction."""
+        if self._store is None:
+            yield
+            return
+        with self._store.together():
+            yield
+
+    def took(self, letters: int) -> None:
+        """Within it."""
+        if self._store is not None and letters:
+            self._store.record_done(self._action, letters)
+
+    def end(self, report: ImportReport) -> None:
+        """The file is whole."""
+        if self._store is not None:
+            matched = report.dead + report.parked + report.skipped
+            self._store.record_done(self._action, 0, {"whole": True}, matched=matched)
 
 
 class _Import:
     def __init__(self, store: Exchange, source: Source, *, again: bool, dry: bool) -> None:
         self.store = store
+        self.record = Record()
         self._source = source
         self._again = again
         self._dry = dry
@@ -113,7 +137,10 @@ class _Import:
             self._met = OriginSet()
         parser = Parser(self._source, self._needed)
         for letters in taking_turns(self._chunks(parser)):
-            taken = self.store.take_in(self._not_here(letters), again=self._again, dry=self._dry)
+            with self.record.chunk():
+                new = self._not_here(letters)
+                taken = self.store.take_in(new, again=self._again, dry=self._dry)
+                self.record.took(taken.dead + taken.parked)
             self._taken = Taken(*map(sum, zip(self._taken, taken, strict=True)))
 
     def _chunks(self, parser: Parser) -> Iterator[list[WholeLetter]]:

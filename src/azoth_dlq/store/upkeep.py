@@ -56,6 +56,10 @@ class Upkeep(Protocol):
         """Give a letter other bytes, and keep those of before the first edit; whether there is such
         a letter. Errors: InvalidStateError where a handler has it in hand."""
 
+    def identities(self, ids: Sequence[int], *, parked: bool = False) -> list[int | None]:
+        """What tells each letter from another that gets its id later, as long as this process
+        lives; None where there is none."""
+
     def original(self, letter_id: int, *, parked: bool = False) -> bytes | None:
         """The bytes of a letter before the first edit; None where it was never edited."""
 

@@ -65,7 +65,7 @@ def find(
                 migrated=migrated,
                 with_state=by_state is not None,
             )
-            rows: Iterable[_Row] = cursor.execute(statement, (*values, *bounds))
+            rows: Iterable[_Row] = cursor.execute(statement, (*bounds, *values))
             if by_state is not None:
                 rows = _of_state(rows, by_state, due=bool(wanted.due))
             ids.extend(_passing(rows, [test.passes for test in tests]))
@@ -105,7 +105,7 @@ def _conditions(
 def _tests(wanted: LetterFilter, now: int, group: _Group) -> list[_Test]:
     tests = []
     # A time that lies ahead has age 0: it is old enough where 0 is, and never too old.
-    latest = _least(_before(now, wanted.min_age), _instant(wanted.until))
+    latest = _least(_before(now, wanted.min_age or None), _instant(wanted.until))
     earliest = _most(_before(now, wanted.max_age), _instant(wanted.since))
     if wanted.min_age is not None or latest is not None or earliest is not None:
         tests.append(_Test("failed_at", _between(earliest, latest)))
@@ -118,7 +118,7 @@ def _tests(wanted: LetterFilter, now: int, group: _Group) -> list[_Test]:
 
 
 def _before(now: int, age: timedelta | None) -> int | None:
-    return now - age // MICROSECOND if age else None
+    return None if age is None else now - age // MICROSECOND
 
 
 def _instant(instant: datetime | None) -> int | None:

@@ -36,11 +36,9 @@ def find(  # noqa: PLR0913 -- one keyword a part of the statement
     with_state: bool = False,
 ) -> str:
     """Ids ascending of rows that fit each of `fields`, in order, and whose id is in one of `runs`
-    runs (0: any); behind them, on demand, the state of `select`, and `columns`: `failed_at`,
-    `marked_permanent_at`, `latest_error`."""
+    runs, bound first (0: any); behind them, on demand, the state of `select`, and `columns`:
+    `failed_at`, `marked_permanent_at`, `latest_error`."""
     fits = [_condition(field, parked=parked, migrated=migrated) for field in fields]
-    if runs:
-        fits.append(f"({' OR '.join(['id BETWEEN ? AND ?'] * runs)})")
     where = f"WHERE {' AND '.join(fits)} " if fits else ""
     state = ["+retry_count", "+failed_at", "+last_retry_at", not_before(migrated=migrated)]
     found = {
@@ -49,7 +47,16 @@ def find(  # noqa: PLR0913 -- one keyword a part of the statement
         "latest_error": latest_error(migrated=migrated),
     }
     read = ["+id", *(state if with_state else []), *(found[column] for column in columns)]
-    return f"SELECT {', '.join(read)} FROM main.{TABLES_OF[parked]} {where}ORDER BY id"
+    columns_read = ", ".join(read)
+    if not runs:
+        return f"SELECT {columns_read} FROM main.{TABLES_OF[parked]} {where}ORDER BY id"
+    # The CTE drives the join (CROSS JOIN fixes that): ascending runs give ascending ids.
+    values = ",".join(["(?,?)"] * runs)
+    return (
+        f"WITH wanted(run_first, run_last) AS (VALUES {values}) SELECT {columns_read} "
+        f"FROM wanted CROSS JOIN main.{TABLES_OF[parked]} "
+        f"ON id BETWEEN run_first AND run_last {where}"
+    )
 
 
 def _condition(field: str, *, parked: bool, migrated: bool) -> str:

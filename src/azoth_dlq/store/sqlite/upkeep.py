@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from azoth_dlq.errors import InvalidStateError
@@ -10,7 +10,7 @@ from azoth_dlq.store.sqlite import history
 from azoth_dlq.store.sqlite import statements as sql
 from azoth_dlq.store.sqlite import upkeep_statements as upkeep
 from azoth_dlq.store.sqlite.presence import is_alive
-from azoth_dlq.store.sqlite.queue import SqliteQueue
+from azoth_dlq.store.sqlite.queue import SqliteQueue, chunks
 
 if TYPE_CHECKING:
     from azoth_dlq.store.upkeep import NewAction
@@ -53,7 +53,7 @@ class SqliteUpkeep(SqliteQueue):
     ) -> bool:
         with self._writing(changes_letters=not parked):
             self._check_in_no_hand(letter_id, parked=parked)
-            if not parked and not self._query(sql.HAS_ATTEMPTS, (letter_id,)):
+            if self._is_of_another(letter_id, parked=parked):
                 history.delete(self._cursor, [letter_id], parked=False)
             self._execute(upkeep.record_edit(parked=parked), (now, _EDITED, f"by {who}", letter_id))
             self._execute(upkeep.edit(parked=parked), (event_bytes, letter_id))
@@ -62,7 +62,7 @@ class SqliteUpkeep(SqliteQueue):
     def original(self, letter_id: int, *, parked: bool = False) -> bytes | None:
         from azoth_dlq.store.sqlite import values  # noqa: PLC0415 -- as is said there
 
-        if not self._known_schema().migrated:
+        if not self._known_schema().migrated or self._is_of_another(letter_id, parked=parked):
             return None
         rows = self._query(upkeep.original(parked=parked), (letter_id,))
         return values.bytes_of(rows[0][0]) if rows else None
@@ -70,6 +70,8 @@ class SqliteUpkeep(SqliteQueue):
     def put_back(self, letter_id: int, now: int, who: str, *, parked: bool = False) -> bool:
         with self._writing(changes_letters=not parked):
             self._check_in_no_hand(letter_id, parked=parked)
+            if self._is_of_another(letter_id, parked=parked):
+                return False
             if not self._query(upkeep.original(parked=parked), (letter_id,)):
                 return False
             self._execute(
@@ -89,14 +91,27 @@ class SqliteUpkeep(SqliteQueue):
     def _check_in_no_hand(self, letter_id: int, *, parked: bool) -> None:
         """Whoever calls a handler with the letter would have it do what it was before. Within a
         transaction that writes, which no drain has meanwhile. Errors: InvalidStateError."""
-        if parked:
-            return
-        holders = [name for (name,) in self._query(upkeep.HOLDERS, (letter_id,))]
+        holders = [name for (name,) in self._query(upkeep.HOLDERS[parked], (letter_id,))]
         if any(is_alive(self._database_file(), name) for name in holders):
             raise InvalidStateError(
                 f"letter {letter_id} is in the hands of a handler now; it can be changed when that "
                 "call is over, if the letter is still there then"
             )
+
+    def _is_of_another(self, letter_id: int, *, parked: bool) -> bool:
+        """Whether what is kept by this id is of a letter before, whose id was given again."""
+        return not parked and not self._query(sql.HAS_ATTEMPTS, (letter_id,))
+
+    def identities(self, ids: Sequence[int], *, parked: bool = False) -> list[int | None]:
+        found: dict[int, int] = {}
+        if self._known_schema().has_queue:
+            for some in chunks(ids):
+                for row_id, *rest in self._query(
+                    upkeep.identities(len(some), parked=parked), tuple(some)
+                ):
+                    plain = (bytes(one) if isinstance(one, bytearray) else one for one in rest)
+                    found[row_id] = hash(tuple(plain))
+        return [found.get(row_id) for row_id in ids]
 
 
 def _json_or_none(details: Mapping[str, Any] | None) -> Any:

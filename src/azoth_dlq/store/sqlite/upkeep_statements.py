@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from azoth_dlq.store.sqlite.statements import HISTORY_OF, TABLES_OF
+from azoth_dlq.store.sqlite.statements import HISTORY_OF, TABLES_OF, places
 
 RECORD_ACTION = (
     "INSERT INTO main.azoth_dlq_audit (at, who, action, filter, matched, done, details) "
@@ -17,7 +17,12 @@ ACTIONS = (
     "ORDER BY id DESC LIMIT ?"
 )
 
-HOLDERS = "SELECT +drainer FROM main.azoth_dlq_claims WHERE letter_id = ?"
+# A letter may be parked while a call that was given up goes on.
+HOLDERS = {
+    False: "SELECT +drainer FROM main.azoth_dlq_claims WHERE letter_id = ?",
+    True: "SELECT +drainer FROM main.azoth_dlq_claims WHERE letter_id = "
+    "(SELECT p.azoth_dead_letter_id FROM main.permanent_failures AS p WHERE p.id = ?)",
+}
 OLD_ATTEMPTS = (
     "SELECT count(*), max(id) FROM (SELECT id FROM main.azoth_dlq_history WHERE id > ? "
     "ORDER BY id LIMIT ?)"
@@ -27,6 +32,14 @@ PURGE_ATTEMPTS = (
     "DELETE FROM main.azoth_dlq_history WHERE id > ? AND id <= ? AND letter_id IS NOT NULL "
     "AND at <= ? AND event_bytes IS NULL"
 )
+
+
+def identities(ids: int, *, parked: bool) -> str:
+    """What tells a letter from another that got its id later."""
+    return (
+        "SELECT +id, +event_id, +failed_at, +error_message "
+        f"FROM main.{TABLES_OF[parked]} WHERE id IN ({places(ids)})"
+    )
 
 
 def record_edit(*, parked: bool) -> str:
