@@ -17,6 +17,7 @@ from azoth_dlq import (
     DlqReplayer,
     EventHandlerRegistry,
     InvalidStateError,
+    LetterFilter,
     StorageError,
 )
 
