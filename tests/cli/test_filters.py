@@ -150,15 +150,18 @@ def test_a_pipe_of_two_commands(mixed: Workplace) -> None:
         (["--parked-for", "-1"], ": '-1': must be seconds, such as 90"),
     ],
 )
+def test_what_is_wrong_is_told(mixed: Workplace, arguments: list[str], told: str) -> None:
+    assert told in error_line(mixed.run("list", "projection.db", *arguments), 2)
+
+
 @pytest.mark.parametrize(
-    "command", ["list", "requeue", "discard", "show", "drain", "purge", "edit"]
+    "command", ["requeue", "discard", "show", "drain", "purge", "edit", "groups", "export"]
 )
-def test_what_is_wrong_is_told_by_every_command(
-    mixed: Workplace, command: str, arguments: list[str], told: str
-) -> None:
-    handlers = HANDLERS if command == "drain" else []
-    done = mixed.run(command, "projection.db", *handlers, *arguments)
-    assert told in error_line(done, 2)
+def test_every_command_tells_it(mixed: Workplace, command: str) -> None:
+    more = {"drain": HANDLERS, "export": ["--output", "x"]}.get(command, [])
+    for arguments in (["30-20"], ["--group", "xyz"]):
+        done = mixed.run(command, "projection.db", *more, *arguments)
+        assert ": must be " in error_line(done, 2)
 
 
 # What is done to them

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from azoth_dlq.cli.database import database_argument, readable_store_of
+from azoth_dlq.cli.filters import conditions_text
 from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import space_of
 from azoth_dlq.cli.numbers import HOW_MANY
@@ -82,9 +83,12 @@ def _letters_text(action: AuditRecord) -> str:
     parked = action.filter.get("parked")
     space = space_of(parked) if isinstance(parked, bool) else "letters"
     conditions = {name: one for name, one in action.filter.items() if name != "parked"}
-    wanted = ", ".join(f"{name} {_text(one)}" for name, one in conditions.items())
-    return f"{action.done:,} of {counted(action.matched, space)}: {wanted or _ALL}"
+    return f"{action.done:,} of {counted(action.matched, space)}: " + (
+        conditions_text(conditions) or _ALL
+    )
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value)

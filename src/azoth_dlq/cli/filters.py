@@ -7,12 +7,14 @@ import re
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
 from azoth_dlq.acting import find
 from azoth_dlq.cli.instants import parse_instant
+from azoth_dlq.cli.output import duration_text
 from azoth_dlq.durations import from_microseconds, parse_duration
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.filters import LetterFilter
@@ -45,7 +47,12 @@ class _Option(NamedTuple):
 
 
 _OPTIONS: Final = (
-    _Option("--group", "group", "FINGERPRINT", "of this group of `groups`; its first digits do"),
+    _Option(
+        "--group",
+        "group",
+        "FINGERPRINT",
+        "of this group of `groups`; its first four digits or more do",
+    ),
     _Option(
         "--error",
         "error",
@@ -69,6 +76,20 @@ CONDITIONS: Final = tuple(_FIELDS)  # what a command gets, by name
 parked_option: Callable[[Any], Any] = click.option(
     "--parked", is_flag=True, help="Of the permanent failures, whose ids are their own."
 )
+
+
+def conditions_text(given: Mapping[str, Any]) -> str:
+    """What `LetterFilter.as_dict` gives, for people: `type refund, older than 2 h, due`."""
+    return ", ".join(_condition_text(name, value) for name, value in given.items())
+
+
+def _condition_text(field: str, value: Any) -> str:
+    if field == "due":
+        return "due" if value else "not due"
+    name = _FLAGS.get(field, field).lstrip("-").replace("-", " ")
+    if field.endswith("_age") and isinstance(value, int | float):
+        return f"{name} {duration_text(timedelta(seconds=value))}"
+    return f"{name} {value}"
 
 
 class _Ids(click.ParamType):  # type: ignore[type-arg]  # older click takes none
