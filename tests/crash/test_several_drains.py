@@ -99,4 +99,4 @@ def test_drains_at_once_of_a_file_of_the_crate_migrate_it_once(tmp_path: Path) -
     assert sum(report["succeeded"] for report in reports) == len(event_ids) == 5000
     assert file.effects() == event_ids
     assert file.left() == []
-    assert file.query("SELECT number FROM azoth_dlq_migrations") == [(1,), (2,)]
+    assert file.query("SELECT number FROM azoth_dlq_migrations") == [(1,), (2,), (5,)]
