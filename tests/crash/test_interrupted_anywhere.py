@@ -284,7 +284,7 @@ def interrupt_everywhere(path: Path, fresh: Fresh, attack: Attack) -> None:
     with fresh() as queue:
         assert not drain(queue, undisturbed)
     interrupted = 0
-    for instant in instants(undisturbed.times, attack.size(3, long=1)):
+    for instant in instants(undisturbed.times, attack.size(7, long=1)):
         with fresh() as queue:
             called.clear()
             before = state(queue.connection)
