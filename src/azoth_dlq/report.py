@@ -21,8 +21,9 @@ class ReplayReport:
     `remaining` are due, or to be parked, and were not reached, or stay as they were because the
     database refuses every change. `waiting` were not due when it began (None: not counted, by a
     look at those alone that may be due), the first of them at `next_due` (UTC). `errors` are the
-    commonest error texts of the failed attempts with how many letters met each, and the others
-    together. `lost`: calls that took longer than their timeout and could not be ended: their
+    commonest errors of the failed attempts with how many letters met each, and the others together:
+    those of one template (as of `LetterGroup`) are one, told by the first of them, its first 200
+    characters. `lost`: calls that took longer than their timeout and could not be ended: their
     letters failed with that, and their threads (or tasks) were left behind. After a hundred of
     them, and those that run then, a drain stops. `purged` are the permanent failures that a run has
     deleted by `retention`, `purged_attempts` the records of attempts of dead letters.

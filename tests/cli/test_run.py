@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -32,8 +33,9 @@ class Runner:
         self._log = workplace.folder / "stderr.txt"
 
     def start(self, *arguments: str) -> None:
+        environment = {**self.workplace.environment, "PYTHONFAULTHANDLER": "1"}
         with self._log.open("w") as stderr:
-            self.process = self.workplace.start(*RUN, *arguments, stderr=stderr)
+            self.process = self.workplace.start(*RUN, *arguments, stderr=stderr, env=environment)
 
     def told(self) -> list[str]:
         return self._log.read_text().splitlines()
@@ -47,7 +49,12 @@ class Runner:
     def end(self, number: signal.Signals = signal.SIGTERM) -> str:
         """End it by a signal; what stands on stdout."""
         self.process.send_signal(number)
-        stdout, _ = self.process.communicate(timeout=30)
+        try:
+            stdout, _ = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # it tells where each thread is
+            self.process.communicate()
+            pytest.fail("\n".join(["it did not end, but was here:", *self.told()]))
         assert self.process.returncode == 0, self.told()
         return stdout
 

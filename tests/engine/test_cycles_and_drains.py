@@ -228,10 +228,20 @@ def test_the_report_counts_errors_the_commonest_first(scene: Scene) -> None:
 
 
 def test_errors_beyond_the_commonest_are_counted_together(scene: Scene) -> None:
+    def raise_(_conn: object, event_id: int, _payload: bytes) -> None:
+        raise ValueError("abcdefghijkl"[event_id] + " is down")
+
+    scene.registry.register("raises", raise_)
+    for event_id in (*range(12), 3, 3):
+        scene.letter("raises", event_id=event_id)
+    errors = scene.drain(max_retries=9, stop_on_consecutive_failures=None).errors
+    assert [letters for _, letters in errors] == [3, *[1] * 9, 2]
+    assert errors[-1][0] == "(other errors)"
+
+
+def test_errors_that_differ_in_numbers_alone_are_one(scene: Scene) -> None:
     for _ in range(1200):
         scene.letter("fails")
     scene.letter("nobody's")
-    errors = scene.drain(max_retries=9).errors
-    assert len(errors) == 11
-    assert errors[-1][0] == "(other errors)"
-    assert sum(count for _, count in errors) == 1201
+    errors = scene.drain(max_retries=9, stop_on_consecutive_failures=None).errors
+    assert [letters for _, letters in errors] == [1200, 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from azoth_dlq import clock
@@ -10,10 +9,9 @@ from azoth_dlq.cli.output import duration_text, first_line
 from azoth_dlq.cli.pace import Pace, speed_text
 from azoth_dlq.cli.report import to_be_retried
 from azoth_dlq.durations import plain_seconds
-from azoth_dlq.kernels.templates import fingerprint, template
+from azoth_dlq.kernels.templates import template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from azoth_dlq.cli.progress import Progress
@@ -33,17 +31,9 @@ class Field(NamedTuple):
 class TopGroup(NamedTuple):
     """Errors that are alike, and of how many letters they are."""
 
-    fingerprint: str
     template: str
     letters: int
-
-
-def top_groups(errors: Iterable[tuple[str, int]]) -> list[TopGroup]:
-    """Group error texts with their numbers of letters, the commonest first."""
-    letters: Counter[tuple[str, str]] = Counter()
-    for text, number in errors:
-        letters[fingerprint(text), template(text)] += number
-    return [TopGroup(*group, number) for group, number in letters.most_common()]
+    fingerprint: str = ""
 
 
 class Figures:
@@ -92,7 +82,8 @@ class Figures:
         return not (self.ending or self.replayer.paused or has_stopped)
 
     def groups(self) -> list[TopGroup]:
-        return [] if self.report is None else top_groups(self.report.errors)
+        errors = () if self.report is None else self.report.errors
+        return [TopGroup(template(text), letters) for text, letters in errors]
 
     def state(self) -> str:
         calls, waited = self.replayer.activity.calls, self.replayer.activity.waited

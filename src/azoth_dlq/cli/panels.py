@@ -61,7 +61,7 @@ def field_lines(fields: Sequence[Field], width: int) -> list[Line]:
 
 
 def group_lines(heading: str, groups: Sequence[TopGroup]) -> list[Line]:
-    """Texts, each after its number of letters."""
+    """Templates, each after its number of letters, and its fingerprint where that is known."""
     if not groups:
         return []
     numbers = [f"{group.letters:,}" for group in groups]
@@ -69,7 +69,9 @@ def group_lines(heading: str, groups: Sequence[TopGroup]) -> list[Line]:
     lines = [Line(Text(heading, "dim"), _GROUPS)]
     for number, group in zip(numbers, groups, strict=True):
         template = one_line(first_line(group.template))
-        lines.append(Line(Text.assemble((f"{number:>{width}}", "bold"), "  ", template), _GROUPS))
+        fingerprint = (f"{group.fingerprint}  " if group.fingerprint else "", "dim")
+        shown = Text.assemble((f"{number:>{width}}", "bold"), "  ", fingerprint, template)
+        lines.append(Line(shown, _GROUPS))
     return lines
 
 

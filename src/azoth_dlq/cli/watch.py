@@ -96,7 +96,7 @@ class View:
         seen, is_usual = instant_text(status.at), self._trouble is None
         lines = [panels.state_line(state, self._database, seen, is_usual=is_usual)]
         lines += panels.field_lines(self._fields, self._screen.size.columns)
-        lines += panels.group_lines("last error", _groups(status))
+        lines += panels.group_lines("failed with", _groups(status))
         self._screen.draw([*lines, panels.key_line([("q", "ends")])])
 
 
@@ -192,4 +192,4 @@ def _time_to_empty(status: Status, left: timedelta | None) -> str:
 
 
 def _groups(status: Status) -> list[TopGroup]:
-    return [TopGroup(one.fingerprint, one.template, one.count) for one in status.by_group]
+    return [TopGroup(one.template, one.count, one.fingerprint) for one in status.by_group]

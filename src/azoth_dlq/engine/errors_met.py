@@ -1,21 +1,27 @@
-"""How often each error was met in a drain, in bounded memory."""
+"""How often each kind of error was met in a drain, in bounded memory."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
-_TEXT = 200  # characters by which errors are told apart
-_TEXTS = 1000  # told apart at all
+from azoth_dlq.kernels.templates import fingerprint
+
+_TEXT = 200  # characters of an example
+_KINDS = 1000  # told apart at all
 _COMMONEST = 10
 OTHERS = "(other errors)"
 
 
 class ErrorsMet:
-    """Counts error texts; those beyond the first thousand together."""
+    """Counts errors by their fingerprints, each kind told by the first error of it that was met;
+    those beyond the first thousand together."""
 
-    def __init__(self, counts: Counter[str] | None = None) -> None:
+    def __init__(
+        self, counts: Counter[str] | None = None, examples: dict[str, str] | None = None
+    ) -> None:
         self._counts: Counter[str] = Counter() if counts is None else counts
+        self._examples = {OTHERS: OTHERS} if examples is None else examples
 
     def with_those(self, errors: Iterable[str]) -> ErrorsMet:
         """These and those before; these alone where they are none."""
@@ -23,16 +29,19 @@ class ErrorsMet:
         for error in errors:
             if counts is None:
                 counts = Counter(self._counts)
-            text = error[:_TEXT]
-            known = text in counts or len(counts) < _TEXTS
-            counts[text if known else OTHERS] += 1
-        return self if counts is None else ErrorsMet(counts)
+            kind = fingerprint(error)
+            if kind not in counts and len(counts) >= _KINDS:
+                kind = OTHERS
+            self._examples.setdefault(kind, error[:_TEXT])
+            counts[kind] += 1
+        return self if counts is None else ErrorsMet(counts, self._examples)
 
     def commonest(self) -> tuple[tuple[str, int], ...]:
-        """The commonest texts with their counts, and the rest under `OTHERS`."""
+        """An error of each of the commonest kinds with its count, and the rest under `OTHERS`."""
         named = Counter(self._counts)
         others = named.pop(OTHERS, 0)
-        ranked = sorted(named.items(), key=lambda item: (-item[1], item[0]))
+        told = ((self._examples[kind], count) for kind, count in named.items())
+        ranked = sorted(told, key=lambda item: (-item[1], item[0]))
         others += sum(count for _, count in ranked[_COMMONEST:])
         rest = ((OTHERS, others),) if others else ()
         return (*ranked[:_COMMONEST], *rest)
