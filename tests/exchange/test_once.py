@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from azoth_dlq import DeadLetterQueue, ExchangeError, ImportReport, Selection
+from azoth_dlq import DeadLetterQueue, ExchangeError, ImportReport, LetterFilter
 from azoth_dlq.exchange import exporting, importing
 from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
 from tests.exchange.files import export, fail_some, stored, take_in
@@ -195,7 +195,7 @@ def test_a_file_that_changes_while_it_is_read_brings_nothing_wrong(
 ) -> None:
     with DeadLetterQueue.open(tmp_path / "a.db") as queue:
         queue.add_many([(n, b"ok:x", "boom") for n in range(2500)])
-    made = export(tmp_path / "a.db", tmp_path / "letters.jsonl", selection=Selection(parked=False))
+    made = export(tmp_path / "a.db", tmp_path / "letters.jsonl", which=LetterFilter(parked=False))
     whole = made.read_bytes()
     check = importing._Import.check  # noqa: SLF001 -- the instant between the two looks
 
