@@ -256,9 +256,9 @@ def _work(connection: Watched, path: Path) -> int:
     queue.export_to(stream)
     queue.store.exchange.let_return(parked_ids[-1:], parked=True)
     queue.discard(parked_ids[-1:], parked=True)
-    for dry, again in ((True, False), (False, False), (False, True)):
+    for dry_run, again in ((True, False), (False, False), (False, True)):
         stream.seek(0)
-        queue.import_from(stream, again=again, dry=dry)
+        queue.import_from(stream, again=again, dry_run=dry_run)
     queue.find(LetterFilter(ids=[1, range(5, 9)], since=EPOCH, until=EPOCH, due=True, group="abcd"))
     queue.find(LetterFilter(parked=True, min_parked_age=1, group="abcd"))
     for parked, letter_id in ((False, queue.letters(1)[0].id), (True, parked_ids[-1])):

@@ -182,19 +182,21 @@ class DeadLetterQueue(OnCall):
         file: str | os.PathLike[str] | BinaryIO,
         *,
         again: bool = False,
-        dry: bool = False,
+        dry_run: bool = False,
         by: str | None = None,
     ) -> ImportReport:
         """Take in the letters of an export, or of the Rust crate's dead_letter_queue.jsonl, gzip or
         not, each letter once and for ever: nothing, where any line of it cannot be read.
 
-        `again`: also what came in before, or was this file's own and is gone. `dry`: only tell what
+        `again`: also what came in before, or was this file's own and is gone. `dry_run`: tell what
         would come in. `by` is who does it (None: the login name). Errors: ExchangeError, too.
         """
         from azoth_dlq.exchange import importing  # noqa: PLC0415 -- few import
 
-        record = importing.Record(None if dry else self._store, file, by)
-        return importing.import_(self._store.exchange, file, again=again, dry=dry, record=record)
+        record = importing.Record(None if dry_run else self._store, file, by)
+        return importing.import_(
+            self._store.exchange, file, again=again, dry_run=dry_run, record=record
+        )
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:
