@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     short_help="Attempt every letter that is due.",
     exit_codes={
         0: "done, or ended by a signal after the letters in hand",
-        1: "stopped by failures, or an error",
+        1: "stopped by failures, an error, or the answer was no",
     },
     see_also=("status", "run", "list", "tune"),
     epilog="""\b

@@ -17,6 +17,7 @@ from azoth_dlq.cli.filters import (
 )
 from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import (
+    missing_text,
     no_such_letter,
     read_letter,
     space_key,
@@ -31,6 +32,7 @@ from azoth_dlq.cli.output import (
     print_json,
     print_json_list,
     print_lines,
+    say,
 )
 from azoth_dlq.cli.times import instant_text, utc_option
 from azoth_dlq.clock import to_datetime
@@ -132,6 +134,8 @@ def command(  # noqa: PLR0913 -- one keyword an option
             way = f"{'leave out' if parked else 'give'} --parked to see that one"
             raise no_such_letter(store, the_one, database, way=way, parked=parked)
         ids = find_letters(store, wanted, now)
+        if missing := wanted.missing_from(ids):
+            say(missing_text(missing, space_of(parked)))
         rules = settings_of_last_drain(store).config.rules(now)
         letters = _Letters(rules, parked=parked, payload=payload, redact=_redacting(redact))
         shown = ids[len(ids) - min(limit, len(ids)) :]
