@@ -1,7 +1,8 @@
 """The documents of docs/ whose commands are run: their programs, their commands, what they print.
 
 A block ```python whose first line is `# NAME` is a file; one ```console is played in a shell, in a
-folder of the document's own. `<!-- files of OTHER.md -->` takes the files of another document, too.
+folder of the document's own. `<!-- files of OTHER.md -->` takes the files of another document, too,
+`<!-- FILE as NAME -->` a copy of one.
 Of a block ```console differs only the first lines count. A question, `[y/N]: `, is answered as the
 document has it, on a terminal. `python -m tests.documents [FILE …]` plays them, or all, and writes
 what was printed into them.
@@ -13,9 +14,11 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +26,9 @@ from typing import NamedTuple
 DOCS = Path(__file__).parent.parent / "docs"
 # Those whose commands take hours, and the one whose files are the README's.
 _NOT_PLAYED = {"handlers.md", "performance.md", "reliability.md"}
-_BLOCK = re.compile(r"^```(python|console)( differs)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^( *)```(python|console)( differs)?\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _FILES_OF = re.compile(r"<!-- files of (\S+) -->")
+_COPY = re.compile(r"<!-- (\S+) as (\S+) -->")
 _QUESTION = "[y/N]: "
 _FOLDER = "/srv/shop"
 _PROGRESS = "azoth-dlq: draining: "  # where it takes long
@@ -58,16 +62,16 @@ def documents() -> list[Path]:
 def steps(text: str) -> Iterator[Step]:
     """The commands of a document, in order."""
     for match in _BLOCK.finditer(text):
-        if match[1] == "console":
+        if match[2] == "console":
             yield from _steps_of(match)
 
 
 def _steps_of(match: re.Match[str]) -> Iterator[Step]:
-    for part in re.split(r"^\$ ", match[3], flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^\$ ", textwrap.dedent(match[4]), flags=re.MULTILINE)[1:]:
         command, *lines = part.splitlines()
         while command.endswith("\\"):
             command += f"\n{lines.pop(0)}"
-        yield Step(command, lines, bool(match[2]))
+        yield Step(command, lines, bool(match[3]))
 
 
 def steady(step: Step) -> list[str]:
@@ -97,13 +101,14 @@ def played(document: Path, folder: Path) -> str:
     }
 
     def play(match: re.Match[str]) -> str:
-        if match[1] != "console":
+        if match[2] != "console":
             return match[0]
         lines = []
         for step in _steps_of(match):
             printed = _printed(step, folder, environment)
             lines += [f"$ {step.command}", *(_elsewhere(line, folder) for line in printed)]
-        return "\n".join([f"```console{match[2] or ''}", *lines, "```"])
+        block = [f"```console{match[3] or ''}", *lines, "```"]
+        return "\n".join(f"{match[1]}{line}".rstrip() for line in block)
 
     return _BLOCK.sub(play, text)
 
@@ -117,11 +122,13 @@ def _write_files(document: Path, folder: Path) -> None:
     text = document.read_text("utf-8")
     for other in _FILES_OF.findall(text):
         _write_files(document.parent / other, folder)
+    for file, name in _COPY.findall(text):
+        shutil.copy(document.parent / file, folder / name)
     for match in _BLOCK.finditer(text):
-        name = match[3].partition("\n")[0].removeprefix("# ")
-        if match[1] == "python" and name.endswith(".py"):
+        name = textwrap.dedent(match[4]).partition("\n")[0].removeprefix("# ")
+        if match[2] == "python" and name.endswith(".py"):
             (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(match[3], "utf-8")
+            (folder / name).write_text(textwrap.dedent(match[4]), "utf-8")
 
 
 def _printed(step: Step, folder: Path, environment: dict[str, str]) -> list[str]:
