@@ -2,7 +2,8 @@
 
 Sphinx, since it alone takes the API from the docstrings and checks each link while it builds; MyST,
 since the documents are Markdown that is read where the repository is, too; furo, since it needs no
-settings and its pages can be read without scripts.
+settings and its pages can be read without scripts. Links that leave the site are looked up by
+`sphinx-build -b linkcheck docs build/links`.
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ class Help(Directive):
     """What `--help` prints of each command, as the program has it."""
 
     def run(self) -> list[nodes.Node]:
-        context = click.Context(azoth_dlq, info_name="azoth-dlq", max_content_width=96)
+        settings: dict[str, Any] = {**azoth_dlq.context_settings, "terminal_width": 96}
+        context = click.Context(azoth_dlq, info_name="azoth-dlq", **settings)
         found = [self._section("azoth-dlq", azoth_dlq.get_help(context))]
         for name in azoth_dlq.list_commands(context):
             command = azoth_dlq.get_command(context, name)
             if command is not None:
-                inner = click.Context(command, info_name=name, parent=context, max_content_width=96)
+                inner = click.Context(command, info_name=name, parent=context)
                 found.append(self._section(name, command.get_help(inner)))
         return found
 

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -26,33 +27,55 @@ from tests.documents import DOCS
 
 ROOT = DOCS.parent
 SOURCE = ROOT / "src" / "azoth_dlq"
-DEPLOYING = (DOCS / "deploying.md").read_text("utf-8")
+PAGES = {path: path.read_text("utf-8") for path in sorted(DOCS.rglob("*.md"))}
+# Languages of blocks that are played, compiled or parsed; and those that are drawings.
+TRIED = {"python", "console", "py", "ini", "dockerfile", "crontab"}
+DRAWN = {"", "mermaid"}
 ALL_NAMES: list[str] = vars(azoth_dlq)["__all__"]  # type checkers see imports in its place
 SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
 
 
-def _block(language: str) -> str:
-    [found] = re.findall(rf"```{language}\n(.*?)```", DEPLOYING, re.DOTALL)
-    return str(found)
+def _blocks(*languages: str) -> list[str]:
+    """The text of all blocks of these languages."""
+    text = "\n".join(PAGES.values())
+    kinds = "|".join(languages)
+    found = re.findall(rf"^( *)```(?:{kinds})\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for _, block in found]
 
 
 def _commands() -> Iterator[list[str]]:
-    """The command lines of ours that a unit, a container and a crontab run."""
-    [start] = re.findall(r"^ExecStart=(.*)$", _block("ini"), re.MULTILINE)
-    yield shlex.split(start)
-    [entry] = re.findall(r"^ENTRYPOINT (.*)$", _block("dockerfile"), re.MULTILINE)
-    yield json.loads(entry)
-    for line in _block("crontab").splitlines():
+    """The command lines of ours that units, containers, crontabs and sentences have."""
+    [unit], [container] = _blocks("ini"), _blocks("dockerfile")
+    yield from map(shlex.split, re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE))
+    yield from map(json.loads, re.findall(r"^ENTRYPOINT (.*)$", container, re.MULTILINE))
+    for line in "".join(_blocks("crontab")).splitlines():
         for command in line.split(maxsplit=5)[5].split("&&"):
             words = shlex.split(command.partition(">")[0])
             if words[0].endswith("azoth-dlq"):
                 yield words
-    for command in re.findall(r"`(azoth-dlq [a-z]+ .*?)`", DEPLOYING):
-        yield shlex.split(command)
+    names = "|".join(program.list_commands(click.Context(program)))
+    for command in re.findall(rf"`(azoth-dlq (?:{names}) [^`|]*)", "\n".join(PAGES.values())):
+        if "…" not in command and "--help" not in command:
+            yield shlex.split(command.removesuffix("\\"))
+
+
+def test_no_block_is_of_a_kind_that_nothing_tries() -> None:
+    for page, text in PAGES.items():
+        fences = re.findall(r"^ *```(.*)$", text, re.MULTILINE)
+        kinds = {fence.removesuffix(" differs") for fence in fences[::2]}
+        directives = {kind for kind in kinds if kind.startswith("{")}
+        assert kinds - directives <= TRIED | DRAWN, page
+
+
+@pytest.mark.parametrize("block", _blocks("python", "py"), ids=lambda text: text.partition("\n")[0])
+def test_the_programs_compile(block: str) -> None:
+    assert ast.parse(block).body
 
 
 @pytest.mark.parametrize("words", list(_commands()), ids=" ".join)
-def test_the_commands_of_services_parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_that_are_not_played_parse(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AZOTH_DLQ_DB", "shop.db")
     assert Path(words[0]).name == "azoth-dlq"
     context = click.Context(program)
@@ -64,7 +87,7 @@ def test_the_commands_of_services_parse(words: list[str], monkeypatch: pytest.Mo
 @pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="needs systemd")
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / "azoth-dlq.service"
-    unit.write_text(_block("ini").replace("/srv/shop/.venv/bin/azoth-dlq", sys.executable))
+    unit.write_text(_blocks("ini")[0].replace("/srv/shop/.venv/bin/azoth-dlq", sys.executable))
     done = subprocess.run(
         [SYSTEMD_ANALYZE or "", "verify", "--man=no", str(unit)],
         capture_output=True,
