@@ -18,7 +18,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> None:
-        os.lseek(descriptor, 2**62, os.SEEK_SET)  # behind all that is ever written
+        os.lseek(descriptor, 2**40, os.SEEK_SET)  # behind all that is ever written
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         os.lseek(descriptor, 0, os.SEEK_SET)
 
