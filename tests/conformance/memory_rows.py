@@ -42,7 +42,7 @@ def microsecond_text(microseconds: int) -> str:
 
 def is_timestamp(text: object) -> bool:
     try:
-        parse_timestamp(text)  # type: ignore[arg-type] # another program may have left anything
+        parse_timestamp(text)  # type: ignore[arg-type]  # another program may have left anything
     except (ValueError, TypeError):
         return False
     return True
