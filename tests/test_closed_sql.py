@@ -270,9 +270,9 @@ def _act(queue: DeadLetterQueue) -> None:
     queue.export_to(stream)
     queue.store.exchange.let_return(parked_ids[-1:], parked=True)
     queue.discard(parked_ids[-1:], parked=True)
-    for dry, again in ((True, False), (False, False), (False, True)):
+    for dry_run, again in ((True, False), (False, False), (False, True)):
         stream.seek(0)
-        queue.import_from(stream, again=again, dry=dry)
+        queue.import_from(stream, again=again, dry_run=dry_run)
     for parked, letter_id in ((False, queue.letters(1)[0].id), (True, parked_ids[-1])):
         queue.edit(letter_id, HOSTILE.encode(), parked=parked, by=WHO)
         assert queue.original(letter_id, parked=parked) is not None

@@ -39,7 +39,7 @@ NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
     "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry",
     "ExchangeError", "FailedEvent", "InvalidStateError", "LetterFilter", "NonRetryable",
-    "ReplayPriority", "ReplayReport", "RetryAfter", "Selection", "Snooze", "StorageError",
+    "ReplayPriority", "ReplayReport", "RetryAfter", "Snooze", "StorageError",
     "current_letter_id",
 }  # fmt: skip
 HANDED_OUT = {

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from azoth_dlq.errors import StorageError as StorageError
     from azoth_dlq.exchange.reports import ExportReport as ExportReport
     from azoth_dlq.exchange.reports import ImportReport as ImportReport
-    from azoth_dlq.exchange.selection import Selection as Selection
     from azoth_dlq.filters import LetterFilter as LetterFilter
     from azoth_dlq.groups import LetterGroup as LetterGroup
     from azoth_dlq.hooks import Attempt as Attempt
@@ -55,7 +54,6 @@ else:
             "StorageError",
         ],
         "exchange.reports": ["ExportReport", "ImportReport"],
-        "exchange.selection": ["Selection"],
         "filters": ["LetterFilter"],
         "groups": ["LetterGroup"],
         "hooks": ["Attempt", "ParkedLetter"],

@@ -66,16 +66,19 @@ class OnCall:
         redact: Callable[[str], str] | None = None,
     ) -> dict[str, Any] | None:
         """A letter ready for JSON, with its history and payload, as `azoth-dlq show --json` prints
-        it; None where there is none. `redact` gets the payload, each error and each traceback as a
+        it; None where there is none. When it is attempted next is told by the settings of the last
+        drain. `redact` gets the payload, each error and each traceback as a
         text, and returns it without what must not be seen."""
         from azoth_dlq import shown  # noqa: PLC0415 -- who only adds letters needs nothing of it
+        from azoth_dlq.last_drain import settings_of_last_drain  # noqa: PLC0415 -- as above
 
         redacting = shown.checked_redact(redact)
         letter = self._letter(checked_id(letter_id), parked=checked_parked(parked))
         if letter is None:
             return None
         history = self._store.history(letter_id, parked=parked)
-        return shown.whole_letter_as_dict(letter, history, clock.now(), redacting)
+        rules = settings_of_last_drain(self._store).config.rules(clock.now())
+        return shown.whole_letter_as_dict(letter, history, rules, redacting)
 
     def original(self, letter_id: int, *, parked: bool = False) -> bytes | None:
         """The bytes of a letter before it was edited first; None where it never was."""

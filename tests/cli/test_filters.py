@@ -313,9 +313,17 @@ def test_letters_that_wait_are_drained_on_demand_alone(mixed: Workplace) -> None
 def test_ids_that_a_drain_does_not_find_are_told(mixed: Workplace) -> None:
     done = mixed.drain("1", "4", "99")
     assert (
-        "2 of the ids are not there, or not due (--now takes those that wait): 4, 99" in done.stderr
+        "2 of the ids are not among the dead letters that are due: 4, 99; --now takes"
+        in done.stderr
     )
     assert mixed.count("effects") == 1
+
+
+@pytest.mark.parametrize("command", ["list", "show"])
+def test_ids_that_are_not_there_are_told(mixed: Workplace, command: str) -> None:
+    done = mixed.run(command, "projection.db", "1", "98-99", "77", "--json")
+    assert (done.returncode, json.loads(done.stdout)["total"]) == (0, 1)
+    assert done.stderr == "azoth-dlq: 1 of the ids is not among the dead letters: 77\n"
 
 
 def test_scattered_ids_are_found_as_fast_as_others(workplace: Workplace) -> None:

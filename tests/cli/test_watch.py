@@ -36,12 +36,12 @@ def test_a_terminal_shows_what_is_in_the_file(
 ) -> None:
     with terminal() as screen:
         screen.start(letters, *WATCH)
-        screen.shows("watching   projection.db", "depth 32", "due now 31", "31  refused", "q ends")
+        screen.shows("watching   projection.db", "depth 32", "due now 31", "refused", "q ends")
         screen.until(lambda: figures(screen.text)["empty in"] == "?")
         letters.park()
         letters.execute("DELETE FROM dead_letter_queue WHERE id <= 20")
-        screen.shows("depth 12", "due now 11", "parked 1 (+1)", "fewer ")
-        screen.until(lambda: re.search(r"fewer [\d.]+/s", screen.text))
+        screen.shows("depth 12", "due now 11", "parked 1 (+1)", "shrinks by ")
+        screen.until(lambda: re.search(r"shrinks by [\d.]+/s", screen.text))
         assert re.search(r"empty in \d+ s", screen.text)
         assert screen.text.count("watching") == 1
         if isinstance(end, str):
@@ -71,7 +71,7 @@ def test_elsewhere_each_look_is_a_line(letters: Workplace) -> None:
     lines = first_lines(letters, *WATCH)
     form = (
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: depth 32, due now 31, next due in \d+ d \d+ h, "
-        r"fewer \S+, empty in \?, parked 0 \(\+0\), stopped no, not due 1, in the future 1; "
+        r"shrinks by \S+, empty in \?, parked 0 \(\+0\), stopped no, not due 1, in the future 1; "
         r"most failed with \(31\) refused\n"
     )
     assert all(re.fullmatch(form, line) for line in lines), lines

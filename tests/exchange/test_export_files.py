@@ -7,13 +7,12 @@ import gzip
 import json
 import os
 import stat
-from array import array
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from azoth_dlq import ConfigError, DeadLetterQueue, ExchangeError, ExportReport, Selection
+from azoth_dlq import ConfigError, DeadLetterQueue, ExchangeError, ExportReport, LetterFilter
 from azoth_dlq.exchange import members, partial, walking
 from tests.exchange.files import export, fail_some, lines_of, stored, take_in
 
@@ -113,14 +112,13 @@ def test_what_was_left_of_other_letters_is_not_gone_on_with(database: Path, tmp_
     target.unlink()
     begun = b"".join(lines[:50])
     fail_some(tmp_path / "b.db")
-    ids = Selection(dead_ids=array("q", [3]), parked_ids=array("q"))
-    for file, selection in (
+    for file, which in (
         (tmp_path / "b.db", None),
-        (database, Selection(parked=False)),
-        (database, ids),
+        (database, LetterFilter(parked=False)),
+        (database, LetterFilter(min_retry_count=9)),
     ):
         _partial(target).write_bytes(begun)
-        report = _export(file, target, selection)
+        report = _export(file, target, which)
         assert (report.resumed, report.restarted) == (
             0,
             "it is of other letters, or of another file",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "discard",
     cls=Command,
     short_help="Delete letters for good.",
-    exit_codes={1: "an error, or an id was not there"},
+    exit_codes={1: "an error, an id was not there, or the answer was no"},
     see_also=("list", "show", "requeue"),
     epilog="""\b
     Examples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import sys
+from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -160,6 +161,16 @@ class Wanted(NamedTuple):
     def is_filtered(self) -> bool:
         """Whether anything but ids narrows."""
         return not replace(self.filter, ids=None).is_empty
+
+    def missing_from(self, found: Sequence[int]) -> list[int]:
+        """The ids that were given one by one and are not in `found`, which ascends; none, where a
+        filter narrowed them."""
+        return [] if self.is_filtered else [one for one in self.named if not _has(found, one)]
+
+
+def _has(ascending: Sequence[int], letter_id: int) -> bool:
+    place = bisect_left(ascending, letter_id)
+    return place < len(ascending) and ascending[place] == letter_id
 
 
 def wanted_of(conditions: Mapping[str, Any], *, parked: bool = False) -> Wanted:

@@ -175,7 +175,7 @@ def stdout_reserved() -> Iterator[None]:
 
 
 def _quoted(text: str) -> str:
-    if os.name == "nt":
+    if sys.platform == "win32":
         return f'"{text}"' if " " in text else text
     return shlex.quote(text)
 

@@ -81,7 +81,7 @@ def supervised(
 
 def can_draw() -> bool:
     """Whether a terminal obeys what is drawn in place."""
-    if os.name != "nt":
+    if sys.platform != "win32":
         return os.environ.get("TERM", "dumb") not in {"", "dumb", "unknown"}
     from rich.console import detect_legacy_windows  # noqa: PLC0415 -- other systems need it not
 

@@ -18,7 +18,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> None:
-        os.lseek(descriptor, 2**62, os.SEEK_SET)  # behind all that is ever written
+        os.lseek(descriptor, 2**40, os.SEEK_SET)  # behind all that is ever written
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         os.lseek(descriptor, 0, os.SEEK_SET)
 
@@ -112,7 +112,7 @@ class PartialFile:
         """Give it its name: it is on the disk, and whole."""
         self.file.flush()
         os.fsync(self.file.fileno())
-        if os.name == "nt":  # where an open file keeps its name
+        if sys.platform == "win32":  # where an open file keeps its name
             self.file.close()
         if self._force:
             os.replace(self.name, self.path)
@@ -124,7 +124,7 @@ class PartialFile:
     def _rename(self) -> None:
         """Never over another file, also one that has just been made."""
         try:
-            if os.name == "nt":
+            if sys.platform == "win32":
                 os.rename(self.name, self.path)
                 return
             os.link(self.name, self.path, follow_symlinks=False)
@@ -151,7 +151,7 @@ class PartialFile:
 
 
 def _sync_folder(folder: str) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

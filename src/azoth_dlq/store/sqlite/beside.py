@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from contextlib import suppress
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -21,17 +22,17 @@ def create_beside(database: str, path: str, flags: int) -> int:
     """Make a file that is not there; its descriptor. Errors: OSError."""
     like = os.stat(database)
     descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, stat.S_IMODE(like.st_mode))
-    if hasattr(os, "fchmod"):
+    if sys.platform != "win32":
         os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        os.fchown(descriptor, like.st_uid, like.st_gid)
+        if os.geteuid() == 0:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
     return descriptor
 
 
 def make_like(descriptor: int, database: str) -> bool:
     """Give a file that is there the mode of the database, and root its owner, where it has others;
     whether no stranger owns it, who may not write the database."""
-    if not hasattr(os, "geteuid"):
+    if sys.platform == "win32":
         return True
     like, found = os.stat(database), os.fstat(descriptor)
     mode, user = stat.S_IMODE(like.st_mode), os.geteuid()

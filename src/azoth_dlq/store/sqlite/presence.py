@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -181,7 +182,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _host() -> str:
-    if hasattr(os, "uname"):
+    if sys.platform != "win32":
         return os.uname().nodename
     import platform  # noqa: PLC0415 -- it costs its import, and Windows alone needs it
 
