@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from azoth_dlq.types import AttemptRecord as AttemptRecord
     from azoth_dlq.types import FailedEvent as FailedEvent
     from azoth_dlq.types import PermanentFailure as PermanentFailure
+
+    __version__: str
 else:
     from importlib import import_module
 
@@ -68,6 +70,8 @@ else:
     __all__ = list(_HOMES)
 
     def __getattr__(name):
+        if name == "__version__":
+            return import_module("importlib.metadata").version("azoth-dlq")
         if name in _NAMES:
             return _imported(name)
         if name not in _HOMES:
@@ -91,4 +95,4 @@ else:
             ) from error
 
     def __dir__():
-        return globals().keys() | _HOMES.keys()
+        return globals().keys() | _HOMES.keys() | {"__version__"}

@@ -146,7 +146,7 @@ def test_what_waiting_mends_is_shown_and_tried_again(capsys: pytest.CaptureFixtu
             return False
 
     with put_back():
-        watch.watch(look, Shower(str), 5)  # type: ignore[arg-type]
+        watch.watch(look, Shower(str), 5)  # type: ignore[arg-type]  # as much of one as it takes
     assert shown == ["seen", "seen"]
     assert capsys.readouterr().err == "azoth-dlq: it is locked\n"
 
@@ -166,7 +166,7 @@ def test_it_looks_a_tenth_of_the_time_at_most() -> None:
             return len(rests) == 3
 
     with put_back():
-        watch.watch(look, Shower(str), 0.2)  # type: ignore[arg-type]
+        watch.watch(look, Shower(str), 0.2)  # type: ignore[arg-type]  # as much of one as it takes
     assert len(rests) == 3
     assert min(rests) >= 0.9
 

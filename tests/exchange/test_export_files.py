@@ -302,7 +302,7 @@ def test_without_a_log_others_commit_while_letters_are_written(
             def flush(self) -> None:
                 file.flush()
 
-        queue.export_to(Between())  # type: ignore[arg-type] # as much of a stream as it takes
+        queue.export_to(Between())  # type: ignore[arg-type]  # as much of a stream as it takes
         between = Between()
         pauses = []
 
@@ -316,7 +316,7 @@ def test_without_a_log_others_commit_while_letters_are_written(
         monkeypatch.setattr(walking, "sleep", others_turn)
         file.seek(0)
         file.truncate()
-        report = queue.export_to(between)  # type: ignore[arg-type] # as above
+        report = queue.export_to(between)  # type: ignore[arg-type]  # as above
         there_now = {letter.id for letter in queue.letters(1000)}
     ids = [i for table, i in _letters(tmp_path / "letters.jsonl") if table == "dead_letter_queue"]
     assert len(ids) == len(set(ids)) == report.dead
