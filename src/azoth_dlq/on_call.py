@@ -110,11 +110,11 @@ class OnCall:
         self, which: Iterable[int] | LetterFilter, *, parked: bool = False, by: str | None = None
     ) -> int:
         """Delete dead letters, or (`parked`) permanent failures, on purpose: those of these ids, or
-        those that fit; how many. `by` as of `edit`. An empty filter is refused: `clear` deletes
-        all."""
+        those that fit; how many. What a handler has in hand stays. `by` as of `edit`. An empty
+        filter is refused: `clear` deletes all."""
 
         def change(act: Act) -> int:
-            return self._store.delete(act.ids(), parked=parked)
+            return self._discard(act.ids(), parked=parked)
 
         return self._act("discard", _given(which), change, parked=parked, by=by)
 
@@ -141,6 +141,11 @@ class OnCall:
         while purge.step():
             pass
         return purge.purged
+
+    def _discard(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
+        from azoth_dlq.acting import discard  # noqa: PLC0415 -- who only adds letters needs none
+
+        return discard(self._store, ids, parked=parked)
 
     def _letter(self, letter_id: int, *, parked: bool) -> FailedEvent | PermanentFailure | None:
         found: Sequence[FailedEvent | PermanentFailure] = (
@@ -177,10 +182,10 @@ class OnCall:
         return done
 
     def clear(self) -> int:
-        """Delete every dead letter; how many there were."""
+        """Delete every dead letter but those that a handler has in hand; how many there were."""
 
         def change(_act: Act) -> int:
-            return self._store.delete(None)
+            return self._discard(None)
 
         return self._act("discard", None, change, parked=False)
 
@@ -188,7 +193,7 @@ class OnCall:
         """Delete every permanent failure; how many there were."""
 
         def change(_act: Act) -> int:
-            return self._store.delete(None, parked=True)
+            return self._discard(None, parked=True)
 
         return self._act("discard", None, change, parked=True)
 

@@ -85,6 +85,13 @@ def test_with_json_each_look_is_a_document_in_a_line(letters: Workplace) -> None
     assert len({document["at"] for document in documents}) == 3
 
 
+def test_each_look_is_over_the_time_that_is_given(letters: Workplace) -> None:
+    arguments = ("status", "projection.db", "--json", "--over", "36h")
+    (line,) = first_lines(letters, *arguments, "--watch", "60", lines=1)
+    watched, alone = json.loads(line), json.loads(letters.run(*arguments).stdout)
+    assert watched["failures"]["bucket_seconds"] == alone["failures"]["bucket_seconds"] == 7200
+
+
 @pytest.mark.parametrize("how", ["--no-live", "TERM"])
 def test_lines_are_printed_where_nothing_can_be_drawn(letters: Workplace, how: str) -> None:
     more = (how,) if how != "TERM" else ()

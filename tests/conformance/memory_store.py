@@ -136,7 +136,13 @@ class MemoryStore(MemoryUpkeep):
 
     def requeue(self, ids: Sequence[int], now: int) -> int:
         with self._writing() as tables:
-            found = [i for i in dict.fromkeys(ids) if i in tables.parked]
+            # Under another id nothing would tell that a call of it goes on.
+            held = self.in_hands() & tables.letters.keys()
+            found = [
+                i
+                for i in dict.fromkeys(ids)
+                if i in tables.parked and tables.parked[i].dead_letter_id not in held
+            ]
             for parked_id in found:
                 parked = tables.parked.pop(parked_id)
                 old_id = parked.dead_letter_id

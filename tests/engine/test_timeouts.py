@@ -225,6 +225,24 @@ def test_a_parked_letter_is_not_changed_while_a_call_that_was_given_up_goes_on(
     assert scene.queue.edit(parked, b"outside:other", parked=True)
 
 
+def test_a_letter_whose_call_goes_on_is_not_requeued_under_another_id(scene: Scene) -> None:
+    """By its old id alone it is known that it is in a hand."""
+    gate = Gate()
+    at_once(scene, "thread", gate=gate, timeout=0.05)
+    [letter] = letters(scene, 1)
+    assert scene.drain(concurrency=2, max_retries=1).parked == 1
+    scene.conn.execute(
+        "INSERT INTO dead_letter_queue (id, event_id, event_bytes, error_message) "
+        "VALUES (?, 7, 'ok:', 'boom')",
+        (letter,),
+    )
+    parked = LetterFilter(error="timeout")
+    assert scene.queue.requeue(parked) == 0
+    gate.open()
+    until(lambda: not scene.queue.store.figures().draining)
+    assert scene.queue.requeue(parked) == 1
+
+
 @with_kinds
 def test_a_handler_that_times_out_in_its_own_way_is_just_a_failure(scene: Scene, kind: str) -> None:
     def act(_event_id: int) -> None:

@@ -173,7 +173,7 @@ def test_one_that_is_made_meanwhile_stays(
     assert _partial(target).exists()
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal", "-azoth", "-azoth-0f"])
 def test_the_database_is_never_written_over(database: Path, tmp_path: Path, suffix: str) -> None:
     before = stored(database)
     (tmp_path / "link").symlink_to(f"{database}{suffix}")

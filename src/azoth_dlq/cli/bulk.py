@@ -147,6 +147,8 @@ def change_letters(task: Task, *, as_json: bool) -> int:
             if wanted.is_filtered or consent.every:
                 agree(matched, yes=consent.yes)
             _carry_out(change.steps(dlq.store, act, matched.ids), act, outcome)
+            if outcome.trouble is None:
+                act.details["left_alone"] = len(matched.ids) - act.done
         outcome.details = act.details
         outcome.exit_code = outcome.exit_code or int(bool(outcome.missing))
         if outcome.trouble is None:
@@ -251,8 +253,9 @@ def _details(outcome: Outcome, task: Task) -> Iterator[str]:
     if "export" in found:
         way = command_line("import", task.database, found["export"])
         yield f"they are written to {found['export']}; `{way}` takes them back"
-    if found.get("changed"):
-        yield f"{counted(found['changed'], 'letters')} changed meanwhile, or left, and were not"
+    if found.get("left_alone"):
+        letters = counted(found["left_alone"], "letters")
+        yield f"{letters} left alone: changed meanwhile, gone, or in the hands of a handler"
 
 
 def _missing(outcome: Outcome, task: Task) -> str:
