@@ -1,5 +1,5 @@
-"""Prints the oldest version that a pyproject.toml allows of each thing it asks for, as constraints
-of pip: those of the build, of the package, and of its tests."""
+"""Prints the oldest versions of what a pyproject.toml asks for, as constraints of pip: for the
+build, the package and its tests."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def oldest(pyproject: Path) -> list[str]:
     for requirement in asked:
         match = REQUIREMENT.fullmatch(requirement)
         if match is None:
-            trouble = f"{requirement} in {pyproject} has no lower bound"
-            raise ValueError(f"{trouble}; write NAME>=VERSION")
+            raise ValueError(
+                f"{requirement} in {pyproject} has no lower bound; write NAME>=VERSION"
+            )
         found.append(f"{match['name']}=={match['version']}")
     return found
 
 
 if __name__ == "__main__":
-    print("\n".join(oldest(Path(sys.argv[1]))))
+    sys.stdout.write("\n".join([*oldest(Path(sys.argv[1])), ""]))

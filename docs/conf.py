@@ -51,7 +51,7 @@ class Help(Directive):
     """What `--help` prints of each command, as the program has it."""
 
     def run(self) -> list[nodes.Node]:
-        settings: dict[str, Any] = {**azoth_dlq.context_settings, "terminal_width": 96}
+        settings: dict[str, Any] = {**azoth_dlq.context_settings, "terminal_width": 94}
         context = click.Context(azoth_dlq, info_name="azoth-dlq", **settings)
         found = [self._section("azoth-dlq", azoth_dlq.get_help(context))]
         for name in azoth_dlq.list_commands(context):

@@ -36,6 +36,7 @@ _PATIENCE = 120  # seconds
 
 # What differs from run to run.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( \+00:00|Z)?")
+_SPAN = re.compile("from … to …")  # where it is not all of one second
 _DURATION = re.compile(r"\b\d+(\.\d+)? (d|h|min|s)\b( \d+ (h|min|s)\b)?")
 _SPEED = re.compile(r"\(.* letters a second\)")
 _BARS = re.compile(r"\|[ ▁▂▃▄▅▆▇█]*\|.*")
@@ -82,6 +83,7 @@ def steady(step: Step) -> list[str]:
         text = line
         for mask in _MASKS:
             text = mask.sub("…", text)
+        text = _SPAN.sub("at …", text)
         if step.differs:
             text = re.sub(r"[\d,.]+", "…", text)
         found.append(re.sub(r" {2,}", "  ", text).rstrip())

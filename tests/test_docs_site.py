@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import html
 import json
+import os
 import re
 import shlex
 import shutil
@@ -154,4 +156,18 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Attempt every letter that is due" in (tmp_path / "site" / "cli.html").read_text("utf-8")
+    page = (tmp_path / "site" / "cli.html").read_text("utf-8")
+    shown = html.unescape(re.sub("<.*?>", "", page))
+    assert _help("drain") in shown
+
+
+def _help(command: str) -> str:
+    """What a wide terminal shows."""
+    return subprocess.run(
+        [sys.executable, "-m", "azoth_dlq", command, "--help"],
+        env={**os.environ, "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout.strip()
