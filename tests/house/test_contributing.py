@@ -14,6 +14,15 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 OF_PYTHON = {"python", "python3", "pip", "."}
 
 
+# The scripts of CI that do what a session does, for those that it does not run by name.
+BY_SCRIPT = {
+    ".ci/tests": ["tests", "attacks"],
+    ".ci/run": ["lint", "types", "c_tests", "benchmarks"],
+    ".ci/docs": ["docs"],
+    ".ci/packages": ["packaging"],
+}
+
+
 def _sessions() -> set[str]:
     tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
@@ -33,6 +42,14 @@ def test_every_task_is_named_and_there_is_no_other() -> None:
     named = {words[2] for words in _commands() if words[:2] == ["nox", "-s"]}
     assert named | {"tests"} == _sessions()
     assert len(named) > 10
+
+
+def test_ci_runs_every_task() -> None:
+    files = (ROOT / ".github" / "workflows").glob("*.yml")
+    workflows = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    by_name = set(re.findall(r"session: (\w+)", workflows))
+    assert [script for script in BY_SCRIPT if f" {script}" not in workflows] == []
+    assert by_name | {name for names in BY_SCRIPT.values() for name in names} == _sessions()
 
 
 def test_every_program_that_is_named_is_there() -> None:
