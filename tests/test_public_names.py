@@ -43,8 +43,8 @@ NAMES = {
     "current_letter_id",
 }  # fmt: skip
 HANDED_OUT = {
-    "Attempt", "AttemptRecord", "DlqMetricsSnapshot", "Event", "ExportReport", "Histogram",
-    "ImportReport", "LetterGroup", "ParkedLetter", "PermanentFailure",
+    "Attempt", "AttemptRecord", "AuditRecord", "DlqMetricsSnapshot", "Event", "ExportReport",
+    "Histogram", "ImportReport", "LetterGroup", "ParkedLetter", "PermanentFailure", "Purged",
 }  # fmt: skip
 
 ALL: list[str] = vars(azoth_dlq)["__all__"]  # type checkers see imports in its place

@@ -4,6 +4,7 @@ TYPE_CHECKING = False  # as of `typing`, whose import would cost more than all t
 
 if TYPE_CHECKING:
     from azoth_dlq._event import Event as Event
+    from azoth_dlq.acting import Purged as Purged
     from azoth_dlq.backoff import BackoffStrategy as BackoffStrategy
     from azoth_dlq.config import DlqReplayConfig as DlqReplayConfig
     from azoth_dlq.current import current_letter_id as current_letter_id
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from azoth_dlq.replayer import DlqReplayer as DlqReplayer
     from azoth_dlq.report import ReplayReport as ReplayReport
     from azoth_dlq.types import AttemptRecord as AttemptRecord
+    from azoth_dlq.types import AuditRecord as AuditRecord
     from azoth_dlq.types import FailedEvent as FailedEvent
     from azoth_dlq.types import PermanentFailure as PermanentFailure
 
@@ -42,6 +44,7 @@ else:
     # A name comes with its module when it is asked for first (PEP 562).
     _NAMES = {
         "_event": ["Event"],
+        "acting": ["Purged"],
         "backoff": ["BackoffStrategy"],
         "config": ["DlqReplayConfig"],
         "current": ["current_letter_id"],
@@ -64,7 +67,7 @@ else:
         "registry": ["BatchConfig", "EventHandlerRegistry"],
         "replayer": ["DlqReplayer"],
         "report": ["ReplayReport"],
-        "types": ["AttemptRecord", "FailedEvent", "PermanentFailure"],
+        "types": ["AttemptRecord", "AuditRecord", "FailedEvent", "PermanentFailure"],
     }
     _HOMES = {name: module for module, names in _NAMES.items() for name in names}
     __all__ = list(_HOMES)
