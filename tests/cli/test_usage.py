@@ -9,11 +9,13 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from azoth_dlq import cli
-from azoth_dlq.cli import azoth_dlq
+from azoth_dlq.cli import azoth_dlq, main
+from azoth_dlq.store.sqlite import SqliteStore
 from tests.cli.conftest import Workplace, error_line
 
 COMMANDS = list(azoth_dlq.commands)
@@ -152,7 +154,21 @@ def test_output_that_cannot_be_written_is_told(workplace: Workplace) -> None:
     with Path("/dev/full").open("w") as full:
         done = workplace.run("status", "projection.db", stdout=full)
     assert done.returncode == 1
-    assert done.stderr.splitlines() == ["azoth-dlq: [Errno 28] No space left on device"]
+    reason = "No space left on device; what was done before stays"
+    assert done.stderr == f"azoth-dlq: stdout cannot be written: {reason}\n"
+
+
+def test_too_little_memory_is_told(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def find(*_: object, **__: object) -> NoReturn:
+        raise MemoryError
+
+    workplace.make("ok")
+    monkeypatch.setattr(SqliteStore, "find", find)
+    assert main(["list", str(workplace.database)]) == 1
+    told = "azoth-dlq: there is not enough memory; what was committed before stays\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the streams")

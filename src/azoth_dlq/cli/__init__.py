@@ -6,6 +6,7 @@ A command is imported when it is called for: who asks for the status needs nothi
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+# Where no file is named, it was stdout that could not be written.
+_OF_OUTPUT: Final = frozenset({errno.EBADF, errno.EFBIG, errno.EIO, errno.ENOSPC})
 # What the commands are for; each is in the module of its name, or in that of `_ELSEWHERE`.
 _HEADINGS: Final = {
     "Look": ("status", "groups", "list", "show", "audit"),
@@ -130,11 +133,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         say(str(error))
         return FAILED
     except OSError as error:
-        say(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        say(_trouble_of(error))
         _discard_output()
         return FAILED
     except Exception as error:  # noqa: BLE001 -- nobody at a terminal is helped by a traceback
-        say(_defect(error))
+        say(_unexpected(error))
         return FAILED
     return DONE if code is None else int(code)
 
@@ -147,7 +150,17 @@ def _with_way_out(error: click.ClickException) -> str:
     return f"{message.rstrip('.')}; see {context.command_path} --help"
 
 
-def _defect(error: Exception) -> str:
+def _trouble_of(error: OSError) -> str:
+    if error.filename:
+        return f"{error.strerror}: {error.filename}"
+    if error.errno in _OF_OUTPUT:
+        return f"stdout cannot be written: {error.strerror}; what was done before stays"
+    return str(error)
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; what was committed before stays"
     frame = extract_tb(error.__traceback__)[-1]
     place = f"{frame.filename}, line {frame.lineno}"
     return f"unexpected {type(error).__name__}: {error} ({place}); please report it as a defect"
