@@ -1,5 +1,5 @@
-"""Prints the oldest versions of what a pyproject.toml asks for, as constraints of pip: for the build,
-the package and its tests."""
+"""Prints the oldest versions of what a pyproject.toml asks for, as constraints of pip: for the
+build, the package and its tests."""
 
 from __future__ import annotations
 

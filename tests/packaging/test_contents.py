@@ -15,7 +15,7 @@ OF_A_BUILD = {".c", ".h", ".o", ".pxd", ".pyx", ".txt", ".cmake", ".ninja"}
 
 def _names(wheel: Path) -> set[str]:
     with ZipFile(wheel) as archive:
-        return set(archive.namelist())
+        return {name for name in archive.namelist() if not name.endswith("/")}
 
 
 def _compiled(unpacked: Path) -> set[str]:
