@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -37,17 +38,17 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @contextmanager
 def heeding_interrupts() -> Iterator[None]:
-    """Processes that are started here heed SIGINT, also where pytest was told to ignore it, as jobs
-    in the background of a shell are."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_IGN:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Processes that are started here heed SIGINT and SIGHUP, also where pytest was told to ignore
+    them, as jobs in the background of a shell are, or what nohup starts."""
+    numbers = [signal.SIGINT, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+    ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)  # a program that is started has none of it
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 class Clock:

@@ -236,6 +236,14 @@ def _work(connection: Watched, path: Path) -> int:
     replayer.drain(now=True)
     replayer.run()
     DlqReplayer(queue, registry, DlqReplayConfig(max_retries=3)).drain(now=True)
+    searches = _search(queue)
+    look(queue.store, config, 0)
+    _act(queue)
+    return len(GOOD) + 2 * len(events) + len(registry.event_types) + searches
+
+
+def _search(queue: DeadLetterQueue) -> int:
+    """How often a hostile value was looked for."""
     filters = [LetterFilter(error=text) for text in (HOSTILE, f"{MARK}%", f"{MARK}_", f"{MARK}'")]
     filters.append(LetterFilter(event_type=HOSTILE.replace(":", ""), max_age=9, min_retry_count=1))
     for wanted in filters:
@@ -247,7 +255,13 @@ def _work(connection: Watched, path: Path) -> int:
                 list(rows)
     assert queue.groups()
     queue.groups(parked=True)
-    look(queue.store, config, 0)
+    queue.find(LetterFilter(ids=[1, range(5, 9)], since=EPOCH, until=EPOCH, due=True, group="abcd"))
+    queue.find(LetterFilter(parked=True, min_parked_age=1, group="abcd"))
+    return 2 * len(filters)
+
+
+def _act(queue: DeadLetterQueue) -> None:
+    """What people do to letters, the last of it to all."""
     parked_ids = [letter.id for letter in queue.permanent_failures()]
     assert len(parked_ids) > 5
     for parked_id in parked_ids:
@@ -256,11 +270,9 @@ def _work(connection: Watched, path: Path) -> int:
     queue.export_to(stream)
     queue.store.exchange.let_return(parked_ids[-1:], parked=True)
     queue.discard(parked_ids[-1:], parked=True)
-    for dry, again in ((True, False), (False, False), (False, True)):
+    for dry_run, again in ((True, False), (False, False), (False, True)):
         stream.seek(0)
-        queue.import_from(stream, again=again, dry=dry)
-    queue.find(LetterFilter(ids=[1, range(5, 9)], since=EPOCH, until=EPOCH, due=True, group="abcd"))
-    queue.find(LetterFilter(parked=True, min_parked_age=1, group="abcd"))
+        queue.import_from(stream, again=again, dry_run=dry_run)
     for parked, letter_id in ((False, queue.letters(1)[0].id), (True, parked_ids[-1])):
         queue.edit(letter_id, HOSTILE.encode(), parked=parked, by=WHO)
         assert queue.original(letter_id, parked=parked) is not None
@@ -274,7 +286,6 @@ def _work(connection: Watched, path: Path) -> int:
     queue.discard([letter.id for letter in queue.letters(2)])
     queue.clear_permanent_failures()
     assert queue.count() == queue.clear()
-    return len(GOOD) + 2 * len(events) + len(registry.event_types) + 2 * len(filters)
 
 
 def _pattern(text: str) -> str:

@@ -39,12 +39,12 @@ NAMES = {
     "AzothError", "BackoffStrategy", "BatchConfig", "ConfigError", "DeadLetterQueue", "DlqMetrics",
     "DlqReplayConfig", "DlqReplayer", "EventDecodeError", "EventHandlerRegistry",
     "ExchangeError", "FailedEvent", "InvalidStateError", "LetterFilter", "NonRetryable",
-    "ReplayPriority", "ReplayReport", "RetryAfter", "Selection", "Snooze", "StorageError",
+    "ReplayPriority", "ReplayReport", "RetryAfter", "Snooze", "StorageError",
     "current_letter_id",
 }  # fmt: skip
 HANDED_OUT = {
-    "Attempt", "AttemptRecord", "DlqMetricsSnapshot", "Event", "ExportReport", "Histogram",
-    "ImportReport", "LetterGroup", "ParkedLetter", "PermanentFailure",
+    "Attempt", "AttemptRecord", "AuditRecord", "DlqMetricsSnapshot", "Event", "ExportReport",
+    "Histogram", "ImportReport", "LetterGroup", "ParkedLetter", "PermanentFailure", "Purged",
 }  # fmt: skip
 
 ALL: list[str] = vars(azoth_dlq)["__all__"]  # type checkers see imports in its place

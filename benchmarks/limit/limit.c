@@ -159,6 +159,39 @@ static void fail(const sqlite3_int64 *ids, size_t count, const char *traceback)
     }
 }
 
+/* Calls the function for letters of the plan until there are `most`, or until time is up; how many. */
+static size_t call(const sqlite3_int64 *ids, size_t most, int writes, double seconds,
+                   double write_seconds)
+{
+    static sqlite3_stmt *read, *update, *savepoint, *release;
+    if (read == NULL) {
+        read = prepare(READ);
+        update = prepare("UPDATE accounts SET balance = balance + 1 WHERE id = ?");
+        savepoint = prepare("SAVEPOINT letter");
+        release = prepare("RELEASE letter");
+    }
+    double began = now();
+    size_t size;
+    for (size = 0; size < most; size++) {
+        if (seconds > 0 && now() - began + (double)size * write_seconds >= seconds)
+            break;
+        MUST(sqlite3_bind_int64(read, 1, ids[size]));
+        if (sqlite3_step(read) == SQLITE_ROW) {
+            sqlite3_int64 event_id = sqlite3_column_int64(read, 0);
+            if (writes)
+                step(savepoint);
+            handle(event_id, sqlite3_column_blob(read, 1), sqlite3_column_bytes(read, 1));
+            if (writes) {
+                MUST(sqlite3_bind_int64(update, 1, event_id % 1000));
+                step(update);
+                step(release);
+            }
+        }
+        MUST(sqlite3_reset(read));
+    }
+    return size;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 6) {
@@ -178,32 +211,11 @@ int main(int argc, char **argv)
     double start = now(), in_plan, in_calls = 0, in_writes = 0, in_commits = 0;
     sqlite3_int64 *ids = plan(&count);
     in_plan = now() - start;
-    sqlite3_stmt *read = prepare(READ);
-    sqlite3_stmt *update = prepare("UPDATE accounts SET balance = balance + 1 WHERE id = ?");
-    sqlite3_stmt *savepoint = prepare("SAVEPOINT letter");
-    sqlite3_stmt *release = prepare("RELEASE letter");
     for (size_t first = 0, size; first < count; first += size) {
         size_t most = count - first < group ? count - first : group;
         double began = now(), called, written, ended;
         run("BEGIN IMMEDIATE");
-        for (size = 0; size < most; size++) {
-            size_t i = first + size;
-            if (most_seconds > 0 && now() - began + (double)size * write_seconds >= most_seconds)
-                break;
-            MUST(sqlite3_bind_int64(read, 1, ids[i]));
-            if (sqlite3_step(read) == SQLITE_ROW) {
-                sqlite3_int64 event_id = sqlite3_column_int64(read, 0);
-                if (writes)
-                    step(savepoint);
-                handle(event_id, sqlite3_column_blob(read, 1), sqlite3_column_bytes(read, 1));
-                if (writes) {
-                    MUST(sqlite3_bind_int64(update, 1, event_id % 1000));
-                    step(update);
-                    step(release);
-                }
-            }
-            MUST(sqlite3_reset(read));
-        }
+        size = call(ids + first, most, writes, most_seconds, write_seconds);
         called = now();
         qsort(ids + first, size, sizeof *ids, by_id);
         if (fails)

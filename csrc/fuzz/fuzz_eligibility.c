@@ -79,8 +79,7 @@ static void judge(const azdlq_rules *rules, const azdlq_letter *letters, size_t 
         azdlq_letter letter = letters[i];
         letter.last_retry_at = last_retry_at ? letter.last_retry_at : AZDLQ_NONE;
         letter.not_before = not_before ? letter.not_before : AZDLQ_NONE;
-        int64_t slow_due_at = INT64_MAX;
-        int64_t due_at = INT64_MAX;
+        int64_t slow_due_at = INT64_MAX, due_at = INT64_MAX;
         azdlq_verdict verdict = slow_judge(rules, &letter, &slow_due_at);
         REQUIRE(azdlq_judge(rules, &letter, &due_at) == verdict);
         REQUIRE(verdicts == NULL || verdicts[i] == verdict);

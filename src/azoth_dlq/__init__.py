@@ -4,6 +4,7 @@ TYPE_CHECKING = False  # as of `typing`, whose import would cost more than all t
 
 if TYPE_CHECKING:
     from azoth_dlq._event import Event as Event
+    from azoth_dlq.acting import Purged as Purged
     from azoth_dlq.backoff import BackoffStrategy as BackoffStrategy
     from azoth_dlq.config import DlqReplayConfig as DlqReplayConfig
     from azoth_dlq.current import current_letter_id as current_letter_id
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from azoth_dlq.errors import StorageError as StorageError
     from azoth_dlq.exchange.reports import ExportReport as ExportReport
     from azoth_dlq.exchange.reports import ImportReport as ImportReport
-    from azoth_dlq.exchange.selection import Selection as Selection
     from azoth_dlq.filters import LetterFilter as LetterFilter
     from azoth_dlq.groups import LetterGroup as LetterGroup
     from azoth_dlq.hooks import Attempt as Attempt
@@ -33,14 +33,18 @@ if TYPE_CHECKING:
     from azoth_dlq.replayer import DlqReplayer as DlqReplayer
     from azoth_dlq.report import ReplayReport as ReplayReport
     from azoth_dlq.types import AttemptRecord as AttemptRecord
+    from azoth_dlq.types import AuditRecord as AuditRecord
     from azoth_dlq.types import FailedEvent as FailedEvent
     from azoth_dlq.types import PermanentFailure as PermanentFailure
+
+    __version__: str
 else:
     from importlib import import_module
 
     # A name comes with its module when it is asked for first (PEP 562).
     _NAMES = {
         "_event": ["Event"],
+        "acting": ["Purged"],
         "backoff": ["BackoffStrategy"],
         "config": ["DlqReplayConfig"],
         "current": ["current_letter_id"],
@@ -53,7 +57,6 @@ else:
             "StorageError",
         ],
         "exchange.reports": ["ExportReport", "ImportReport"],
-        "exchange.selection": ["Selection"],
         "filters": ["LetterFilter"],
         "groups": ["LetterGroup"],
         "hooks": ["Attempt", "ParkedLetter"],
@@ -64,12 +67,14 @@ else:
         "registry": ["BatchConfig", "EventHandlerRegistry"],
         "replayer": ["DlqReplayer"],
         "report": ["ReplayReport"],
-        "types": ["AttemptRecord", "FailedEvent", "PermanentFailure"],
+        "types": ["AttemptRecord", "AuditRecord", "FailedEvent", "PermanentFailure"],
     }
     _HOMES = {name: module for module, names in _NAMES.items() for name in names}
     __all__ = list(_HOMES)
 
     def __getattr__(name):
+        if name == "__version__":
+            return import_module("importlib.metadata").version("azoth-dlq")
         if name in _NAMES:
             return _imported(name)
         if name not in _HOMES:
@@ -93,4 +98,4 @@ else:
             ) from error
 
     def __dir__():
-        return globals().keys() | _HOMES.keys()
+        return globals().keys() | _HOMES.keys() | {"__version__"}

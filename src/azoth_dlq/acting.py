@@ -171,6 +171,23 @@ def _purge_some_attempts(store: Store, act: Act, older_than: timedelta, after: i
     return further
 
 
+def discard(store: Store, ids: Sequence[int] | None, *, parked: bool = False) -> int:
+    """Delete letters (None: all), but for dead letters that a handler has in hand, or is to get:
+    it would be called for one that is gone. How many there were."""
+    with store.together():
+        if ids is None and not parked and store.in_hands():
+            ids = store.find(LetterFilter(), clock.now())
+        return store.delete(
+            ids if ids is None else not_in_hand(store, ids, parked=parked), parked=parked
+        )
+
+
+def not_in_hand(store: Store, ids: Sequence[int], *, parked: bool) -> Sequence[int]:
+    """Those that no handler has; it stays so in a transaction that writes."""
+    held = set() if parked else store.in_hands()
+    return [letter_id for letter_id in ids if letter_id not in held] if held else ids
+
+
 def discard_parked(store: Store, ids: Sequence[int], _now: int) -> int:
     """A `Verb`."""
     return store.delete(ids, parked=True)

@@ -238,30 +238,29 @@ def _check_type(name: str, value: object, expected: type, allowed: str) -> None:
 
 
 def _check_integer(name: str, value: object, least: int, most: int, allowed: str) -> None:
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    if not is_integer or not least <= value <= most:  # type: ignore[operator]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ConfigError.for_field(name, value, allowed)
 
 
 def _checked_share(name: str, value: object) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= 1:  # type: ignore[operator]
-        raise ConfigError.for_field(name, value, "a number from 0 to 1")
-    return float(value)  # type: ignore[arg-type]
+    return _checked_number(name, value, 0, 1, "a number from 0 to 1")
 
 
 def checked_rate(name: str, value: object) -> float | None:
     """Attempts a second, None: unlimited. Errors: ConfigError."""
     if value is None:
         return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not _SLOWEST <= value <= _FASTEST:  # type: ignore[operator]
-        allowed = (
-            "attempts a second, a number above 0, or None for no limit (as an option or in a file "
-            f"also such as 50/s, 600/m or 3600/h, or {_UNLIMITED})"
-        )
+    allowed = (
+        "attempts a second, a number above 0, or None for no limit (as an option or in a file also "
+        f"such as 50/s, 600/m or 3600/h, or {_UNLIMITED})"
+    )
+    return _checked_number(name, value, _SLOWEST, _FASTEST, allowed)
+
+
+def _checked_number(name: str, value: object, least: float, most: float, allowed: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise ConfigError.for_field(name, value, allowed)
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def _unknown_setting(key: object, allowed: list[str]) -> str:

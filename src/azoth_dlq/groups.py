@@ -51,7 +51,9 @@ class LetterGroup:
             "first_seen": rfc3339(self.first_seen),
             "last_seen": rfc3339(self.last_seen),
             "retry_counts": {str(count): n for count, n in self.retry_counts.items()},
-            "event_types": [{"type": name, "letters": n} for name, n in self.event_types.items()],
+            "event_types": [
+                {"event_type": name, "letters": n} for name, n in self.event_types.items()
+            ],
             "example": self.example,
             "example_id": self.example_id,
         }

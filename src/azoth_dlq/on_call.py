@@ -66,16 +66,19 @@ class OnCall:
         redact: Callable[[str], str] | None = None,
     ) -> dict[str, Any] | None:
         """A letter ready for JSON, with its history and payload, as `azoth-dlq show --json` prints
-        it; None where there is none. `redact` gets the payload, each error and each traceback as a
+        it; None where there is none. When it is attempted next is told by the settings of the last
+        drain. `redact` gets the payload, each error and each traceback as a
         text, and returns it without what must not be seen."""
         from azoth_dlq import shown  # noqa: PLC0415 -- who only adds letters needs nothing of it
+        from azoth_dlq.last_drain import settings_of_last_drain  # noqa: PLC0415 -- as above
 
         redacting = shown.checked_redact(redact)
         letter = self._letter(checked_id(letter_id), parked=checked_parked(parked))
         if letter is None:
             return None
         history = self._store.history(letter_id, parked=parked)
-        return shown.whole_letter_as_dict(letter, history, clock.now(), redacting)
+        rules = settings_of_last_drain(self._store).config.rules(clock.now())
+        return shown.whole_letter_as_dict(letter, history, rules, redacting)
 
     def original(self, letter_id: int, *, parked: bool = False) -> bytes | None:
         """The bytes of a letter before it was edited first; None where it never was."""
@@ -107,11 +110,11 @@ class OnCall:
         self, which: Iterable[int] | LetterFilter, *, parked: bool = False, by: str | None = None
     ) -> int:
         """Delete dead letters, or (`parked`) permanent failures, on purpose: those of these ids, or
-        those that fit; how many. `by` as of `edit`. An empty filter is refused: `clear` deletes
-        all."""
+        those that fit; how many. What a handler has in hand stays. `by` as of `edit`. An empty
+        filter is refused: `clear` deletes all."""
 
         def change(act: Act) -> int:
-            return self._store.delete(act.ids(), parked=parked)
+            return self._discard(act.ids(), parked=parked)
 
         return self._act("discard", _given(which), change, parked=parked, by=by)
 
@@ -138,6 +141,11 @@ class OnCall:
         while purge.step():
             pass
         return purge.purged
+
+    def _discard(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
+        from azoth_dlq.acting import discard  # noqa: PLC0415 -- who only adds letters needs none
+
+        return discard(self._store, ids, parked=parked)
 
     def _letter(self, letter_id: int, *, parked: bool) -> FailedEvent | PermanentFailure | None:
         found: Sequence[FailedEvent | PermanentFailure] = (
@@ -174,10 +182,10 @@ class OnCall:
         return done
 
     def clear(self) -> int:
-        """Delete every dead letter; how many there were."""
+        """Delete every dead letter but those that a handler has in hand; how many there were."""
 
         def change(_act: Act) -> int:
-            return self._store.delete(None)
+            return self._discard(None)
 
         return self._act("discard", None, change, parked=False)
 
@@ -185,7 +193,7 @@ class OnCall:
         """Delete every permanent failure; how many there were."""
 
         def change(_act: Act) -> int:
-            return self._store.delete(None, parked=True)
+            return self._discard(None, parked=True)
 
         return self._act("discard", None, change, parked=True)
 

@@ -20,7 +20,7 @@ from azoth_dlq.store.sqlite.faults import explained
 if TYPE_CHECKING:
     from azoth_dlq.exchange.exporting import Form
     from azoth_dlq.exchange.reports import ExportReport, ImportReport
-    from azoth_dlq.exchange.selection import Selection
+    from azoth_dlq.filters import LetterFilter
     from azoth_dlq.types import FailedEvent, PermanentFailure
 
 _LETTER_FORM = "a tuple (event_id, event_bytes, error)"
@@ -146,7 +146,7 @@ class DeadLetterQueue(OnCall):
     def export_to(  # noqa: PLR0913 -- one keyword a choice
         self,
         target: str | os.PathLike[str] | BinaryIO,
-        selection: Selection | None = None,
+        which: LetterFilter | None = None,
         *,
         form: Form = "jsonl",
         gzip: bool | None = None,
@@ -154,19 +154,21 @@ class DeadLetterQueue(OnCall):
         force: bool = False,
         resume: bool = True,
     ) -> ExportReport:
-        """Write the letters selected (all: None) to a file that `import_from` reads, or with `form`
-        "csv" to a table for people, which has payloads on demand; or to a binary stream.
+        """Write the letters that fit now (all: None) to a file that `import_from` reads, or with
+        `form` "csv" to a table for people, which has payloads on demand; or to a binary stream.
+        They are of both tables, but where the filter's `parked` says of which; its `ids` need that.
 
         A file gets its name when it is whole and on the disk, and replaces none (but with `force`).
         The same export goes on with what an interrupted one left (but without `resume`). `gzip`:
         None is as the name ends. Errors: ExchangeError, too.
         """
         from azoth_dlq.exchange.exporting import export  # noqa: PLC0415 -- few export
+        from azoth_dlq.exchange.selection import selected  # noqa: PLC0415 -- as above
 
         return export(
             self._store.exchange,
             target,
-            selection,
+            None if which is None else selected(self._store, which, clock.now()),
             form=form,
             gzip=gzip,
             payload=payload,
@@ -180,19 +182,21 @@ class DeadLetterQueue(OnCall):
         file: str | os.PathLike[str] | BinaryIO,
         *,
         again: bool = False,
-        dry: bool = False,
+        dry_run: bool = False,
         by: str | None = None,
     ) -> ImportReport:
         """Take in the letters of an export, or of the Rust crate's dead_letter_queue.jsonl, gzip or
         not, each letter once and for ever: nothing, where any line of it cannot be read.
 
-        `again`: also what came in before, or was this file's own and is gone. `dry`: only tell what
+        `again`: also what came in before, or was this file's own and is gone. `dry_run`: tell what
         would come in. `by` is who does it (None: the login name). Errors: ExchangeError, too.
         """
         from azoth_dlq.exchange import importing  # noqa: PLC0415 -- few import
 
-        record = importing.Record(None if dry else self._store, file, by)
-        return importing.import_(self._store.exchange, file, again=again, dry=dry, record=record)
+        record = importing.Record(None if dry_run else self._store, file, by)
+        return importing.import_(
+            self._store.exchange, file, again=again, dry_run=dry_run, record=record
+        )
 
 
 def _checked_path(path: str | os.PathLike[str]) -> str:

@@ -95,15 +95,7 @@ class EventHandlerRegistry:
                 f"event type {event_type!r}: needs_connection=True goes with transactional=False; "
                 "other handlers get the queue's own connection"
             )
-        seconds = None
-        if timeout is not None:
-            seconds = to_microseconds(timeout, "timeout", minimum=1) / 1_000_000
-            if transactional:
-                raise ConfigError(
-                    f"event type {event_type!r}: timeout= goes with transactional=False; other "
-                    "handlers run in the drain's own thread, amid its transaction, where nothing "
-                    "can end them"
-                )
+        seconds = _seconds_of(timeout, event_type, transactional=transactional)
         registration = registration_of(event_type, handler)._replace(
             transactional=bool(transactional),
             needs_connection=bool(needs_connection),
@@ -289,6 +281,18 @@ def _check_event_type(event_type: object, *, routed: bool) -> None:
     except UnicodeEncodeError:
         allowed = "text that UTF-8 can hold (no lone surrogates)"
         raise ConfigError.for_field("event_type", event_type, allowed) from None
+
+
+def _seconds_of(timeout: Duration | None, event_type: str, *, transactional: bool) -> float | None:
+    if timeout is None:
+        return None
+    seconds = to_microseconds(timeout, "timeout", minimum=1) / 1_000_000
+    if transactional:
+        raise ConfigError(
+            f"event type {event_type!r}: timeout= goes with transactional=False; other handlers "
+            "run in the drain's own thread, amid its transaction, where nothing can end them"
+        )
+    return seconds
 
 
 def _check_utf8(text: bytes, what: str) -> None:

@@ -17,12 +17,14 @@ from azoth_dlq.clock import rfc3339
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.event_type import shown_event_type
-from azoth_dlq.kernels.eligibility import parse_timestamp
+from azoth_dlq.kernels.eligibility import Rules, parse_timestamp
+from azoth_dlq.next_attempt import next_attempt
+from azoth_dlq.types import FailedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+    from azoth_dlq.types import AttemptRecord, PermanentFailure
 
 Redact: TypeAlias = Callable[[str], str]
 """Gets a text, and returns it without what must not be seen."""
@@ -113,13 +115,17 @@ def history_as_dicts(
 def whole_letter_as_dict(
     letter: FailedEvent | PermanentFailure,
     history: Sequence[AttemptRecord],
-    now: int,
+    rules: Rules,
     redact: Redact = as_it_is,
     *,
     payload: bool = True,
 ) -> dict[str, Any]:
-    """The letter ready for JSON, with what is kept of attempts and, on demand, its payload."""
-    document = letter_as_dict(letter, now, redact)
+    """The letter ready for JSON, with what is kept of attempts and, on demand, its payload; a dead
+    letter with its state by the rules, at their instant."""
+    document = letter_as_dict(letter, rules.now, redact)
+    if isinstance(letter, FailedEvent):
+        upcoming = next_attempt(letter, rules)
+        document |= {"state": upcoming.state, "next_attempt": rfc3339(upcoming.at)}
     document["history"] = history_as_dicts(history, redact)
     return document | payload_as_dict(letter.event_bytes, redact) if payload else document
 

@@ -24,6 +24,7 @@ _WIDTHS: Final = (
     *(hours * _HOUR for hours in (1, 2, 3, 6, 12)),
     *(days * _DAY for days in (1, 2, 3, 7, 14, 30, 90, 180, 360, 1_800, 3_600, 36_000, 360_000)),
 )
+_EARLIEST: Final = -62_135_596_800  # the year 1, as seconds since 1970
 _COARSER: Final = {1: _MINUTE, _MINUTE: _HOUR, _HOUR: _DAY}
 _MOST_COUNTS: Final = 100_000  # held; more seconds apart are counted by the minute, and so on
 
@@ -105,6 +106,7 @@ def timeline(
     first, last = min(places) * finest, max(places) * finest
     if over is not None:
         first, last = (now - over // timedelta(microseconds=1)) // _SECOND, now // _SECOND
+        first = max(first, _EARLIEST)
     width = next(w for w in _WIDTHS if w % finest == 0 and last // w - first // w < MOST_BUCKETS)
     start, buckets = first // width, last // width - first // width + 1
     found = [_in_buckets(times, start, width, buckets, now) for times in (dead, parked)]

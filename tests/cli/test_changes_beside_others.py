@@ -11,7 +11,19 @@ import pytest
 from azoth_dlq import chunks
 from azoth_dlq.cli import main
 from azoth_dlq.store.sqlite import SqliteStore
-from tests.cli.conftest import Workplace
+from tests.cli.conftest import Workplace, until
+
+# Waits outside the transaction until there is a file `go`.
+WAITING = """
+import pathlib, time
+
+@registry.handler("waits", transactional=False)
+def waits(conn, event_id, payload):
+    with open("calls.txt", "a") as file:
+        file.write("called\\n")
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+"""
 
 
 @pytest.mark.parametrize("arguments", [["--all", "--yes"], [str(n) for n in range(1, 3501)]])
@@ -44,3 +56,39 @@ def test_letters_that_are_gone_meanwhile_are_not_missed(
     assert main(["discard", str(workplace.database), "--all", "--yes", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["discarded"], document["missing"]) == (1, [])
+
+
+@pytest.mark.parametrize("export", [[], ["--export", "out.jsonl"]])
+def test_what_a_drain_has_claimed_is_left_alone(workplace: Workplace, export: list[str]) -> None:
+    """Its handlers are called, or will be: a letter that came back would be done twice."""
+    workplace.add_handler(WAITING)
+    workplace.make(*["waits"] * 8)
+    command = ("drain", "projection.db", "--handlers", "handlers:registry", "--concurrency", "2")
+    drain = workplace.start(*command, "--json")
+    calls = workplace.folder / "calls.txt"
+    until(lambda: calls.exists() and len(calls.read_text().split()) == 2, drain)
+    discard = ("discard", "projection.db", "--all", "--yes", *export)
+    done = json.loads(workplace.run(*discard, "--json").stdout)
+    assert done["matched"] == done["discarded"] + done["left_alone"] == 8
+    assert 2 <= done["left_alone"] < 8
+    (workplace.folder / "go").touch()
+    stdout, _ = drain.communicate(timeout=60)
+    assert json.loads(stdout)["succeeded"] == done["left_alone"]
+    assert len(calls.read_text().split()) == done["left_alone"]
+    assert workplace.count("dead_letter_queue") == 0
+    if export:
+        taken = json.loads(workplace.run("import", "projection.db", "out.jsonl", "--json").stdout)
+        assert taken["dead_letters"] == done["discarded"]
+    workplace.execute("DELETE FROM dead_letter_queue")
+
+
+def test_people_are_told_of_it(workplace: Workplace) -> None:
+    workplace.add_handler(WAITING)
+    workplace.make("waits")
+    drain = workplace.start("drain", "projection.db", "--handlers", "handlers:registry")
+    until((workplace.folder / "calls.txt").exists, drain)
+    done = workplace.run("discard", "projection.db", "1")
+    told = "1 letter left alone: changed meanwhile, gone, or in the hands of a handler"
+    assert done.stdout == f"0 dead letters discarded\n{told}\n"
+    (workplace.folder / "go").touch()
+    drain.communicate(timeout=60)

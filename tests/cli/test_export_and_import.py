@@ -103,7 +103,7 @@ def test_documents(shop: Workplace) -> None:
         "before": 0,
         "gone": 0,
         "skipped": 1,
-        "dry": True,
+        "dry_run": True,
     }
 
 

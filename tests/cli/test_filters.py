@@ -12,6 +12,7 @@ import pytest
 
 from azoth_dlq import DeadLetterQueue, LetterFilter
 from azoth_dlq.acting import Act, in_parts
+from azoth_dlq.cli import filters
 from azoth_dlq.kernels.templates import fingerprint
 from tests.cli.conftest import Workplace, error_line
 
@@ -117,6 +118,32 @@ def test_ids_come_from_stdin(mixed: Workplace, tmp_path: Any) -> None:
     (tmp_path / "ids.txt").write_text("1\n2-3, 5\n\n  6 99\n")
     with (tmp_path / "ids.txt").open() as stdin:
         assert listed(mixed, "-", "--type", "ok", stdin=stdin) == [1, 2, 6]
+
+
+@pytest.mark.parametrize("between", [",", " ", "\n", ", \n"])
+def test_no_id_on_stdin_is_cut_in_two(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, between: str
+) -> None:
+    """Wherever a read of it ends, whatever stands between them."""
+    given = [*(range(n, n + 1) for n in range(1, 8)), range(10**11, 10**12), range(99, 100)]
+    texts = [f"{ids.start}-{ids.stop - 1}" if len(ids) > 1 else str(ids.start) for ids in given]
+    file = tmp_path / "ids.txt"
+    file.write_text(between.join(texts) + between)
+    for size in range(1, 40):
+        monkeypatch.setattr(filters, "_READ_BYTES", size)
+        with file.open() as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            assert list(filters._ids_on_stdin()) == given  # noqa: SLF001 -- what it reads at once is
+
+
+def test_many_ids_in_one_line_are_those_alone(workplace: Workplace, tmp_path: Any) -> None:
+    workplace.make(*["ok"] * 3)
+    ids = ",".join(str(n) for n in range(100_001, 400_001))
+    (tmp_path / "ids.txt").write_text(ids)
+    with (tmp_path / "ids.txt").open() as stdin:
+        done = workplace.run("discard", "projection.db", "-", "--json", stdin=stdin)
+    assert json.loads(done.stdout)["discarded"] == 0
+    assert workplace.count("dead_letter_queue") == 3
 
 
 def test_what_is_no_id_on_stdin_is_told_with_its_line(mixed: Workplace, tmp_path: Any) -> None:
@@ -313,9 +340,17 @@ def test_letters_that_wait_are_drained_on_demand_alone(mixed: Workplace) -> None
 def test_ids_that_a_drain_does_not_find_are_told(mixed: Workplace) -> None:
     done = mixed.drain("1", "4", "99")
     assert (
-        "2 of the ids are not there, or not due (--now takes those that wait): 4, 99" in done.stderr
+        "2 of the ids are not among the dead letters that are due: 4, 99; --now takes"
+        in done.stderr
     )
     assert mixed.count("effects") == 1
+
+
+@pytest.mark.parametrize("command", ["list", "show"])
+def test_ids_that_are_not_there_are_told(mixed: Workplace, command: str) -> None:
+    done = mixed.run(command, "projection.db", "1", "98-99", "77", "--json")
+    assert (done.returncode, json.loads(done.stdout)["total"]) == (0, 1)
+    assert done.stderr == "azoth-dlq: 1 of the ids is not among the dead letters: 77\n"
 
 
 def test_scattered_ids_are_found_as_fast_as_others(workplace: Workplace) -> None:

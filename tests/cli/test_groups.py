@@ -57,12 +57,15 @@ def test_the_document_has_every_group(outage: Workplace) -> None:
         "first_seen": "2020-01-01T00:00:00.000000Z",
         "last_seen": "2020-01-02T00:00:00.000000Z",
         "retry_counts": {"0": 2, "2": 1},
-        "event_types": [{"type": "ok", "letters": 2}, {"type": "deposit", "letters": 1}],
+        "event_types": [
+            {"event_type": "ok", "letters": 2},
+            {"event_type": "deposit", "letters": 1},
+        ],
         "example": "10.0.0.6:5432 timed out after 5 ms",
         "example_id": 3,
     }
     assert (found["database"], found["ids_of"]) == ("projection.db", "dead_letters")
-    assert (found["letters"], found["letters_in_no_group"]) == (4, 0)
+    assert (found["total"], found["letters_in_no_group"]) == (4, 0)
 
 
 def test_the_table_has_a_block_a_group(outage: Workplace) -> None:
@@ -104,7 +107,7 @@ def test_letters_in_no_group_are_told(workplace: Workplace) -> None:
     workplace.execute(MANY, json.dumps(errors))
     found = document(workplace, "--limit", "1")
     assert found["letters_in_no_group"] == 5000
-    assert found["letters"] == 10_050
+    assert found["total"] == 10_050
     lines = table(workplace, "--limit", "1")
     assert lines[-2] == "in no group: 5,000 letters"
     assert "not shown: 5,049 groups with 5,049 letters" in lines
@@ -151,7 +154,7 @@ def test_the_crates_file_is_grouped_and_stays_as_it_is(workplace: Workplace) -> 
     content = (DATA / "azoth-0.2.5.db").read_bytes()
     workplace.database.write_bytes(content)
     found = document(workplace)
-    assert found["letters"] == 5000
+    assert found["total"] == 5000
     assert sum(group["count"] for group in found["groups"]) == 5000
     assert workplace.database.read_bytes() == content
 

@@ -143,7 +143,7 @@ def test_a_run_at_rest_repeats_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
             return f"next due in {time.monotonic()}"
 
     figures = AtRest()
-    with progress.PlainLines(figures):  # type: ignore[arg-type]
+    with progress.PlainLines(figures):  # type: ignore[arg-type]  # as much of them as it takes
         time.sleep(0.2)
         assert len(seen) == 1
         figures.done = 2

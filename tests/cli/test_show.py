@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -69,6 +70,8 @@ def test_the_document_has_columns_and_history(tried: Workplace) -> None:
         "last_retry_at": "2021-01-01T00:00:00Z",
         "last_error": "later",
         "not_before": "2023-11-14T22:13:20.000000Z",
+        "state": "due",
+        "next_attempt": None,
         "history": [
             {
                 "at": "2020-09-13T12:26:40.000000Z",
@@ -96,6 +99,33 @@ def test_a_permanent_failure_is_shown_by_its_own_id(tried: Workplace) -> None:
     assert (shown["reason"], shown["dead_letter_id"]) == ("poison", 1)
     assert [attempt["outcome"] for attempt in shown["history"]] == ["snoozed"]
     assert "  reason               poison\n" in text(tried, "1", "--parked")
+
+
+@pytest.mark.parametrize(
+    ("columns", "state", "told"),
+    [
+        ({}, "due", "due now"),
+        ({"retry_count": 1, "last_retry_at": "2999-01-01T00:00:00Z"}, "waiting", "in 35"),
+        ({"retry_count": 9}, "exhausted", "none: it is exhausted, and the next drain parks it"),
+        ({"failed_at": "soon"}, "unreadable", "none: it is unreadable, and the next drain parks"),
+        ({"failed_at": b"\xff"}, "unreadable", "none: it is unreadable, and the next drain parks"),
+    ],
+)
+def test_it_tells_when_a_letter_is_attempted_next(
+    workplace: Workplace, columns: dict[str, Any], state: str, told: str
+) -> None:
+    workplace.make("ok", **columns)
+    assert document(workplace, "1")["state"] == state
+    assert f"\n  next attempt   {told}" in text(workplace, "1")
+
+
+def test_the_next_attempt_is_by_the_settings_of_the_last_drain(workplace: Workplace) -> None:
+    workplace.make("fails")
+    workplace.drain("--backoff", "fixed=10800", "--jitter", "0")
+    shown = document(workplace, "1")
+    retried = datetime.fromisoformat(shown["last_retry_at"])
+    assert datetime.fromisoformat(shown["next_attempt"]) == retried + timedelta(hours=3)
+    assert "\n  next attempt   in 2 h 59 min, 20" in text(workplace, "1")
 
 
 def test_people_get_the_same(tried: Workplace) -> None:

@@ -37,7 +37,7 @@ def test_all_letters_fail(workplace: Workplace) -> None:
     assert "none of 2 letters succeeded; the commonest error: ValueError: event 7" in line
 
 
-@pytest.mark.parametrize(("seconds", "budget"), [(0.2, "1"), (2, "18")])
+@pytest.mark.parametrize(("seconds", "budget"), [(0.2, "1"), (1, "9")])
 def test_a_budget_is_too_small(workplace: Workplace, seconds: float, budget: str) -> None:
     """One call may take longer than a group: each trial waits for it."""
     handler = f"import time\nregistry.register('waits', lambda *_: time.sleep({seconds}))\n"

@@ -36,12 +36,12 @@ def test_a_terminal_shows_what_is_in_the_file(
 ) -> None:
     with terminal() as screen:
         screen.start(letters, *WATCH)
-        screen.shows("watching   projection.db", "depth 32", "due now 31", "31  refused", "q ends")
+        screen.shows("watching   projection.db", "depth 32", "due now 31", "refused", "q ends")
         screen.until(lambda: figures(screen.text)["empty in"] == "?")
         letters.park()
         letters.execute("DELETE FROM dead_letter_queue WHERE id <= 20")
-        screen.shows("depth 12", "due now 11", "parked 1 (+1)", "fewer ")
-        screen.until(lambda: re.search(r"fewer [\d.]+/s", screen.text))
+        screen.shows("depth 12", "due now 11", "parked 1 (+1)", "shrinks by ")
+        screen.until(lambda: re.search(r"shrinks by [\d.]+/s", screen.text))
         assert re.search(r"empty in \d+ s", screen.text)
         assert screen.text.count("watching") == 1
         if isinstance(end, str):
@@ -71,7 +71,7 @@ def test_elsewhere_each_look_is_a_line(letters: Workplace) -> None:
     lines = first_lines(letters, *WATCH)
     form = (
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: depth 32, due now 31, next due in \d+ d \d+ h, "
-        r"fewer \S+, empty in \?, parked 0 \(\+0\), stopped no, not due 1, in the future 1; "
+        r"shrinks by \S+, empty in \?, parked 0 \(\+0\), stopped no, not due 1, in the future 1; "
         r"most failed with \(31\) refused\n"
     )
     assert all(re.fullmatch(form, line) for line in lines), lines
@@ -83,6 +83,13 @@ def test_with_json_each_look_is_a_document_in_a_line(letters: Workplace) -> None
     assert all(document.keys() == alone.keys() for document in documents)
     assert {document["dead_letters"] for document in documents} == {32}
     assert len({document["at"] for document in documents}) == 3
+
+
+def test_each_look_is_over_the_time_that_is_given(letters: Workplace) -> None:
+    arguments = ("status", "projection.db", "--json", "--over", "36h")
+    (line,) = first_lines(letters, *arguments, "--watch", "60", lines=1)
+    watched, alone = json.loads(line), json.loads(letters.run(*arguments).stdout)
+    assert watched["failures"]["bucket_seconds"] == alone["failures"]["bucket_seconds"] == 7200
 
 
 @pytest.mark.parametrize("how", ["--no-live", "TERM"])
@@ -146,7 +153,7 @@ def test_what_waiting_mends_is_shown_and_tried_again(capsys: pytest.CaptureFixtu
             return False
 
     with put_back():
-        watch.watch(look, Shower(str), 5)  # type: ignore[arg-type]
+        watch.watch(look, Shower(str), 5)  # type: ignore[arg-type]  # as much of one as it takes
     assert shown == ["seen", "seen"]
     assert capsys.readouterr().err == "azoth-dlq: it is locked\n"
 
@@ -166,7 +173,7 @@ def test_it_looks_a_tenth_of_the_time_at_most() -> None:
             return len(rests) == 3
 
     with put_back():
-        watch.watch(look, Shower(str), 0.2)  # type: ignore[arg-type]
+        watch.watch(look, Shower(str), 0.2)  # type: ignore[arg-type]  # as much of one as it takes
     assert len(rests) == 3
     assert min(rests) >= 0.9
 

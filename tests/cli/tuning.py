@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.cli.conftest import Workplace
 
-ENOUGH = "10"  # seconds, for the few letters here
+ENOUGH = "5"  # seconds, for the few letters here
 
 
 def tune(workplace: Workplace, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

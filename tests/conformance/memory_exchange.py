@@ -60,10 +60,10 @@ class MemoryExchange:
         return frozenset()
 
     def take_in(
-        self, letters: Iterable[WholeLetter], *, again: bool = False, dry: bool = False
+        self, letters: Iterable[WholeLetter], *, again: bool = False, dry_run: bool = False
     ) -> Taken:
         with self._writing() as tables:
-            written = tables.copy() if dry else tables
+            written = tables.copy() if dry_run else tables
             counts = Counter(self._take_in(written, letter, again=again) for letter in letters)
             return Taken(**counts)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from azoth_dlq.clock import to_datetime
 from azoth_dlq.event_type import EVENT_START
@@ -39,7 +42,7 @@ def microsecond_text(microseconds: int) -> str:
 
 def is_timestamp(text: object) -> bool:
     try:
-        parse_timestamp(text)  # type: ignore[arg-type] # another program may have left anything
+        parse_timestamp(text)  # type: ignore[arg-type]  # another program may have left anything
     except (ValueError, TypeError):
         return False
     return True
@@ -98,3 +101,13 @@ def permanent_failure(parked_id: int, parked: ParkedRow) -> PermanentFailure:
         last_error=parked.row.last_error,
         reason=parked.reason,
     )
+
+
+def commonest(texts: Iterable[Any], number: int) -> list[tuple[str, int]]:
+    counts = Counter(readable(text)[:200] for text in texts)
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
+
+
+def type_of(row: Row) -> bytes:
+    event_type, colon, _ = bytes(row.event_bytes[:65]).partition(b":")
+    return event_type if colon else b""

@@ -36,15 +36,16 @@ from tests.conformance.memory_database import (
 from tests.conformance.memory_exchange import MemoryExchange
 from tests.conformance.memory_rows import (
     attempt_record,
+    commonest,
     error_row,
     failed_event,
     is_timestamp,
     microsecond_text,
     notes_of,
     permanent_failure,
-    readable,
     second_text,
     state_of,
+    type_of,
 )
 from tests.conformance.memory_upkeep import MemoryUpkeep
 
@@ -135,7 +136,13 @@ class MemoryStore(MemoryUpkeep):
 
     def requeue(self, ids: Sequence[int], now: int) -> int:
         with self._writing() as tables:
-            found = [i for i in dict.fromkeys(ids) if i in tables.parked]
+            # Under another id nothing would tell that a call of it goes on.
+            held = self.in_hands() & tables.letters.keys()
+            found = [
+                i
+                for i in dict.fromkeys(ids)
+                if i in tables.parked and tables.parked[i].dead_letter_id not in held
+            ]
             for parked_id in found:
                 parked = tables.parked.pop(parked_id)
                 old_id = parked.dead_letter_id
@@ -170,11 +177,11 @@ class MemoryStore(MemoryUpkeep):
         return Figures(
             self.count(),
             self.count(parked=True),
-            _commonest(latest, errors),
+            commonest(latest, errors),
             tables.settings,
             self._who_drains(),
             tables.stopped_at,
-            _commonest((p.reason or "" for p in tables.parked.values()), errors),
+            commonest((p.reason or "" for p in tables.parked.values()), errors),
         )
 
     def _who_drains(self) -> list[Drainer]:
@@ -188,7 +195,7 @@ class MemoryStore(MemoryUpkeep):
 
     def parked_failures(self) -> Iterator[tuple[object, bytes]]:
         for parked in self._connection.tables.parked.values():
-            yield parked.row.failed_at, _type_of(parked.row)
+            yield parked.row.failed_at, type_of(parked.row)
 
     # A drain
 
@@ -226,7 +233,7 @@ class MemoryStore(MemoryUpkeep):
             (
                 *(i, *state_of(row)),
                 *([row.error_message] if with_error else []),
-                *([_type_of(row)] if with_type else []),
+                *([type_of(row)] if with_type else []),
             )
             for i, row in rows
             if ids is None or i in ids
@@ -387,16 +394,6 @@ class MemoryStore(MemoryUpkeep):
         tables.parked[tables.last_parked_id] = ParkedRow(
             row, second_text(parking.parked_at), parking.id, parking.reason
         )
-
-
-def _commonest(texts: Iterable[Any], number: int) -> list[tuple[str, int]]:
-    counts = Counter(readable(text)[:200] for text in texts)
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
-
-
-def _type_of(row: Row) -> bytes:
-    event_type, colon, _ = bytes(row.event_bytes[:65]).partition(b":")
-    return event_type if colon else b""
 
 
 _: Store = MemoryStore()

@@ -107,6 +107,10 @@ class MemoryUpkeep(MemoryClaims):
                 tables.letters[letter_id] = row._replace(history=kept)
         return deleted, None
 
+    def in_hands(self) -> set[int]:
+        alive, claims = self._connection.database.alive, self._connection.tables.claims
+        return {letter_id for letter_id, one in claims.items() if one.drainer in alive}
+
     def _row(self, tables: Tables, letter_id: int, *, parked: bool) -> Row | None:
         if parked:
             return tables.parked[letter_id].row if letter_id in tables.parked else None
@@ -116,8 +120,7 @@ class MemoryUpkeep(MemoryClaims):
         letter_id = change.letter_id
         row = row._replace(history=(*row.history, change))
         dead_id = tables.parked[letter_id].dead_letter_id if parked else letter_id
-        claim = tables.claims.get(dead_id)
-        if claim is not None and claim.drainer in self._connection.database.alive:
+        if dead_id in self.in_hands():
             raise InvalidStateError(f"letter {letter_id} is in the hands of a handler now")
         if parked:
             tables.parked[letter_id] = tables.parked[letter_id]._replace(row=row)

@@ -123,7 +123,7 @@ def test_a_dry_look_tells_the_same_and_writes_nothing(backend: Backend, target: 
     _fill(backend)
     letters = _all(backend.store.exchange)
     for _ in range(2):
-        told = target.store.exchange.take_in(letters, dry=True)
+        told = target.store.exchange.take_in(letters, dry_run=True)
         assert told == Taken(dead=4, parked=1)
     assert target.ids() == []
     assert target.store.exchange.take_in(letters) == told

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from azoth_dlq.acting import discard
 from azoth_dlq.errors import InvalidStateError
 from azoth_dlq.store.base import Store
 from azoth_dlq.store.settlement import Parking
@@ -166,6 +167,31 @@ def test_a_letter_that_a_dead_process_had_in_hand_is_changed(backend: Backend) -
     (letter_id,) = backend.store.add([NEW])
     backend.die_with_claims(singly=[letter_id])
     assert backend.store.edit(letter_id, b"x", NOW, "bob")
+
+
+def test_what_a_drain_that_runs_has_claimed_is_not_discarded(
+    backend: Backend, another: Store
+) -> None:
+    store = backend.store
+    first, second, third = store.add([NEW, NEW, NEW])
+    assert store.in_hands() == set()
+    with group(another):
+        another.claim([first], batch=False)
+        another.claim([second], batch=True)
+    assert store.in_hands() == {first, second}
+    assert discard(store, [first, second, third]) == 1
+    assert discard(store, None) == 0
+    another.begin()
+    commit(another, released=[first, second])
+    assert store.in_hands() == set()
+    assert discard(store, None) == 2
+
+
+def test_what_a_dead_process_had_claimed_is_discarded(backend: Backend) -> None:
+    (letter_id,) = backend.store.add([NEW])
+    backend.die_with_claims(singly=[letter_id])
+    assert backend.store.in_hands() == set()
+    assert discard(backend.store, [letter_id]) == 1
 
 
 # Purges

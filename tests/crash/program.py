@@ -93,7 +93,7 @@ def _pause_at_lookups(pauses: Pauses) -> None:
         pauses.at(f"lookup {next(lookups)}")
         return resolve(registry, event_bytes)
 
-    EventHandlerRegistry.resolve = resolve_later  # type: ignore[assignment,method-assign]
+    EventHandlerRegistry.resolve = resolve_later  # type: ignore[assignment,method-assign]  # a pause comes first
 
 
 def drain(path: Path, order: Order) -> ReplayReport:
@@ -142,7 +142,7 @@ def words_of(drained: Callable[[], ReplayReport]) -> dict[str, Any]:
     try:
         report = drained()
     # What a drain lets go up is what the tests look at, interrupts too.
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001 -- it tells of whatever comes
         ended, message = _kind(error), str(error)
         report = getattr(error, "report", None)
     return {

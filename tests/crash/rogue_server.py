@@ -70,7 +70,7 @@ def _drain(order: Order) -> ReplayReport:
     except BaseException as interrupt:
         # What goes up has no report: the last one told.
         if not isinstance(interrupt, Exception):
-            interrupt.report = told[-1]  # type: ignore[attr-defined]
+            interrupt.report = told[-1]  # type: ignore[attr-defined]  # as drains do
         raise
     assert not connection.in_transaction
     assert connection.isolation_level == level

@@ -157,7 +157,7 @@ def test_what_a_drain_notes_may_be_anything(
     for number, value in enumerate(values, 1):
         expression, bindable = naughty.bound(value)
         with closing(sqlite3.connect(path)) as connection, connection:
-            state = f"INSERT OR REPLACE INTO azoth_dlq_state VALUES (?, {expression})"  # noqa: S608
+            state = f"INSERT OR REPLACE INTO azoth_dlq_state VALUES (?, {expression})"  # noqa: S608 -- an expression of our own
             connection.execute(state, (key, bindable))
             connection.execute(naughty.LETTER, (number, b"ok:"))
         assert _done(commands, path)["succeeded"] == 1, value

@@ -343,7 +343,7 @@ class History(RuleBasedStateMachine):
             seen[i] = Seen("waiting", letter.retry_count, is_put_off, recorded, effects[i])
         for i, row in parked.items():
             recorded = len(self.queue.history(row.id, parked=True))
-            seen[i] = Seen("parked", row.retry_count, False, recorded, effects[i])  # noqa: FBT003
+            seen[i] = Seen("parked", row.retry_count, False, recorded, effects[i])  # noqa: FBT003 -- the columns are in this order
         return seen
 
     @invariant()

@@ -53,7 +53,7 @@ def test_log_records_carry_it(scene: Scene, kind: str, caplog: pytest.LogCapture
     scene.drain(**settings)
     records = [record for record in caplog.records if record.name == "bank"]
     assert sorted(vars(record)["azoth_letter_id"] for record in records) == made
-    assert all(vars(record)["azoth_letter_id"] == record.args[0] for record in records)  # type: ignore[index]
+    assert all(vars(record)["azoth_letter_id"] == record.args[0] for record in records)  # type: ignore[index]  # our records have args
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_what_a_handler_sets_of_them_is_seen_by_no_other(scene: Scene, kind: str
 
 
 def test_drains_in_several_threads_know_each_its_own(tmp_path: Any) -> None:
-    from azoth_dlq import DeadLetterQueue, DlqReplayer, EventHandlerRegistry  # noqa: PLC0415
+    from azoth_dlq import DeadLetterQueue, DlqReplayer, EventHandlerRegistry  # noqa: PLC0415 -- a program
 
     wrong: list[tuple[int, int | None]] = []
     registry = EventHandlerRegistry()

@@ -125,7 +125,7 @@ class Undelayed(RetryAfter):
 
 
 class Strange(sqlite3.OperationalError):
-    sqlite_errorcode = "none"  # type: ignore[assignment]
+    sqlite_errorcode = "none"  # type: ignore[assignment]  # what errors of others may have
 
 
 @pytest.mark.parametrize("error", [Frozen("x"), Undelayed(), Strange("x")], ids=repr)

@@ -178,7 +178,7 @@ def test_letters_that_are_only_parked_wait_too(scene: Scene) -> None:
         replayer.resume()
 
     # When it is planned, before anything of it is written.
-    scene.queue.store.candidates = paused_behind(replayer, scene.queue.store.candidates)  # type: ignore[method-assign]
+    scene.queue.store.candidates = paused_behind(replayer, scene.queue.store.candidates)  # type: ignore[method-assign]  # one that pauses
     with meanwhile(watch):
         assert replayer.drain().exhausted == 1
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from azoth_dlq import InvalidStateError, LetterFilter
 from azoth_dlq.engine import at_once as engine
 from tests.conftest import Scene
 from tests.engine.at_once import KINDS, Gate, InBatches, at_once, in_batches, meanwhile, until
@@ -205,6 +206,41 @@ def test_a_task_that_blocks_its_loop_keeps_no_drain_from_its_end(scene: Scene) -
     assert time.monotonic() - began < 10
     assert (report.failed, report.lost, claims(scene)) == (1, 1, [stuck])
     gate.set()
+
+
+def test_a_parked_letter_is_not_changed_while_a_call_that_was_given_up_goes_on(
+    scene: Scene,
+) -> None:
+    """What its handler is still doing, it does with what the letter was."""
+    gate = Gate()
+    at_once(scene, "thread", gate=gate, timeout=0.05)
+    letters(scene, 1)
+    assert scene.drain(concurrency=2, max_retries=1).parked == 1
+    [parked] = scene.queue.find(LetterFilter(parked=True))
+    with pytest.raises(InvalidStateError, match="in the hands of a handler"):
+        scene.queue.edit(parked, b"outside:other", parked=True)
+    assert scene.queue.original(parked, parked=True) is None
+    gate.open()
+    until(lambda: not scene.queue.store.figures().draining)
+    assert scene.queue.edit(parked, b"outside:other", parked=True)
+
+
+def test_a_letter_whose_call_goes_on_is_not_requeued_under_another_id(scene: Scene) -> None:
+    """By its old id alone it is known that it is in a hand."""
+    gate = Gate()
+    at_once(scene, "thread", gate=gate, timeout=0.05)
+    [letter] = letters(scene, 1)
+    assert scene.drain(concurrency=2, max_retries=1).parked == 1
+    scene.conn.execute(
+        "INSERT INTO dead_letter_queue (id, event_id, event_bytes, error_message) "
+        "VALUES (?, 7, 'ok:', 'boom')",
+        (letter,),
+    )
+    parked = LetterFilter(error="timeout")
+    assert scene.queue.requeue(parked) == 0
+    gate.open()
+    until(lambda: not scene.queue.store.figures().draining)
+    assert scene.queue.requeue(parked) == 1
 
 
 @with_kinds

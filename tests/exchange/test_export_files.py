@@ -7,13 +7,12 @@ import gzip
 import json
 import os
 import stat
-from array import array
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from azoth_dlq import ConfigError, DeadLetterQueue, ExchangeError, ExportReport, Selection
+from azoth_dlq import ConfigError, DeadLetterQueue, ExchangeError, ExportReport, LetterFilter
 from azoth_dlq.exchange import members, partial, walking
 from tests.exchange.files import export, fail_some, lines_of, stored, take_in
 
@@ -113,14 +112,13 @@ def test_what_was_left_of_other_letters_is_not_gone_on_with(database: Path, tmp_
     target.unlink()
     begun = b"".join(lines[:50])
     fail_some(tmp_path / "b.db")
-    ids = Selection(dead_ids=array("q", [3]), parked_ids=array("q"))
-    for file, selection in (
+    for file, which in (
         (tmp_path / "b.db", None),
-        (database, Selection(parked=False)),
-        (database, ids),
+        (database, LetterFilter(parked=False)),
+        (database, LetterFilter(min_retry_count=9)),
     ):
         _partial(target).write_bytes(begun)
-        report = _export(file, target, selection)
+        report = _export(file, target, which)
         assert (report.resumed, report.restarted) == (
             0,
             "it is of other letters, or of another file",
@@ -175,7 +173,7 @@ def test_one_that_is_made_meanwhile_stays(
     assert _partial(target).exists()
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal", "-azoth", "-azoth-0f"])
 def test_the_database_is_never_written_over(database: Path, tmp_path: Path, suffix: str) -> None:
     before = stored(database)
     (tmp_path / "link").symlink_to(f"{database}{suffix}")
@@ -304,7 +302,7 @@ def test_without_a_log_others_commit_while_letters_are_written(
             def flush(self) -> None:
                 file.flush()
 
-        queue.export_to(Between())  # type: ignore[arg-type] # as much of a stream as it takes
+        queue.export_to(Between())  # type: ignore[arg-type]  # as much of a stream as it takes
         between = Between()
         pauses = []
 
@@ -318,7 +316,7 @@ def test_without_a_log_others_commit_while_letters_are_written(
         monkeypatch.setattr(walking, "sleep", others_turn)
         file.seek(0)
         file.truncate()
-        report = queue.export_to(between)  # type: ignore[arg-type] # as above
+        report = queue.export_to(between)  # type: ignore[arg-type]  # as above
         there_now = {letter.id for letter in queue.letters(1000)}
     ids = [i for table, i in _letters(tmp_path / "letters.jsonl") if table == "dead_letter_queue"]
     assert len(ids) == len(set(ids)) == report.dead

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from azoth_dlq import DeadLetterQueue, ExchangeError, ImportReport, Selection
+from azoth_dlq import DeadLetterQueue, ExchangeError, ImportReport, LetterFilter
 from azoth_dlq.exchange import exporting, importing
 from azoth_dlq.store.sqlite import SqliteStore, open_for_looking
 from tests.exchange.files import export, fail_some, stored, take_in
@@ -68,7 +68,7 @@ def test_into_the_file_itself_nothing_comes_that_is_here_or_gone(
         queue.discard([1], parked=True)
         queue.requeue([2])  # it is here, elsewhere
     assert _counts(take_in(tmp_path / "a.db", made)) == (0, 0, 4, 0, 2)
-    assert _counts(take_in(tmp_path / "a.db", made, dry=True, again=True)) == (1, 1, 4, 0, 0)
+    assert _counts(take_in(tmp_path / "a.db", made, dry_run=True, again=True)) == (1, 1, 4, 0, 0)
     assert _counts(take_in(tmp_path / "a.db", made, again=True)) == (1, 1, 4, 0, 0)
     with DeadLetterQueue.open(tmp_path / "a.db") as queue:
         assert queue.get(2) is not None  # by its old id
@@ -111,7 +111,7 @@ def test_a_letter_that_stands_twice_comes_in_once(made: Path, tmp_path: Path) ->
     lines = made.read_bytes().splitlines(keepends=True)
     lines[-1:] = [*lines[1:3], b'{"end":true,"letters":8}\n']
     made.write_bytes(b"".join(lines))
-    for options in ({"dry": True}, {"again": True}):
+    for options in ({"dry_run": True}, {"again": True}):
         report = take_in(tmp_path / "b.db", made, **options)
         assert _counts(report) == (4, 2, 0, 2, 0)
     assert len(stored(tmp_path / "b.db")) == 6
@@ -195,7 +195,7 @@ def test_a_file_that_changes_while_it_is_read_brings_nothing_wrong(
 ) -> None:
     with DeadLetterQueue.open(tmp_path / "a.db") as queue:
         queue.add_many([(n, b"ok:x", "boom") for n in range(2500)])
-    made = export(tmp_path / "a.db", tmp_path / "letters.jsonl", selection=Selection(parked=False))
+    made = export(tmp_path / "a.db", tmp_path / "letters.jsonl", which=LetterFilter(parked=False))
     whole = made.read_bytes()
     check = importing._Import.check  # noqa: SLF001 -- the instant between the two looks
 

@@ -30,9 +30,9 @@ def lines(tmp_path: Path) -> list[bytes]:
 def _refusal(folder: Path, content: bytes, name: str = "bad.jsonl") -> ExchangeError:
     (folder / name).write_bytes(content)
     DeadLetterQueue.open(folder / "b.db").close()
-    for dry in (True, False):
+    for dry_run in (True, False):
         with pytest.raises(ExchangeError) as refused:
-            take_in(folder / "b.db", folder / name, dry=dry)
+            take_in(folder / "b.db", folder / name, dry_run=dry_run)
         assert stored(folder / "b.db") == []
     assert SHY not in str(refused.value)
     return refused.value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from array import array
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from azoth_dlq import DeadLetterQueue, LetterFilter, Selection
+from azoth_dlq import ConfigError, DeadLetterQueue, LetterFilter
 from tests.exchange.files import export, fail_some, lines_of, make_loose, stored, take_in
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -130,19 +129,31 @@ def test_one_space_or_some_ids_are_exported_alone(tmp_path: Path) -> None:
     fail_some(tmp_path / "a.db")
     tables = {}
     with DeadLetterQueue.open(tmp_path / "a.db") as queue:
-        for name, selection in (
-            ("dead", Selection(parked=False)),
-            ("parked", Selection(dead=False)),
+        for name, which in (
+            ("dead", LetterFilter(parked=False)),
+            ("parked", LetterFilter(parked=True)),
         ):
-            queue.export_to(tmp_path / name, selection)
+            queue.export_to(tmp_path / name, which)
             tables[name] = {one.get("table") for one in lines_of(tmp_path / name)[1:-1]}
         ids = list(queue.find(LetterFilter()))
-        wanted = array("q", [*ids[1:3], 10**9])
-        report = queue.export_to(tmp_path / "some", Selection(parked=False, dead_ids=wanted))
+        wanted = LetterFilter(ids=[*ids[1:3], 10**9], parked=False)
+        report = queue.export_to(tmp_path / "some", wanted)
     assert tables == {"dead": {"dead_letter_queue"}, "parked": {"permanent_failures"}}
     assert [one["id"] for one in lines_of(tmp_path / "some")[1:-1]] == ids[1:3]
     assert report.dead_ids is not None
     assert (list(report.dead_ids), report.parked_ids) == (ids[1:3], None)
+
+
+def test_a_filter_is_of_both_tables_where_it_names_none(tmp_path: Path) -> None:
+    fail_some(tmp_path / "a.db")
+    with DeadLetterQueue.open(tmp_path / "a.db") as queue:
+        report = queue.export_to(tmp_path / "some", LetterFilter(event_type="fails"))
+        found = [queue.find(LetterFilter(event_type="fails", parked=p)) for p in (False, True)]
+        assert [report.dead_ids, report.parked_ids] == found
+        assert all(found)
+        with pytest.raises(ConfigError, match="parked=None: must be True or False beside ids"):
+            queue.export_to(tmp_path / "none", LetterFilter(ids=[1]))
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_letter_waits_and_is_due_as_it_was(tmp_path: Path) -> None:

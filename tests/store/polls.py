@@ -64,7 +64,7 @@ class Polls:
         """Those of the rows that a look for suspects gives."""
         suspects = Suspects(now, CONFIG.least_wait)
         with self.store.candidates(with_error=False, suspects=suspects) as rows:
-            return sorted(row[0] for row in rows)  # type: ignore[misc] # ids are integers
+            return sorted(row[0] for row in rows)  # type: ignore[misc]  # ids are integers
 
     def catch_up(self) -> int:
         """All of it; how many calls it took."""

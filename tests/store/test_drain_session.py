@@ -56,7 +56,7 @@ def test_everything_is_put_back(
     watched.letter()
     for statement in ("busy_timeout = 1234", "wal_autocheckpoint = 56", "synchronous = NORMAL"):
         conn.execute(f"PRAGMA {statement}")
-    conn.isolation_level = isolation_level  # type: ignore[assignment]
+    conn.isolation_level = isolation_level  # type: ignore[assignment]  # stubs lack ""
     conn.row_factory = factory
     conn.text_factory = bytes
     before = settings(conn)
@@ -80,7 +80,7 @@ def test_everything_is_put_back_where_a_reader_keeps_a_group_from_its_commit(
     ):
         scene = Scene(DeadLetterQueue(connection), path)
         scene.letter()
-        connection.isolation_level = isolation_level  # type: ignore[assignment]
+        connection.isolation_level = isolation_level  # type: ignore[assignment]  # stubs lack ""
         connection.row_factory = factory
         before = settings(connection)
         reader.execute("BEGIN")

@@ -292,4 +292,4 @@ def test_a_letter_that_cannot_be_read_is_read_at_every_poll(polls: Polls) -> Non
     assert polls.catch_up() == 1
     ages = Suspects(NOON, lambda _: 2**63 - 1)
     with polls.store.candidates(with_error=False, suspects=ages) as rows:
-        assert sorted(row[0] for row in rows) == [2, 3]  # type: ignore[type-var] # ids are integers
+        assert sorted(row[0] for row in rows) == [2, 3]  # type: ignore[type-var]  # ids are integers

@@ -121,7 +121,7 @@ def test_a_duration_is_taken_as_seconds_or_timedelta_and_kept_as_timedelta(name:
 )
 def test_a_setting_out_of_bounds_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"^{name}=.*: must be "):
-        DlqReplayConfig(**{name: value})  # type: ignore[arg-type] # that is the test
+        DlqReplayConfig(**{name: value})  # type: ignore[arg-type]  # that is the test
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_setting_out_of_bounds_is_refused_by_name(name: str, value: object) ->
     ],
 )
 def test_the_bounds_themselves_are_allowed(name: str, value: object) -> None:
-    config = DlqReplayConfig(**{name: value})  # type: ignore[arg-type] # of whatever setting
+    config = DlqReplayConfig(**{name: value})  # type: ignore[arg-type]  # of whatever setting
     assert getattr(config, name) == value
 
 

@@ -253,13 +253,13 @@ def test_what_sqlite_cannot_take_is_not_in_it() -> None:
 
 class Hidden(Exception):
     @property
-    def __cause__(self) -> BaseException | None:  # type: ignore[override] # what it may do
+    def __cause__(self) -> BaseException | None:  # type: ignore[override]  # what it may do
         raise RuntimeError("not for you")
 
 
 class NamelessType(type):
     @property
-    def __module__(cls) -> str:  # type: ignore[override] # what it may do
+    def __module__(cls) -> str:  # type: ignore[override]  # what it may do
         raise RuntimeError("no module")
 
 

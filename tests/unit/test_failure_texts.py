@@ -40,7 +40,7 @@ class TextOfItsOwn(str):
 
 class Framed(Exception):
     @property
-    def __cause__(self) -> Any:  # type: ignore[override]
+    def __cause__(self) -> Any:  # type: ignore[override]  # what it may do
         raise RuntimeError("no cause")
 
 
@@ -86,7 +86,7 @@ def test_what_another_type_or_code_left_in_memory_is_not_told() -> None:
     for n in range(3000):
         kind = type(f"Kind{n}", (Exception,), {"__module__": f"module{n}"})
         names: dict[str, Any] = {"kind": kind}
-        exec(compile("def go(): raise kind", f"file{n}.py", "exec"), names)  # noqa: S102
+        exec(compile("def go(): raise kind", f"file{n}.py", "exec"), names)  # noqa: S102 -- many functions of one name
         text, name, _, told = texts_of(caught(names["go"]), with_traceback=True)
         assert (text, name) == (f"Kind{n}", f"module{n}.Kind{n}")
         assert f'File "file{n}.py", line 1, in go' in told

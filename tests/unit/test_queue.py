@@ -334,7 +334,7 @@ def test_letters_that_came_before_a_refused_one_are_taken_back_with_it(
 
 def test_a_letter_that_is_no_letter_keeps_the_others_out(queue: DeadLetterQueue) -> None:
     with pytest.raises(ConfigError, match="event_id"):
-        queue.add_many([(1, b"ok:x", "boom"), ("2", b"ok:x", "boom")])  # type: ignore[list-item]
+        queue.add_many([(1, b"ok:x", "boom"), ("2", b"ok:x", "boom")])  # type: ignore[list-item]  # the error under test
     assert queue.count() == 0
 
 

@@ -193,7 +193,7 @@ class Mute(Exception):
 class Odd(Exception):
     def __str__(self) -> str:
         wrong: Any = 5
-        return wrong  # type: ignore[no-any-return]
+        return wrong  # type: ignore[no-any-return]  # the error under test
 
 
 @pytest.mark.parametrize(

@@ -149,12 +149,12 @@ class _AsyncCall:
 
 
 class _AsyncValidate(Withdraw):
-    async def validate(self, payload: bytes) -> None:  # type: ignore[override] # the mistake
+    async def validate(self, payload: bytes) -> None:  # type: ignore[override]  # the mistake
         int(payload)
 
 
 class _AsyncBatch(Withdraw):
-    async def handle_batch(  # type: ignore[override] # the mistake
+    async def handle_batch(  # type: ignore[override]  # the mistake
         self, conn: Any, events: Any
     ) -> None: ...
 

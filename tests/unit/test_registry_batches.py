@@ -38,7 +38,7 @@ class Validating(Batches):
 
 
 class Singly(Batches):
-    handle_batch = None  # type: ignore[assignment] # as good as none
+    handle_batch = None  # type: ignore[assignment]  # as good as none
 
 
 @pytest.fixture

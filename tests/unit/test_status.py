@@ -125,17 +125,22 @@ def due_at(row: sqlite3.Row, base: datetime, config: DlqReplayConfig) -> datetim
     return base + max(config.min_age, delay)
 
 
+def _rows_of(path: Path) -> tuple[list[sqlite3.Row], int]:
+    """The dead letters, and how many permanent failures there are."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.text_factory = bytes
+        rows = connection.execute(SELECT).fetchall()
+        return rows, connection.execute("SELECT count(*) FROM permanent_failures").fetchone()[0]
+
+
 def recount(path: Path, config: DlqReplayConfig) -> Status:
     """Count again, row by row, with nothing but `datetime`."""
     counts: Counter[str] = Counter()
     retries: Counter[int] = Counter()
     errors: Counter[str | None] = Counter()
     failures, due_failures, due_later = [], [], []
-    with closing(sqlite3.connect(path)) as connection:
-        connection.row_factory = sqlite3.Row
-        connection.text_factory = bytes
-        rows = connection.execute(SELECT).fetchall()
-        parked = connection.execute("SELECT count(*) FROM permanent_failures").fetchone()[0]
+    rows, parked = _rows_of(path)
     for row in rows:
         text = row["azoth_last_error"] or row["error_message"]
         errors[None if text is None else text.decode("utf-8", "replace")[:200]] += 1

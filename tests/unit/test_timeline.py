@@ -108,3 +108,11 @@ def test_the_first_and_the_last_year_have_one() -> None:
     assert line is not None
     assert (sum(line.dead_letters), line.beyond) == (1, 1)
     assert json.dumps(line.as_dict())
+
+
+@pytest.mark.parametrize("days", [5_000_000, 10_000_000, 999_999_999])
+def test_a_time_before_all_times_reaches_back_to_the_first_year(days: int) -> None:
+    line = line_of([-10], [-20], timedelta(days=days))
+    assert line is not None
+    assert (sum(line.dead_letters), sum(line.permanent_failures), line.beyond) == (1, 1, 0)
+    assert json.dumps(line.as_dict())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -13,7 +12,7 @@ from azoth_dlq.acting import Act, checked_name
 from azoth_dlq.chunks import taking_turns
 from azoth_dlq.cli.database import queue_of
 from azoth_dlq.cli.filters import telling_options
-from azoth_dlq.cli.letters import listing, read_letter, space_of
+from azoth_dlq.cli.letters import MISSING_SHOWN, listing, missing_text, read_letter, space_of
 from azoth_dlq.cli.output import (
     command_line,
     counted,
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from azoth_dlq.groups import LetterGroup
     from azoth_dlq.store.base import Store
 
-_MISSING_SHOWN: Final = 10
 _GROUPS_SHOWN: Final = 5
 
 
@@ -144,15 +142,17 @@ def change_letters(task: Task, *, as_json: bool) -> int:
     with queue_of(task.database) as dlq:
         act = Act(dlq.store, change.action, wanted.filter, consent.by)
         matched = look_at(dlq.store, act, task.database, change.announced)
-        outcome = Outcome(missing=missing_of(wanted, matched.ids))
+        outcome = Outcome(missing=wanted.missing_from(matched.ids))
         if not consent.dry_run and (matched.ids or change.does_more):
             if wanted.is_filtered or consent.every:
                 agree(matched, yes=consent.yes)
             _carry_out(change.steps(dlq.store, act, matched.ids), act, outcome)
+            if outcome.trouble is None:
+                act.details["left_alone"] = len(matched.ids) - act.done
         outcome.details = act.details
         outcome.exit_code = outcome.exit_code or int(bool(outcome.missing))
         if outcome.trouble is None:
-            shown = outcome.missing[:_MISSING_SHOWN]
+            shown = outcome.missing[:MISSING_SHOWN]
             outcome.elsewhere = _elsewhere(dlq.store, shown, parked=wanted.parked)
     _print(outcome, matched, task, as_json=as_json)
     return outcome.exit_code
@@ -210,16 +210,6 @@ def wrong(message: str) -> click.UsageError:
     return click.UsageError(message, click.get_current_context())
 
 
-def missing_of(wanted: Wanted, found: Sequence[int]) -> list[int]:
-    """The ids that were given one by one and are not there; none, where a filter narrowed them."""
-    return [] if wanted.is_filtered else [i for i in wanted.named if not _has(found, i)]
-
-
-def _has(ascending: Sequence[int], letter_id: int) -> bool:
-    place = bisect_left(ascending, letter_id)
-    return place < len(ascending) and ascending[place] == letter_id
-
-
 def _carry_out(steps: Iterator[None], act: Act, outcome: Outcome) -> None:
     """Change the letters, a transaction a step; what was committed stays, whatever comes."""
     with ending_in_order(_go_on_to_the_steps_end) as received:
@@ -263,17 +253,14 @@ def _details(outcome: Outcome, task: Task) -> Iterator[str]:
     if "export" in found:
         way = command_line("import", task.database, found["export"])
         yield f"they are written to {found['export']}; `{way}` takes them back"
-    if found.get("changed"):
-        yield f"{counted(found['changed'], 'letters')} changed meanwhile, or left, and were not"
+    if found.get("left_alone"):
+        letters = counted(found["left_alone"], "letters")
+        yield f"{letters} left alone: changed meanwhile, gone, or in the hands of a handler"
 
 
 def _missing(outcome: Outcome, task: Task) -> str:
     parked = task.wanted.parked
-    number = len(outcome.missing)
-    shown = ", ".join(map(str, outcome.missing[:_MISSING_SHOWN]))
-    more = ", …" if number > _MISSING_SHOWN else ""
-    verb = "is" if number == 1 else "are"
-    message = f"{number:,} of the ids {verb} not among the {space_of(parked)}: {shown}{more}"
+    message = missing_text(outcome.missing, space_of(parked))
     if not outcome.elsewhere:
         return f"{message}; `{listing(task.database, parked=parked)}` shows the ids"
     known = ", ".join(map(str, outcome.elsewhere))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from azoth_dlq.cli.bulk import agree, is_terminal, look_at, missing_of, print_matched, wrong
-from azoth_dlq.cli.letters import no_such_letter, read_letter
+from azoth_dlq.cli.bulk import agree, is_terminal, look_at, print_matched, wrong
+from azoth_dlq.cli.letters import missing_text, no_such_letter, read_letter, space_of
 from azoth_dlq.cli.output import command_line, say
 from azoth_dlq.filters import LetterFilter
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from azoth_dlq.report import ReplayReport
     from azoth_dlq.store.base import Store
 
-_MISSING_SHOWN: Final = 10
 _ANNOUNCED: Final = "will be attempted"
 _COUNTS: Final = ("succeeded", "failed", "snoozed", "parked", "skipped")
 
@@ -60,7 +59,8 @@ class Chosen:
             if matched.ids and is_terminal():
                 agree(matched, yes=yes)
             self._which = LetterFilter(ids=act.same(matched.ids))
-            _tell_missing(missing_of(self._wanted, matched.ids), now=self._now)
+            if missing := self._wanted.missing_from(matched.ids):
+                say(_missing_text(missing, now=self._now))
         if self._is_recorded:
             act.write(0)
 
@@ -83,10 +83,7 @@ class Chosen:
         return self._is_narrowed or self._letter_id is not None
 
 
-def _tell_missing(missing: list[int], *, now: bool) -> None:
-    if missing:
-        shown = ", ".join(map(str, missing[:_MISSING_SHOWN])) + ", …" * (
-            len(missing) > _MISSING_SHOWN
-        )
-        why = "are not there" if now else "are not there, or not due (--now takes those that wait)"
-        say(f"{len(missing):,} of the ids {why}: {shown}")
+def _missing_text(missing: list[int], *, now: bool) -> str:
+    if now:
+        return missing_text(missing, space_of(parked=False))
+    return f"{missing_text(missing, 'dead letters that are due')}; --now takes those that wait, too"

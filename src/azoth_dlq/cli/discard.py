@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from azoth_dlq.acting import in_parts
-from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options
+from azoth_dlq.acting import discard, in_parts
+from azoth_dlq.cli.bulk import Change, Consent, Task, change_letters, consent_options, wrong
 from azoth_dlq.cli.database import FILE, database_argument
 from azoth_dlq.cli.filters import filter_options, parked_option, wanted_of
 from azoth_dlq.cli.help import Command
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "discard",
     cls=Command,
     short_help="Delete letters for good.",
-    exit_codes={1: "an error, or an id was not there"},
+    exit_codes={1: "an error, an id was not there, or the answer was no"},
     see_also=("list", "show", "requeue"),
     epilog="""\b
     Examples:
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     Letters that fit all that is given: ids (- reads them from stdin) and conditions. It says how
     many they are and of which groups; with conditions it then asks, or takes --yes. What arrives
     after that is not touched. What was written by --export can be imported again; a letter that
-    changes before it is deleted stays. Ids of dead letters and of permanent failures (--parked) are
-    two spaces. A thousand letters are committed at a time; Ctrl-C ends it after those in hand.
-    `azoth-dlq audit` shows what was done, and by whom.
+    changes before it is deleted stays, as does one that a handler has in hand. Ids of dead letters
+    and of permanent failures (--parked) are two spaces. A thousand letters are committed at a time;
+    Ctrl-C ends it after those in hand. `azoth-dlq audit` shows what was done, and by whom.
     """,
 )
 @database_argument
@@ -65,9 +65,11 @@ def command(  # noqa: PLR0913 -- one keyword an option
     **conditions: Any,
 ) -> int:
     """Delete dead letters, or permanent failures, in DB for good."""
+    if target == "-":
+        raise wrong("--export takes a file: it is read again before anything is deleted")
 
     def delete(store: Store, ids: Sequence[int], _now: int) -> int:
-        return store.delete(ids, parked=parked)
+        return discard(store, ids, parked=parked)
 
     def steps(store: Store, act: Act, ids: array[int]) -> Iterator[None]:
         if target is None:

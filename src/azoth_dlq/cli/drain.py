@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     short_help="Attempt every letter that is due.",
     exit_codes={
         0: "done, or ended by a signal after the letters in hand",
-        1: "stopped by failures, or an error",
+        1: "stopped by failures, an error, or the answer was no",
     },
     see_also=("status", "run", "list", "tune"),
     epilog="""\b
@@ -67,7 +67,13 @@ if TYPE_CHECKING:
 @filter_options()
 @handlers_option
 @click.option("--now", is_flag=True, help="Also letters whose backoff has not passed yet.")
-@click.option("--id", "letter_id", metavar="ID", type=ID, help="This letter alone, due or not.")
+@click.option(
+    "--id",
+    "letter_id",
+    metavar="ID",
+    type=ID,
+    help="This letter alone, due or not; several: their ids after DB, and --now.",
+)
 @dry_run_option
 @yes_option
 @by_option

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import sys
+from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -32,6 +33,7 @@ _INTEGER: Final = re.compile(r"[0-9]{1,19}")
 _BETWEEN_IDS: Final = re.compile(r"[\s,]+")
 FROM_STDIN: Final = "-"
 _READ_BYTES: Final = 2**20
+_LONGEST_ID: Final = 100  # characters
 
 
 class _Option(NamedTuple):
@@ -161,6 +163,16 @@ class Wanted(NamedTuple):
         """Whether anything but ids narrows."""
         return not replace(self.filter, ids=None).is_empty
 
+    def missing_from(self, found: Sequence[int]) -> list[int]:
+        """The ids that were given one by one and are not in `found`, which ascends; none, where a
+        filter narrowed them."""
+        return [] if self.is_filtered else [one for one in self.named if not _has(found, one)]
+
+
+def _has(ascending: Sequence[int], letter_id: int) -> bool:
+    place = bisect_left(ascending, letter_id)
+    return place < len(ascending) and ascending[place] == letter_id
+
 
 def wanted_of(conditions: Mapping[str, Any], *, parked: bool = False) -> Wanted:
     """Which letters the ids and options mean that were given. Errors: click.UsageError."""
@@ -202,16 +214,16 @@ def _ids_on_stdin() -> Iterator[range]:
     if sys.stdin is None:
         return
     number, rest = 1, ""
-    while True:
-        part = sys.stdin.buffer.read(_READ_BYTES)
-        *whole, rest = (rest + part.decode("utf-8", "replace")).split("\n")
-        if not part or len(rest) > _READ_BYTES:  # no line of ids is so long
-            whole.append(rest)
-        for line in whole:
+    while part := sys.stdin.buffer.read(_READ_BYTES):
+        *lines, last = (rest + part.decode("utf-8", "replace")).split("\n")
+        for line in lines:
             yield from _ids_in(line, number)
             number += 1
-        if not part:
-            return
+        rest = _BETWEEN_IDS.split(last)[-1]  # it may go on in the next part
+        if len(rest) > _LONGEST_ID:
+            raise _no_id(rest, number)
+        yield from _ids_in(last[: len(last) - len(rest)], number)
+    yield from _ids_in(rest, number)
 
 
 def _ids_in(line: str, number: int) -> Iterator[range]:
@@ -219,10 +231,12 @@ def _ids_in(line: str, number: int) -> Iterator[range]:
         try:
             yield parse_ids(text)
         except ConfigError:
-            raise click.UsageError(
-                f"stdin, line {number}: {text[:40]!r}: must be {TEXT_FORMS}",
-                click.get_current_context(),
-            ) from None
+            raise _no_id(text, number) from None
+
+
+def _no_id(text: str, number: int) -> click.UsageError:
+    message = f"stdin, line {number}: {text[:40]!r}: must be {TEXT_FORMS}"
+    return click.UsageError(message, click.get_current_context())
 
 
 def _checked(context: click.Context, option: click.Parameter, text: str | None) -> Any:

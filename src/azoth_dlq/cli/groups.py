@@ -87,7 +87,7 @@ def _document(grouping: Grouping, database: str, *, parked: bool) -> dict[str, A
     return {
         "database": database,
         "ids_of": space_key(parked),
-        "letters": grouping.letters,
+        "total": grouping.letters,
         "groups_found": grouping.found,
         "letters_in_no_group": grouping.other,
         "groups": [group.as_dict() for group in grouping.groups],

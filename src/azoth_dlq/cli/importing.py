@@ -44,7 +44,7 @@ _STDIN: Final = "-"
 )
 @database_argument
 @click.argument("file", metavar="FILE", type=FILE)
-@click.option("--dry-run", "dry", is_flag=True, help="Read FILE, and tell what would come in.")
+@click.option("--dry-run", is_flag=True, help="Read FILE, and tell what would come in.")
 @click.option("--again", is_flag=True, help="Also letters that came in before, or are gone.")
 @click.option("--create", is_flag=True, help="Make DB where there is none.")
 @by_option
@@ -53,7 +53,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
     *,
     database: str,
     file: str,
-    dry: bool,
+    dry_run: bool,
     again: bool,
     create: bool,
     by: str | None,
@@ -61,7 +61,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
 ) -> int:
     """Take the letters in FILE (- is stdin) into DB."""
     is_new = create and not os.path.lexists(database)
-    if is_new and dry:
+    if is_new and dry_run:
         message = "--dry-run writes nothing, so --create makes no file with it"
         raise click.UsageError(message, click.get_current_context())
     if not (create or os.path.lexists(database)):
@@ -72,7 +72,7 @@ def command(  # noqa: PLR0913 -- one keyword an option
             report = _import_into_new(database, source, by)
         else:
             with queue_of(database) as dlq:
-                report = dlq.import_from(source, again=again, dry=dry, by=by)
+                report = dlq.import_from(source, again=again, dry_run=dry_run, by=by)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on with what has not come in")
         return 130
@@ -104,7 +104,7 @@ def _print(report: ImportReport, database: str, file: str, *, as_json: bool) -> 
     if as_json:
         print_json({"database": database, "file": file, **report.as_dict()})
     else:
-        come = "would come" if report.dry else "came"
+        come = "would come" if report.dry_run else "came"
         print_lines(
             f"{counted(report.dead, 'dead letters')} and "
             f"{counted(report.parked, 'permanent failures')} {come} into {database}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from azoth_dlq.store.base import Letters
     from azoth_dlq.types import FailedEvent
+
+MISSING_SHOWN: Final = 10
 
 
 def space_of(parked: bool) -> str:  # noqa: FBT001 -- there is nothing else to tell
@@ -43,6 +45,14 @@ def read_letter(
 def listing(database: str, *, parked: bool) -> str:
     """The command that lists the letters of a space."""
     return command_line("list", database, *(["--parked"] if parked else []))
+
+
+def missing_text(missing: Sequence[int], space: str) -> str:
+    """That ids are not in a space."""
+    verb = "is" if len(missing) == 1 else "are"
+    shown = ", ".join(map(str, missing[:MISSING_SHOWN]))
+    more = ", …" if len(missing) > MISSING_SHOWN else ""
+    return f"{len(missing):,} of the ids {verb} not among the {space}: {shown}{more}"
 
 
 def no_such_letter(

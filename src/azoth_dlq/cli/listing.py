@@ -17,6 +17,7 @@ from azoth_dlq.cli.filters import (
 )
 from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import (
+    missing_text,
     read_letter,
     space_key,
     space_of,
@@ -32,6 +33,7 @@ from azoth_dlq.cli.output import (
     json_option,
     print_json_list,
     print_lines,
+    say,
     terminal_width,
 )
 from azoth_dlq.cli.times import utc_option
@@ -108,6 +110,8 @@ def command(
     now = clock.now()
     with readable_store_of(database) as store:
         ids = find_letters(store, wanted, now)
+        if missing := wanted.missing_from(ids):
+            say(missing_text(missing, space_of(parked)))
         most = (len(ids) if only_ids else _LISTED) if limit is None else limit
         shown = ids[len(ids) - min(most, len(ids)) :]
         if only_ids:

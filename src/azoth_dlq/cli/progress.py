@@ -70,11 +70,12 @@ class PlainLines:
 
 
 @contextmanager
-def trials_bar() -> Iterator[Callable[[int, int], None]]:
-    """What is told how many trials are over, and of how many."""
+def trials_bar(check: Callable[[], None]) -> Iterator[Callable[[int, int], None]]:
+    """What is told how many trials are over, and of how many. `check` may end them first."""
     bar = _bar("trying", 1) if is_terminal() else None
 
     def on_trial(done: int, planned: int) -> None:
+        check()
         if bar is not None:
             bar.length = planned
             bar.finished = False  # it was at the end of what was planned then

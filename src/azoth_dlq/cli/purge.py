@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     "purge",
     cls=Command,
     short_help="Delete permanent failures, and histories, that are old.",
+    exit_codes={1: "an error, an id was not there, or the answer was no"},
     see_also=("discard", "audit", "run"),
     epilog="""\b
     Examples:

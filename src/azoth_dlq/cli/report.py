@@ -145,7 +145,7 @@ def look_further(report: ReplayReport, database: str, *, dead: bool) -> list[str
 
 def _after_signal(report: ReplayReport) -> list[str]:
     ended = report.stopped == "shutdown"
-    return ["Ended by a signal: what was not attempted stays as it was."] if ended else []
+    return ["Ended by a signal, or by q: what was not attempted stays as it was."] if ended else []
 
 
 def _skipped(report: ReplayReport) -> str:

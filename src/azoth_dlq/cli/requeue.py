@@ -36,7 +36,7 @@ _CHANGE: Final = Change(
     "requeue",
     cls=Command,
     short_help="Move permanent failures back among the dead letters.",
-    exit_codes={1: "an error, or an id was not there"},
+    exit_codes={1: "an error, an id was not there, or the answer was no"},
     see_also=("list", "show", "discard", "drain"),
     epilog="""\b
     Examples:

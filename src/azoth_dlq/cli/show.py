@@ -17,6 +17,7 @@ from azoth_dlq.cli.filters import (
 )
 from azoth_dlq.cli.help import Command
 from azoth_dlq.cli.letters import (
+    missing_text,
     no_such_letter,
     read_letter,
     space_key,
@@ -31,8 +32,12 @@ from azoth_dlq.cli.output import (
     print_json,
     print_json_list,
     print_lines,
+    say,
 )
 from azoth_dlq.cli.times import instant_text, utc_option
+from azoth_dlq.clock import to_datetime
+from azoth_dlq.last_drain import settings_of_last_drain
+from azoth_dlq.next_attempt import next_attempt
 from azoth_dlq.shown import (
     Redact,
     age_of,
@@ -42,12 +47,14 @@ from azoth_dlq.shown import (
     redacted,
     whole_letter_as_dict,
 )
+from azoth_dlq.types import FailedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from azoth_dlq.kernels.eligibility import Rules
     from azoth_dlq.store.base import Letters
-    from azoth_dlq.types import AttemptRecord, FailedEvent, PermanentFailure
+    from azoth_dlq.types import AttemptRecord, PermanentFailure
 
 _LONGEST_PAYLOAD: Final = 64 * 1024  # bytes, for people
 _LONGEST_TEXT: Final = 64 * 1024  # characters of a column, as above
@@ -79,7 +86,8 @@ def _patterns(
 
     Of several letters that fit, the newest are shown. A payload that is a JSON object or array is
     indented, other text is shown as it is but for its control characters, and what is no text in
-    hex. Of it and of every other text the first 64 KiB are shown; with --json the whole, a payload
+    hex. When it is attempted next is by the settings of the last drain. Of the payload and of every
+    other text the first 64 KiB are shown; with --json the whole, a payload
     in base64 where it is not UTF-8. With --json one id prints one letter, and whatever else is
     given a list of them. The file is never written.
     """,
@@ -118,7 +126,6 @@ def command(  # noqa: PLR0913 -- one keyword an option
             "no letter is given; give an id, as `list` shows them, or a filter",
             click.get_current_context(),
         )
-    letters = _Letters(parked=parked, payload=payload, redact=_redacting(redact), now=now)
     the_one = wanted.named[0] if _is_one(conditions["ids"], wanted.named) else None
     if wanted.is_filtered:
         the_one = None
@@ -127,6 +134,10 @@ def command(  # noqa: PLR0913 -- one keyword an option
             way = f"{'leave out' if parked else 'give'} --parked to see that one"
             raise no_such_letter(store, the_one, database, way=way, parked=parked)
         ids = find_letters(store, wanted, now)
+        if missing := wanted.missing_from(ids):
+            say(missing_text(missing, space_of(parked)))
+        rules = settings_of_last_drain(store).config.rules(now)
+        letters = _Letters(rules, parked=parked, payload=payload, redact=_redacting(redact))
         shown = ids[len(ids) - min(limit, len(ids)) :]
         if not as_json:
             if not ids:
@@ -161,16 +172,17 @@ def _redacting(patterns: Sequence[re.Pattern[str]]) -> Redact:
 class _Letters:
     """How letters are shown."""
 
-    def __init__(self, *, parked: bool, payload: bool, redact: Redact, now: int) -> None:
+    def __init__(self, rules: Rules, *, parked: bool, payload: bool, redact: Redact) -> None:
+        """`rules` tell when they are attempted next."""
+        self._rules = rules
         self._parked = parked
         self._payload = payload
         self._redact = redact
-        self._now = now
 
     def as_dicts(self, store: Letters, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
         for letter, history in self._read(store, ids):
             yield whole_letter_as_dict(
-                letter, history, self._now, self._redact, payload=self._payload
+                letter, history, self._rules, self._redact, payload=self._payload
             )
 
     def print(self, store: Letters, ids: Sequence[int], total: int) -> None:
@@ -194,14 +206,16 @@ class _Letters:
                 yield letter, store.history(letter_id, parked=self._parked)
 
     def _print_columns(self, letter: FailedEvent | PermanentFailure) -> None:
-        columns = letter_as_dict(letter, self._now, self._redact)
-        age = age_of(letter, self._now)
+        columns = letter_as_dict(letter, self._rules.now, self._redact)
+        age = age_of(letter, self._rules.now)
         columns["event_type"] = columns["event_type"] or "?"
         columns["event_size"] = counted(columns["event_size"], "bytes")
         for name in columns.keys() & _TIMESTAMPS:
             if columns[name] is not None:
                 columns[name] = stored_instant_text(columns[name])
         columns["age"] = "?" if age is None else duration_text(age)
+        if isinstance(letter, FailedEvent):
+            columns["next attempt"] = _next_attempt_text(letter, self._rules)
         shown = {name.replace("_", " "): one for name, one in columns.items() if one is not None}
         width = max(map(len, shown))
         for name, value in shown.items():
@@ -233,6 +247,14 @@ class _Letters:
         indent = "  " if payload.form == "hex" else ""
         for line in payload.lines:
             click.echo(f"{indent}{line}")  # with its tabs
+
+
+def _next_attempt_text(letter: FailedEvent, rules: Rules) -> str:
+    state, at = next_attempt(letter, rules)
+    if at is not None:
+        return f"in {duration_text(at - to_datetime(rules.now))}, {instant_text(at)}"
+    never = f"none: it is {state}, and the next drain parks it"
+    return "due now" if state == "due" else never
 
 
 def _bounded(text: str) -> str:

@@ -33,6 +33,7 @@ from azoth_dlq.last_drain import settings_of_last_drain
 from azoth_dlq.status import COMMONEST_GROUPS, Status, look
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime, timedelta
 
     from azoth_dlq.store.base import Store
@@ -145,7 +146,8 @@ def command(  # noqa: PLR0913 -- one keyword an option
     if watch is not None:
         if prometheus or bounds is not None:
             raise click.UsageError("--watch goes on; --prometheus and --exit-code are of one look")
-        _watch(database, given, watch, as_json=as_json, live=not no_live)
+        again = partial(_look, database, given, over)
+        _watch(again, database, watch, as_json=as_json, live=not no_live)
         return 0
     status, settings = _look(database, given, over, groups=0 if prometheus else COMMONEST_GROUPS)
     if as_json:
@@ -170,12 +172,17 @@ def _look(
 
 
 def _watch(
-    database: str, given: DlqReplayConfig | None, seconds: float, *, as_json: bool, live: bool
+    look_again: Callable[[], tuple[Status, Settings]],
+    database: str,
+    seconds: float,
+    *,
+    as_json: bool,
+    live: bool,
 ) -> None:
     from azoth_dlq.cli.watch import Seen, watch_file  # noqa: PLC0415 -- one look needs none of it
 
     def see() -> Seen:
-        status, settings = _look(database, given)
+        status, settings = look_again()
         return Seen(status, _document(status, settings, database))
 
     watch_file(database, see, seconds, as_json=as_json, live=live)

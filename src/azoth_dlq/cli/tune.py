@@ -38,7 +38,9 @@ from azoth_dlq.tuning.search import BudgetTooSmall, Search
 from azoth_dlq.tuning.trials import Trials
 
 if TYPE_CHECKING:
+    from azoth_dlq.config import DlqReplayConfig
     from azoth_dlq.tuning.copies import Copies, Facts
+    from azoth_dlq.tuning.search import Findings
 
 _MICROSECONDS: Final = 1_000_000
 
@@ -117,18 +119,12 @@ def command(  # noqa: PLR0913 -- one keyword an option
     """Find the best settings for DB and its handlers, by trials on copies of it."""
     until = monotonic() + budget
     chosen = load_config(config, settings)
-    _check_output(output)
-    # Handlers may change the directory.
-    target = None if output is None else Path(output).absolute()
+    written = _checked_output(output)
     registry = load_registry(handlers)
     keep_log_quiet()
-    left_out: list[str] = []
-    if not call_external:
-        registry, left_out = _without_external(registry, handlers)
+    registry, left_out = (registry, []) if call_external else _without_external(registry, handlers)
     wait = chosen.busy_timeout.total_seconds()
-    with readable_store_of(database, wait=wait):
-        pass  # it is there, and holds letters
-    facts = facts_of(database, wait=wait)
+    facts = _checked_facts(database, wait=wait)
     with (
         interrupting() as received,
         stdout_reserved(),
@@ -137,16 +133,10 @@ def command(  # noqa: PLR0913 -- one keyword an option
         try:
             copies = _copies(database, folder, facts, left_out, wait=wait)
             trials = Trials(copies, registry, chosen, now=now)
-            with trials_bar() as show:
-
-                def on_trial(done: int, planned: int) -> None:
-                    received.check()
-                    show(done, planned)
-
-                search = Search(
+            with trials_bar(received.check) as on_trial:
+                findings = Search(
                     trials, chosen, facts, until=until, only_drains=now, on_trial=on_trial
-                )
-                findings = search.run()
+                ).run()
         except KeyboardInterrupt:
             say("interrupted; the copies are removed")
             return received.exit_code
@@ -160,18 +150,30 @@ def command(  # noqa: PLR0913 -- one keyword an option
             return 1
         finally:
             received.is_over = True
-    try:
-        print_findings(findings, database, as_json=as_json)
-    finally:  # also where the reader of the table has left
-        if output is not None and target is not None:
-            write_settings(output, target, findings, chosen, database)
+    _tell(findings, database, chosen, written, as_json=as_json)
     return 0
 
 
-def _check_output(path: str | None) -> None:
-    """See now, not when all is done, that it can be written. Errors: click.BadParameter."""
+def _tell(
+    findings: Findings,
+    database: str,
+    chosen: DlqReplayConfig,
+    written: tuple[str, Path] | None,
+    *,
+    as_json: bool,
+) -> None:
+    try:
+        print_findings(findings, database, as_json=as_json)
+    finally:  # also where the reader of the table has left
+        if written is not None:
+            write_settings(*written, findings, chosen, database)
+
+
+def _checked_output(path: str | None) -> tuple[str, Path] | None:
+    """See now, not when all is done, that it can be written, and where that is: handlers may change
+    the directory. Errors: click.BadParameter."""
     if path is None:
-        return
+        return None
     folder, name = os.path.split(path)
     try:
         os.lstat(path)
@@ -182,8 +184,14 @@ def _check_output(path: str | None) -> None:
         elif not os.access(folder or ".", os.W_OK | os.X_OK):
             trouble = f"{path} cannot be made; check its folder"
         else:
-            return
+            return path, Path(path).absolute()
     raise click.BadParameter(trouble, param_hint="--write")
+
+
+def _checked_facts(database: str, *, wait: float) -> Facts:
+    with readable_store_of(database, wait=wait):
+        pass  # it is there, and holds letters
+    return facts_of(database, wait=wait)
 
 
 def _without_external(

@@ -124,7 +124,7 @@ class FiguresOfFile:
             Field("depth", f"{status.dead_letters:,}"),
             Field("due now", f"{status.due:,}", "green" if not status.due else ""),
             Field("next due", wait_text(status.next_due, status.at)),
-            Field("fewer", "?" if speed is None else speed_text(speed)),
+            Field("shrinks by", "?" if speed is None else speed_text(speed)),
             Field("empty in", _time_to_empty(status, left)),
             Field("parked", f"{status.permanent_failures:,} ({parked:+,})"),
             Field("stopped", "no" if status.stopped_at is None else "by failures"),

@@ -76,14 +76,7 @@ class Drain:
         Errors: StorageError with the report so far, ConfigError, InvalidStateError.
         """
         self._rules = self._config.rules(self._started_at, waive_delay=now)
-        settings = DrainSettings(
-            self._config.busy_timeout.total_seconds(),
-            json.dumps(self._config.to_mapping()),
-            self._started_at,
-            self._config.history_limit,
-            self._config.cache_size,
-            self._config.mmap_size,
-        )
+        settings = self._settings()
         try:
             with (
                 carrying_the_letter(),
@@ -129,6 +122,17 @@ class Drain:
         )
 
     # The drain
+
+    def _settings(self) -> DrainSettings:
+        config = self._config
+        return DrainSettings(
+            config.busy_timeout.total_seconds(),
+            json.dumps(config.to_mapping()),
+            self._started_at,
+            config.history_limit,
+            config.cache_size,
+            config.mmap_size,
+        )
 
     def _work_to_any_end(self, look: Look, limit: int | None, lasting: float | None) -> None:
         try:

@@ -8,6 +8,7 @@ from time import monotonic
 
 from azoth_dlq.clock import EPOCH, MICROSECOND, to_datetime
 from azoth_dlq.config import DlqReplayConfig
+from azoth_dlq.durations import plain_seconds
 from azoth_dlq.engine.drain import Drain
 from azoth_dlq.engine.failure import one_line
 from azoth_dlq.engine.phases import Phases
@@ -180,8 +181,8 @@ class Run:
             self._total.add(counts, [])
         self._may_purge_at = monotonic() + _PURGE_SECONDS
         if any(purge.purged):
-            told = "purged %d permanent failures and %d records of attempts, older than %s"
-            logger.info(told, *purge.purged, self._retention)
+            told = "purged %d permanent failures and %d records of attempts, older than %s s"
+            logger.info(told, *purge.purged, plain_seconds(self._retention))
 
     def _survive(self, error: Busy | StorageFault | StorageError) -> None:
         """Where waiting may mend it. Errors: StorageError otherwise."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from azoth_dlq.acting import not_in_hand
 from azoth_dlq.errors import ExchangeError
 from azoth_dlq.exchange.exporting import export
 from azoth_dlq.exchange.lines import letter_line, object_of
@@ -27,8 +28,8 @@ def export_and_discard(
     disk, a bounded number in each transaction; comes back before each.
 
     The file is read again, and a letter that is not as it stands there (it was attempted or edited
-    meanwhile) stays. Those deleted may be imported again. Errors: ExchangeError, StorageError;
-    before the first transaction, nothing is deleted.
+    meanwhile), or that a handler has in hand, stays. Those deleted may be imported again. Errors:
+    ExchangeError, StorageError; before the first transaction, nothing is deleted.
     """
     with store.together():
         # A file that has its identity from now on, and whose letters have one origin.
@@ -40,14 +41,12 @@ def export_and_discard(
     except ExchangeError as error:
         reason = str(error).partition("; ")[0]
         raise ExchangeError(f"{reason}; nothing was deleted: give another FILE, or room") from error
-    act.details |= {"export": report.file, "changed": 0}
+    act.details["export"] = report.file
     with opened(file) as source:
         for chunk in source.chunks():
             lines = _letters_of(chunk)
             yield
-            done = _discard(store, act, lines)
-            act.done += done
-            act.details["changed"] += len(lines) - done
+            act.done += _discard(store, act, lines)
 
 
 def _letters_of(chunk: Chunk) -> dict[int, bytes]:
@@ -62,8 +61,9 @@ def _discard(store: Store, act: Act, lines: dict[int, bytes]) -> int:
     with act.part():
         with exchange.reading(), closing(exchange.letters(parked=parked, ids=ids)) as letters:
             same = [one.id for one in letters if letter_line(one) == lines[one.id]]
-        exchange.let_return(same, parked=parked)
-        done = store.delete(same, parked=parked)
+        free = not_in_hand(store, same, parked=parked)
+        exchange.let_return(free, parked=parked)
+        done = store.delete(free, parked=parked)
         if done:
             act.write(done, {"export": act.details["export"]})
     return done

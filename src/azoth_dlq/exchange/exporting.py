@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Form = Literal["jsonl", "csv"]
 _BESIDE_DATABASES: Final = ("", "-wal", "-shm", "-journal")
+_OF_DRAINS: Final = "-azoth"  # how the names of the files go on that drains keep there
 
 
 class Sink(Protocol):
@@ -85,8 +86,9 @@ def _check_not_database(path: str, database: str | None) -> None:
     """Errors: ExchangeError where the file is the database's, or one that belongs to it."""
     if database is None:
         return
-    own = {os.path.realpath(f"{database}{suffix}") for suffix in _BESIDE_DATABASES}
-    if os.path.realpath(path) in own:
+    own = [os.path.realpath(f"{database}{suffix}") for suffix in _BESIDE_DATABASES]
+    name, of_drains = os.path.realpath(path), os.path.realpath(f"{database}{_OF_DRAINS}")
+    if name in own or name.startswith(of_drains):
         raise ExchangeError(f"{path} belongs to the database itself; choose another name")
 
 

@@ -33,7 +33,7 @@ def import_(  # noqa: PLR0913 -- one keyword a choice
     file: str | os.PathLike[str] | BinaryIO,
     *,
     again: bool = False,
-    dry: bool = False,
+    dry_run: bool = False,
     record: Record | None = None,
     into: Callable[[], tuple[Exchange, Record]] | None = None,
 ) -> ImportReport:
@@ -41,14 +41,14 @@ def import_(  # noqa: PLR0913 -- one keyword a choice
 
     All of the file is read first: where a line cannot be, nothing comes in. Then letters come in by
     chunks, each a transaction, between which others write; what was interrupted is made whole by
-    doing it again. `again`: also letters that came in before, or are gone from here. `dry`: only
+    doing it again. `again`: also letters that came in before, or are gone from here. `dry_run`:
     tell what would come in. `record`: where that is written down. `into`: opens the store that they
     go into, like this one, and its record, once the file is found good. Errors: ExchangeError,
     StorageError.
     """
     began = monotonic()
     with opened(file) as source:
-        importing = _Import(store, source, again=again, dry=dry)
+        importing = _Import(store, source, again=again, dry_run=dry_run)
         form = importing.check()
         if record is not None:
             importing.record = record
@@ -104,12 +104,12 @@ class Record:
 
 
 class _Import:
-    def __init__(self, store: Exchange, source: Source, *, again: bool, dry: bool) -> None:
+    def __init__(self, store: Exchange, source: Source, *, again: bool, dry_run: bool) -> None:
         self.store = store
         self.record = Record()
         self._source = source
         self._again = again
-        self._dry = dry
+        self._dry_run = dry_run
         self._needed = {parked: store.needed(parked=parked) for parked in (False, True)}
         self._digests = bytearray()  # of the chunks, as they were found good
         self._has_own = self._has_nameless = False
@@ -133,13 +133,13 @@ class _Import:
         if self._has_own or self._has_nameless or self._again:
             self._here = OriginSet()
             self._look_around(self._here)
-        if self._again or self._dry:
+        if self._again or self._dry_run:
             self._met = OriginSet()
         parser = Parser(self._source, self._needed)
         for letters in taking_turns(self._chunks(parser)):
             with self.record.chunk():
                 new = self._not_here(letters)
-                taken = self.store.take_in(new, again=self._again, dry=self._dry)
+                taken = self.store.take_in(new, again=self._again, dry_run=self._dry_run)
                 self.record.took(taken.dead + taken.parked)
             self._taken = Taken(*map(sum, zip(self._taken, taken, strict=True)))
 
@@ -197,6 +197,6 @@ class _Import:
             here=self._is_here,
             before=taken.before + self._is_twice,
             gone=taken.gone,
-            dry=self._dry,
+            dry_run=self._dry_run,
             duration=duration,
         )

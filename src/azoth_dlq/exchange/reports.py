@@ -46,7 +46,7 @@ class ImportReport:
 
     Left out were letters that are `here`, that came in `before` (or stand twice in the file), and
     own ones of this file that are `gone`: they may have been replayed. `format`: what the file
-    was. `dry`: nothing was written, this is what would have been.
+    was. `dry_run`: nothing was written, this is what would have been.
     """
 
     format: str
@@ -55,7 +55,7 @@ class ImportReport:
     here: int = 0
     before: int = 0
     gone: int = 0
-    dry: bool = False
+    dry_run: bool = False
     duration: timedelta = timedelta(0)
 
     @property

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
+from azoth_dlq.acting import find, wanted_of
+from azoth_dlq.errors import ConfigError
 from azoth_dlq.exchange.lines import TABLES
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.whole import Origins
@@ -13,6 +15,9 @@ from azoth_dlq.store.whole import Origins
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Mapping
+
+    from azoth_dlq.filters import LetterFilter
+    from azoth_dlq.store.base import Letters
 
 FORMAT: Final = "azoth-dlq"
 VERSION: Final = 1
@@ -31,6 +36,27 @@ class Selection:
         """Each as whether it is that of the permanent failures, and its ids."""
         both = ((False, self.dead, self.dead_ids), (True, self.parked, self.parked_ids))
         return [(parked, ids) for parked, is_wanted, ids in both if is_wanted]
+
+
+def selected(store: Letters, which: LetterFilter, now: int) -> Selection:
+    """The letters of both spaces, or of that of the filter, that fit at `now` (µs). Errors:
+    ConfigError, StorageError."""
+    if which.ids is not None and which.parked is None:
+        allowed = "True or False beside ids, which are of one of the tables"
+        raise ConfigError.for_field("parked", which.parked, allowed)
+    ids = [
+        None if which.is_empty else find(store, wanted_of(which, parked=parked), now)
+        for parked in (False, True)
+        if which.parked in (None, parked)
+    ]
+    dead_ids = None if which.parked else ids[0]
+    parked_ids = None if which.parked is False else ids[-1]
+    return Selection(
+        dead=not which.parked,
+        parked=which.parked is not False,
+        dead_ids=dead_ids,
+        parked_ids=parked_ids,
+    )
 
 
 def header_of(selection: Selection, identity: bytes | None, now: int) -> dict[str, Any]:

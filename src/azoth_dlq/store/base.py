@@ -181,8 +181,13 @@ class Letters(Protocol):
     def delete(self, ids: Sequence[int] | None, *, parked: bool = False) -> int:
         """Delete those of `ids` (all: None) with their histories; how many there were."""
 
+    def in_hands(self) -> set[int]:
+        """The ids of the letters that drains which run have claimed: their handlers are called, or
+        will be. It stays so within a transaction that writes."""
+
     def requeue(self, ids: Sequence[int], now: int) -> int:
-        """Move permanent failures back among the dead letters; how many there were."""
+        """Move permanent failures back among the dead letters; how many there were. One stays whose
+        old id is another letter's now, and a call of it goes on that was given up."""
 
     def mark_retry(self, letter_id: int, now: int) -> bool:
         """Count an attempt that failed elsewhere; whether there is such a letter."""

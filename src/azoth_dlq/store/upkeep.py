@@ -99,10 +99,10 @@ class Exchange(Protocol):
         letters: Iterable[WholeLetter],
         *,
         again: bool = False,
-        dry: bool = False,
+        dry_run: bool = False,
     ) -> Taken:
         """Add letters with all that is kept of them, each origin once and for ever; `again`: also
-        what came in before or is gone. An own letter gets its old id where that is free. `dry`:
+        what came in before or is gone. An own letter gets its old id where that is free. `dry_run`:
         only tell. Joins a transaction that is open, or commits by itself.
         """
 

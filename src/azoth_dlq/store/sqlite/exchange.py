@@ -113,10 +113,10 @@ class SqliteExchange:
         letters: Iterable[WholeLetter],
         *,
         again: bool = False,
-        dry: bool = False,
+        dry_run: bool = False,
     ) -> Taken:
         chosen = list(letters)
-        if dry:
+        if dry_run:
             with self.reading():
                 return self._choose(chosen, again=again, known=self._schema().migrated)[1]
         with self._writing(changes_letters=True), raw_text(self._connection):

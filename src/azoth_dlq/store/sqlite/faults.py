@@ -11,7 +11,6 @@ from azoth_dlq.errors import InvalidStateError, StorageError
 from azoth_dlq.store.base import Busy, StorageFault
 
 BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-SNAPSHOT_TOO_OLD = sqlite3.SQLITE_BUSY_SNAPSHOT
 NOT_A_DATABASE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 # Faults of the database itself: they say nothing about a letter and charge none.
 FAULT_CODES = NOT_A_DATABASE_CODES | {

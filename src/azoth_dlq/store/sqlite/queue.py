@@ -26,7 +26,7 @@ from azoth_dlq.store.sqlite.faults import (
 )
 from azoth_dlq.store.sqlite.inherited import check_none_inherited, watch
 from azoth_dlq.store.sqlite.migrations import Schema, inspect, migrate
-from azoth_dlq.store.sqlite.presence import drainers
+from azoth_dlq.store.sqlite.presence import drainers, is_alive
 from azoth_dlq.store.sqlite.raw import (
     integer_or_none,
     own_cursor,
@@ -194,14 +194,22 @@ class SqliteQueue:
                 history.delete(self._cursor, some, parked=parked)
         return deleted
 
+    def in_hands(self) -> set[int]:
+        claims = [(letter_id, text_of(name)) for letter_id, name in self._query(sql.CLAIMS)]
+        running = {name for _, name in claims if is_alive(self._database_file(), name)}
+        return {letter_id for letter_id, name in claims if name in running}
+
     def requeue(self, ids: Sequence[int], now: int) -> int:
         requeued = 0
         with self._writing():
+            held = self.in_hands()
             for parked_id in ids:
                 origin = self._query(sql.PARKED_ORIGIN, (parked_id,))
                 if not origin:
                     continue
                 old_id, failed_at = integer_or_none(origin[0][0]), origin[0][1]
+                if old_id in held and self._query(sql.HAS_LETTER, (old_id,)):
+                    continue  # under another id nothing would tell that a call of it goes on
                 values = (old_id, old_id, _failed_at_or(now, failed_at), parked_id)
                 self._execute(sql.REQUEUE, values)
                 self._check_written("dead_letter_queue")

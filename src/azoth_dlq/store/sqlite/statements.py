@@ -111,6 +111,7 @@ def delete(ids: int, *, parked: bool) -> str:
     return f"{CLEAR[parked]} WHERE id IN ({places(ids)})"
 
 
+HAS_LETTER = "SELECT 1 FROM main.dead_letter_queue WHERE id = ?"
 PARKED_ORIGIN = "SELECT +azoth_dead_letter_id, +failed_at FROM main.permanent_failures WHERE id = ?"
 # The old id again where it is free: NULL lets SQLite choose a new one. That id may be one that
 # polls have passed, so the letter is put among those that they look at in any case.
@@ -287,6 +288,7 @@ CLAIM = (
     "ON CONFLICT (letter_id) DO UPDATE SET batch = excluded.batch, slot = excluded.slot "
     "WHERE c.drainer = excluded.drainer"
 )
+CLAIMS = "SELECT +letter_id, +drainer FROM main.azoth_dlq_claims"
 CLAIMING = "SELECT DISTINCT +drainer FROM main.azoth_dlq_claims"
 CLAIMS_BY_DRAINER = "SELECT +drainer, count(*) FROM main.azoth_dlq_claims GROUP BY drainer"
 CLAIMED_BY_OTHERS = (
