@@ -26,7 +26,7 @@ class Environment:
 def output_of(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
     """What it prints on stdout. A command that fails has the test fail, with all that it said."""
     done = subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=1500
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=1800
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

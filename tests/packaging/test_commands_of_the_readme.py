@@ -15,7 +15,7 @@ from tests.packaging.readme import DEMO, TESTS, steady
 
 NEEDED = ["gcc", "python3-dev", "python3-venv"]
 # The second command runs all tests, here a selection of them.
-SELECTED = {"PYTEST_ADDOPTS": "-q tests/kernels/test_order.py tests/unit tests/cli/test_demo.py"}
+SELECTED = {"PYTEST_ADDOPTS": "-q tests/kernels/test_order.py tests/unit/test_registry.py"}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="they are for a POSIX shell")
 
