@@ -49,6 +49,7 @@ def test_permanent_failures_are_requeued_by_their_own_ids(mixed: Workplace) -> N
         "database": "projection.db",
         "matched": 1,
         "requeued": 1,
+        "left_alone": 0,
         "missing": [],
     }
     assert left(mixed, "permanent_failures") == [1, 2]

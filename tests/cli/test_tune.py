@@ -96,7 +96,7 @@ def test_a_bad_setting_is_found_out(workplace: Workplace) -> None:
     """A commit a letter is slower than any other."""
     workplace.make(*["ok"] * 300)
     given = ("--max-transaction-time", "0.000001", "--batch-size", "5", "--write", "found.toml")
-    told = findings(workplace, "--budget", "25", *given)
+    told = findings(workplace, "--budget", "14", *given)
     assert told["chosen"]["max_transaction_time"] > 0.01
     assert told["verified"]["is_better"]
     found = tomllib.loads((workplace.folder / "found.toml").read_text(encoding="utf-8"))
@@ -124,7 +124,7 @@ def test_settings_are_written_wherever_handlers_go_and_whoever_reads_the_table(
     workplace.make(*["moves"] * 300)
     ours, theirs = os.pipe()
     os.close(ours)
-    given = ("--max-transaction-time", "0.000001", "--budget", "25", "--write", "found.toml")
+    given = ("--max-transaction-time", "0.000001", "--budget", "14", "--write", "found.toml")
     done = tune(workplace, *given, stdout=theirs)
     os.close(theirs)
     assert done.returncode == 1
