@@ -284,7 +284,7 @@ def interrupt_everywhere(path: Path, fresh: Fresh, attack: Attack) -> None:
     with fresh() as queue:
         assert not drain(queue, undisturbed)
     interrupted = 0
-    for instant in instants(undisturbed.times, attack.size(7, long=1)):
+    for instant in instants(undisturbed.times, attack.size(13, long=1)):
         with fresh() as queue:
             called.clear()
             before = state(queue.connection)
@@ -299,4 +299,4 @@ def interrupt_everywhere(path: Path, fresh: Fresh, attack: Attack) -> None:
             claims = numbers(queue.connection, "SELECT letter_id FROM azoth_dlq_claims")
             assert claims == [], instant
     attack.struck("KeyboardInterrupt at a line of a drain", interrupted)
-    assert interrupted > 300
+    assert interrupted > 150
