@@ -5,6 +5,7 @@ It is run once, by the version that it is of, and never for a file that is there
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -41,6 +42,8 @@ WHO: Final = "on call"
 _CONFIG: Final = DlqReplayConfig(
     backoff=BackoffStrategy.fixed(0), min_age=0, stop_on_consecutive_failures=None
 )
+# Tracebacks name files as they lie in a checkout.
+_WITHOUT_PLACE: Final = "UPDATE azoth_dlq_history SET traceback = replace(traceback, ?, '')"
 # A process that dies in a call outside the transaction, whose claim stays.
 _DEADLY: Final = """
 import os, sys
@@ -68,7 +71,10 @@ def make(path: Path) -> None:
         queue.requeue([first], by=WHO)
         _take_in_from_elsewhere(queue)
     subprocess.run([sys.executable, "-c", _DEADLY, str(path), str(ids[7])], check=True)
-    with closing(sqlite3.connect(path)) as connection:  # what its log holds comes into the file
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(_WITHOUT_PLACE, (f"{Path(__file__).parents[2]}{os.sep}",))
+        connection.execute("VACUUM")  # nothing of before is left in free pages
+        # What its log holds comes into the file.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
