@@ -27,7 +27,7 @@ from azoth_dlq.engine.run import Run
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.kernels.eligibility import select
-from azoth_dlq.metrics import DlqMetrics
+from azoth_dlq.metrics import MetricsRecorder
 from azoth_dlq.store.sqlite import statements as sql
 from benchmarks import subjects
 from benchmarks.conftest import Figure
@@ -112,7 +112,7 @@ def test_idle(  # noqa: PLR0913, PLR0917 -- fixtures, and a row of a table
 ) -> None:
     """Whole cycles of a run, from the end of one rest to the beginning of the next."""
     cycles: list[float] = []
-    stop, metrics = Stop(), DlqMetrics()
+    stop, metrics = Stop(), MetricsRecorder()
     with (
         closing(sqlite3.connect(idle_file, isolation_level=None)) as other,
         DeadLetterQueue.open(idle_file) as queue,

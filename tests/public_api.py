@@ -17,6 +17,7 @@ import click
 import azoth_dlq
 from azoth_dlq import cli
 
+_PRIVATE = ":meta private:"  # what Sphinx leaves out, too: for other modules of the package
 PATH = Path(__file__).parent / "data" / "public_api.txt"
 
 
@@ -39,7 +40,7 @@ def _members(kind: type) -> Iterator[str]:
     for base in reversed(ours):
         found |= dict.fromkeys(inspect.get_annotations(base)) | dict(vars(base))
     for name in sorted(found):
-        if not name.startswith("_"):
+        if not name.startswith("_") and _PRIVATE not in (getattr(found[name], "__doc__", "") or ""):
             yield f"{name}{_signature(found[name])}"
 
 

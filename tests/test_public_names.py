@@ -33,6 +33,7 @@ from azoth_dlq import (
     Snooze,
     StorageError,
 )
+from azoth_dlq.errors import not_allowed
 from tests.programs import run_program
 
 NAMES = {
@@ -160,7 +161,7 @@ def test_configs_letters_and_reports_pickle(value: object) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        ConfigError.for_field("max_retries", 0, "an int from 1"),
+        not_allowed("max_retries", 0, "an int from 1"),
         StorageError("it is full", report=_REPORT, transient=True),
         EventDecodeError("no colon"),
         InvalidStateError("not now"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from azoth_dlq import clock
 from azoth_dlq.clock import MICROSECOND
 from azoth_dlq.durations import from_microseconds, to_microseconds
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import not_allowed
 from azoth_dlq.filters import LetterFilter
 from azoth_dlq.ids import IdRanges
 from azoth_dlq.last_drain import settings_of_last_drain
@@ -53,7 +53,7 @@ def wanted_of(which: Iterable[int] | LetterFilter, *, parked: bool) -> LetterFil
     if not isinstance(which, LetterFilter):
         return LetterFilter(ids=IdRanges(which), parked=parked)
     if which.parked not in (None, parked):
-        raise ConfigError.for_field("parked", which.parked, f"{parked} or None here")
+        raise not_allowed("parked", which.parked, f"{parked} or None here")
     return replace(which, parked=parked)
 
 
@@ -227,5 +227,5 @@ def checked_name(by: str) -> str:
     """Errors: ConfigError where it cannot be written down as who did something."""
     if not isinstance(by, str) or not by.strip() or not by.isprintable() or len(by) > _LONGEST_NAME:
         allowed = f"a name of 1 to {_LONGEST_NAME} printable characters"
-        raise ConfigError.for_field("by", by, allowed)
+        raise not_allowed("by", by, allowed)
     return by

@@ -14,7 +14,7 @@ from azoth_dlq.durations import (
     parse_duration,
     to_microseconds,
 )
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import ConfigError, not_allowed
 from azoth_dlq.kernels.backoff import EXPONENTIAL, FIBONACCI, FIXED, delay
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ class BackoffStrategy:
 
     def __post_init__(self) -> None:
         if self.kind not in _NAMES:
-            raise ConfigError.for_field("kind", self.kind, f"one of {sorted(_NAMES)}")
+            raise not_allowed("kind", self.kind, f"one of {sorted(_NAMES)}")
         for name in ("initial_us", "max_us"):
             value = getattr(self, name)
             if type(value) is not int or not 0 <= value <= MAX_US:
-                raise ConfigError.for_field(name, value, f"an int from 0 to {MAX_US}")
+                raise not_allowed(name, value, f"an int from 0 to {MAX_US}")
         if self.kind == FIXED and self.max_us != self.initial_us:
-            raise ConfigError.for_field("max_us", self.max_us, "initial_us in a fixed backoff")
+            raise not_allowed("max_us", self.max_us, "initial_us in a fixed backoff")
 
     @classmethod
     def fixed(cls, delay: Duration) -> Self:
@@ -71,11 +71,11 @@ class BackoffStrategy:
         kind = next((kind for kind, known in _NAMES.items() if known == name), None)
         delays = values.split(",")
         if kind is None or len(delays) != (1 if kind == FIXED else 2):
-            raise ConfigError.for_field("backoff", text, _TEXT_FORMS)
+            raise not_allowed("backoff", text, _TEXT_FORMS)
         try:
             durations = [parse_duration(value.strip(), "backoff") for value in delays]
         except ConfigError:
-            raise ConfigError.for_field("backoff", text, _TEXT_FORMS) from None
+            raise not_allowed("backoff", text, _TEXT_FORMS) from None
         return cls(kind, durations[0], durations[-1])
 
     def calculate(self, attempt: int) -> timedelta:

@@ -14,7 +14,7 @@ from azoth_dlq.durations import (
     plain_seconds,
     to_microseconds,
 )
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import ConfigError, not_allowed
 from azoth_dlq.kernels.backoff import delay
 from azoth_dlq.kernels.eligibility import Rules
 from azoth_dlq.priority import ReplayPriority
@@ -208,6 +208,8 @@ class DlqReplayConfig:
         """Return what decides which letters are due at `now_us` (µs since 1970, UTC).
 
         `waive_delay` makes every letter due that has attempts left.
+
+        :meta private:
         """
         return Rules(
             now=now_us,
@@ -222,7 +224,10 @@ class DlqReplayConfig:
 
     def least_wait(self, retry_count: int) -> int | None:
         """The least time in microseconds that a letter of this count waits after its last failure,
-        whatever its jitter; None where it has no attempts left, or the count is negative."""
+        whatever its jitter; None where it has no attempts left, or the count is negative.
+
+        :meta private:
+        """
         if not 0 <= retry_count < self.max_retries:
             return None
         backoff = self.backoff
@@ -234,12 +239,12 @@ class DlqReplayConfig:
 
 def _check_type(name: str, value: object, expected: type, allowed: str) -> None:
     if not isinstance(value, expected):
-        raise ConfigError.for_field(name, value, allowed)
+        raise not_allowed(name, value, allowed)
 
 
 def _check_integer(name: str, value: object, least: int, most: int, allowed: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigError.for_field(name, value, allowed)
+        raise not_allowed(name, value, allowed)
 
 
 def _checked_share(name: str, value: object) -> float:
@@ -259,7 +264,7 @@ def checked_rate(name: str, value: object) -> float | None:
 
 def _checked_number(name: str, value: object, least: float, most: float, allowed: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise ConfigError.for_field(name, value, allowed)
+        raise not_allowed(name, value, allowed)
     return float(value)
 
 

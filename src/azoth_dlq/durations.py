@@ -10,7 +10,7 @@ import re
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import not_allowed
 
 Duration: TypeAlias = timedelta | float
 """A `timedelta`, or seconds as an int or a float."""
@@ -37,7 +37,7 @@ def to_microseconds(value: object, field: str, *, minimum: int = 0) -> int:
     """
     microseconds = _microseconds(value)
     if microseconds is None or microseconds < minimum:
-        raise ConfigError.for_field(field, value, f"a timedelta or seconds, {_at_least(minimum)}")
+        raise not_allowed(field, value, f"a timedelta or seconds, {_at_least(minimum)}")
     return min(microseconds, MAX_US)
 
 
@@ -50,7 +50,7 @@ def parse_duration(text: str, field: str, *, minimum: int = 0, word: str | None 
     microseconds = _text_in_microseconds(text)
     if microseconds is None or microseconds < minimum:
         or_word = "" if word is None else f", or {word}"
-        raise ConfigError.for_field(field, text, f"{TEXT_FORMS}; {_at_least(minimum)}{or_word}")
+        raise not_allowed(field, text, f"{TEXT_FORMS}; {_at_least(minimum)}{or_word}")
     return min(microseconds, MAX_US)
 
 

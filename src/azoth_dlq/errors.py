@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from azoth_dlq.report import ReplayReport
@@ -15,11 +15,6 @@ class AzothError(Exception):
 
 class ConfigError(AzothError, ValueError):
     """A setting, a registration or another argument is not allowed."""
-
-    @classmethod
-    def for_field(cls, field: str, value: object, allowed: str) -> Self:
-        """Make the error for one field: its name, its value (shortened) and what is allowed."""
-        return cls(f"{field}={_shortened(value)}: must be {allowed}")
 
 
 class StorageError(AzothError):
@@ -51,6 +46,11 @@ class EventDecodeError(AzothError):
 
 class InvalidStateError(AzothError):
     """The call is not possible in the present state of the object."""
+
+
+def not_allowed(field: str, value: object, allowed: str) -> ConfigError:
+    """Return the error for one field: its name, its value (shortened) and what is allowed."""
+    return ConfigError(f"{field}={_shortened(value)}: must be {allowed}")
 
 
 def _shortened(value: object) -> str:

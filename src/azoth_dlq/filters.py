@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from azoth_dlq.clock import rfc3339
 from azoth_dlq.durations import Duration, from_microseconds, to_microseconds
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import ConfigError, not_allowed
 from azoth_dlq.ids import IdRanges
 
 _COUNTS: Final = range(2**63)
@@ -127,7 +127,7 @@ def _plain(value: Any) -> Any:
 def _check_group(value: object) -> None:
     if value is not None and not (isinstance(value, str) and _GROUP.fullmatch(value)):
         allowed = "a fingerprint as `groups` shows it, or its first digits: 4 to 16 of 0-9 and a-f"
-        raise ConfigError.for_field("group", value, allowed)
+        raise not_allowed("group", value, allowed)
 
 
 def _check_text(name: str, value: object, *, without: str = "") -> None:
@@ -137,27 +137,27 @@ def _check_text(name: str, value: object, *, without: str = "") -> None:
     if without:
         allowed = f"{allowed}, none of them {without!r}"
     if not isinstance(value, str) or not value or (without and without in value):
-        raise ConfigError.for_field(name, value, allowed)
+        raise not_allowed(name, value, allowed)
     try:
         value.encode()
     except UnicodeEncodeError:
         # Such as from an argument that is not UTF-8; no stored text holds one.
-        raise ConfigError.for_field(name, value, "a text without lone surrogates") from None
+        raise not_allowed(name, value, "a text without lone surrogates") from None
 
 
 def _check_instant(name: str, value: object) -> None:
     if value is not None and (not isinstance(value, datetime) or value.utcoffset() is None):
-        raise ConfigError.for_field(name, value, "a datetime with a time zone")
+        raise not_allowed(name, value, "a datetime with a time zone")
 
 
 def _check_count(name: str, value: object) -> None:
     if value is not None and (type(value) is not int or value not in _COUNTS):
-        raise ConfigError.for_field(name, value, "an int from 0 to 2**63-1")
+        raise not_allowed(name, value, "an int from 0 to 2**63-1")
 
 
 def _check_choice(name: str, value: object) -> None:
     if value is not None and type(value) is not bool:
-        raise ConfigError.for_field(name, value, "True, False or None (any)")
+        raise not_allowed(name, value, "True, False or None (any)")
 
 
 def _check_order(lower: str, least: Any, upper: str, most: Any) -> None:

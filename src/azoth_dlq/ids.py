@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final, final
 
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import not_allowed
 
 _INT64: Final = range(-(2**63), 2**63)
 _TEXT: Final = re.compile(r"(-?[0-9]{1,19})(?:-(-?[0-9]{1,19}))?")
@@ -29,7 +29,7 @@ class IdRanges:
     def __init__(self, ids: Iterable[int | range]) -> None:
         # The characters of "12" and the bytes of b"12" would pass for two ids.
         if isinstance(ids, (str, bytes, bytearray)) or not isinstance(ids, Iterable):
-            raise ConfigError.for_field("ids", ids, "a collection of ids, such as [1, range(4, 8)]")
+            raise not_allowed("ids", ids, "a collection of ids, such as [1, range(4, 8)]")
         self._firsts, self._lasts = array("q"), array("q")
         if isinstance(ids, range) and ids.step == 1:
             ids = [ids] if ids else []
@@ -83,7 +83,7 @@ def parse_ids(text: str) -> range:
     match = _TEXT.fullmatch(text)
     first, last = (0, -1) if match is None else (int(match[1]), int(match[2] or match[1]))
     if first > last or first not in _INT64 or last not in _INT64:
-        raise ConfigError.for_field("ids", text, f"{TEXT_FORMS}, each below 2**63")
+        raise not_allowed("ids", text, f"{TEXT_FORMS}, each below 2**63")
     return range(first, last + 1)
 
 
@@ -96,7 +96,7 @@ def _ascending(ids: Iterable[int | range]) -> list[tuple[int, int]]:
             runs.append((item.start, item.stop - 1))
         else:
             allowed = "an int from -2**63 to 2**63-1, or a range of them of step 1"
-            raise ConfigError.for_field("ids", item, allowed)
+            raise not_allowed("ids", item, allowed)
     runs.sort()
     return runs
 

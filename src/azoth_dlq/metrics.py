@@ -136,16 +136,12 @@ class DlqMetricsSnapshot:
 
 
 class DlqMetrics:
-    """Counters and gauges that any thread may add to and read."""
+    """Counters and gauges of a replayer, for any thread to read."""
 
-    __slots__ = ("_current", "_last", "_lock", "_types")
+    __slots__ = ("_current",)
 
     def __init__(self) -> None:
         self._current = DlqMetricsSnapshot()
-        self._last: object = None
-        self._types: set[str] = set()
-        # Of the thread's own: one that was interrupted as it let it go may come again.
-        self._lock = threading.RLock()
 
     def snapshot(self) -> DlqMetricsSnapshot:
         """Return the counters and gauges; never waits, so a signal handler may ask."""
@@ -156,6 +152,19 @@ class DlqMetrics:
             handler_seconds=dict(current.handler_seconds),
             phase_seconds=dict(current.phase_seconds),
         )
+
+
+class MetricsRecorder(DlqMetrics):
+    """Those that a replayer adds to, from any of its threads."""
+
+    __slots__ = ("_last", "_lock", "_types")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: object = None
+        self._types: set[str] = set()
+        # Of the thread's own: one that was interrupted as it let it go may come again.
+        self._lock = threading.RLock()
 
     def record(  # noqa: PLR0913 -- by name only: all that a group counts is added at once
         self,

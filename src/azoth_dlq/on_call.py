@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from azoth_dlq import clock
 from azoth_dlq.arguments import checked_bytes, checked_id, checked_limit, checked_parked
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import not_allowed
 
 if TYPE_CHECKING:
     from array import array
@@ -35,7 +35,7 @@ class OnCall:
         from azoth_dlq.filters import LetterFilter  # noqa: PLC0415 -- as above
 
         if not isinstance(wanted, LetterFilter):
-            raise ConfigError.for_field("wanted", wanted, "a LetterFilter")
+            raise not_allowed("wanted", wanted, "a LetterFilter")
         return acting.find(self._store, wanted, clock.now(), config)
 
     def groups(
@@ -170,7 +170,7 @@ class OnCall:
 
         if isinstance(which, LetterFilter) and which.is_empty:
             allowed = "a filter that narrows; `clear` and `clear_permanent_failures` delete all"
-            raise ConfigError.for_field("which", which, allowed)
+            raise not_allowed("which", which, allowed)
         wanted = wanted_of(
             LetterFilter() if which is None else which, parked=checked_parked(parked)
         )
@@ -201,5 +201,5 @@ class OnCall:
 def _given(which: Iterable[int] | LetterFilter) -> Iterable[int] | LetterFilter:
     """Errors: ConfigError where nothing says which letters."""
     if which is None:
-        raise ConfigError.for_field("ids", which, "a collection of ids, or a LetterFilter")
+        raise not_allowed("ids", which, "a collection of ids, or a LetterFilter")
     return which

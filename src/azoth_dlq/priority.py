@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import ConfigError, not_allowed
 from azoth_dlq.kernels.order import ErrorTypes, validate_error_types
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class ReplayPriority:
             object.__setattr__(self, "_ranker", ErrorTypes(self.error_types))
         elif self.name not in _ORDER_BY:
             names = f"one of {', '.join([*_ORDER_BY, _BY_ERROR_TYPE])}"
-            raise ConfigError.for_field("name", self.name, names)
+            raise not_allowed("name", self.name, names)
         elif self.error_types:
-            raise ConfigError.for_field("error_types", self.error_types, f"() for {self.name}")
+            raise not_allowed("error_types", self.error_types, f"() for {self.name}")
 
     @classmethod
     def by_error_type(cls, texts: Iterable[str]) -> Self:
@@ -64,12 +64,15 @@ class ReplayPriority:
         if name == _BY_ERROR_TYPE and separator:
             return cls.by_error_type(texts.split(","))
         if text not in _ORDER_BY:
-            raise ConfigError.for_field("priority", text, _TEXT_FORMS)
+            raise not_allowed("priority", text, _TEXT_FORMS)
         return cls(text)
 
     @property
     def rank(self) -> Literal["retry_count"] | ErrorTypes | None:
-        """What ranks letters before their age: nothing, the retry count or the error text."""
+        """What ranks letters before their age: nothing, the retry count or the error text.
+
+        :meta private:
+        """
         return "retry_count" if self.name == "by-retry-count" else self._ranker
 
     @property
@@ -79,7 +82,10 @@ class ReplayPriority:
 
     @property
     def needs_error_text(self) -> bool:
-        """Whether `error_message` must be read to tell the order."""
+        """Whether `error_message` must be read to tell the order.
+
+        :meta private:
+        """
         return self._ranker is not None
 
     def order_by_clause(self) -> str:

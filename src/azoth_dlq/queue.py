@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from azoth_dlq import clock
 from azoth_dlq.arguments import INT64, checked_bytes, checked_id, checked_limit
 from azoth_dlq.engine.failure import describe, readable
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import ConfigError, not_allowed
 from azoth_dlq.on_call import OnCall
 from azoth_dlq.store.base import NewLetter
 from azoth_dlq.store.sqlite import SqliteStore, open_connection
@@ -43,7 +43,7 @@ class DeadLetterQueue(OnCall):
         drain refuses it.
         """
         if not isinstance(connection, sqlite3.Connection):
-            raise ConfigError.for_field(
+            raise not_allowed(
                 "connection",
                 connection,
                 "a sqlite3.Connection; DeadLetterQueue.open(path) opens a file",
@@ -77,7 +77,10 @@ class DeadLetterQueue(OnCall):
 
     @property
     def store(self) -> SqliteStore:
-        """What the engine works on."""
+        """What the engine works on.
+
+        :meta private:
+        """
         return self._store
 
     def close(self) -> None:
@@ -106,7 +109,7 @@ class DeadLetterQueue(OnCall):
     def add_many(self, letters: Iterable[tuple[int, bytes, BaseException | str]]) -> list[int]:
         """Add `(event_id, event_bytes, error)` letters, all or none; their ids, in order."""
         if not isinstance(letters, Iterable):
-            raise ConfigError.for_field("letters", letters, f"a collection, each {_LETTER_FORM}")
+            raise not_allowed("letters", letters, f"a collection, each {_LETTER_FORM}")
         now = clock.now()
         new = [_new_letter(letter, f"letters[{n}]", now) for n, letter in enumerate(letters)]
         return self._store.add(new)
@@ -203,7 +206,7 @@ def _checked_path(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(text, str) or not text or "\0" in text:
         allowed = "the path of a file, a str or a pathlib.Path, such as 'projection.db'"
-        raise ConfigError.for_field("path", path, allowed)
+        raise not_allowed("path", path, allowed)
     return text
 
 
@@ -217,9 +220,9 @@ def _new_letter(letter: tuple[int, bytes, BaseException | str], place: str, now:
     prefix = f"{place}: " if place else ""
     if type(event_id) is not int or event_id not in INT64:
         allowed = "an int from -2**63 to 2**63-1"
-        raise ConfigError.for_field(f"{prefix}event_id", event_id, allowed)
+        raise not_allowed(f"{prefix}event_id", event_id, allowed)
     payload = checked_bytes(event_bytes, prefix)
     if not isinstance(error, (BaseException, str)):
-        raise ConfigError.for_field(f"{prefix}error", error, "an exception or a text")
+        raise not_allowed(f"{prefix}error", error, "an exception or a text")
     text = readable(error) if isinstance(error, str) else describe(error)
     return NewLetter(event_id, payload, text, now)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, NamedTuple, TypeAlias
 
 from azoth_dlq._event import Event
-from azoth_dlq.errors import ConfigError, InvalidStateError
+from azoth_dlq.errors import ConfigError, InvalidStateError, not_allowed
 
 # A handler says itself of what kind its connection is, so the first argument is Any.
 HandlerCall: TypeAlias = Callable[[Any, int, bytes], object]
@@ -64,7 +64,7 @@ def registration_of(event_type: str, handler: object) -> Registration:
     """Errors: ConfigError."""
     if inspect.isclass(handler):
         allowed = "a function or an object, not a class: register an instance of it"
-        raise ConfigError.for_field("handler", handler, allowed)
+        raise not_allowed("handler", handler, allowed)
     name = _qualified_name(handler)
     is_object = hasattr(handler, "handle")
     if not is_object and not callable(handler):

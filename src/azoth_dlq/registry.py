@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 from azoth_dlq._event import Event
 from azoth_dlq.durations import Duration, to_microseconds
-from azoth_dlq.errors import ConfigError, EventDecodeError, InvalidStateError
+from azoth_dlq.errors import ConfigError, EventDecodeError, InvalidStateError, not_allowed
 from azoth_dlq.registration import (
     HandlerCall,
     Registration,
@@ -43,7 +43,7 @@ class BatchConfig:
     def __post_init__(self) -> None:
         size = self.max_batch_size
         if type(size) is not int or size < 1:
-            raise ConfigError.for_field("max_batch_size", size, "an int of 1 or more")
+            raise not_allowed("max_batch_size", size, "an int of 1 or more")
 
 
 class EventHandlerRegistry:
@@ -53,15 +53,15 @@ class EventHandlerRegistry:
     apart. `batch` bounds what a `handle_batch` gets at once.
     """
 
-    __slots__ = ("_by_key", "_by_type", "_route", "batch")
+    __slots__ = ("_by_key", "_by_type", "batch", "route")
 
     def __init__(self, route: Route | None = None, batch: BatchConfig | None = None) -> None:
         if route is not None:
             check_callable(route, "route", "event_bytes")
         if not isinstance(batch, BatchConfig | None):
-            raise ConfigError.for_field("batch", batch, "a BatchConfig")
+            raise not_allowed("batch", batch, "a BatchConfig")
         self.batch = batch if batch is not None else BatchConfig()
-        self._route = route
+        self.route = route
         self._by_type: dict[str, Registration] = {}
         self._by_key: dict[bytes, Registration] = {}
 
@@ -89,7 +89,7 @@ class EventHandlerRegistry:
         another is left behind, and either has failed.
         Errors: `ConfigError`; `InvalidStateError` where the type has a handler already.
         """
-        _check_event_type(event_type, routed=self._route is not None)
+        _check_event_type(event_type, routed=self.route is not None)
         if needs_connection and transactional:
             raise ConfigError(
                 f"event type {event_type!r}: needs_connection=True goes with transactional=False; "
@@ -127,7 +127,7 @@ class EventHandlerRegistry:
         Its arguments, and errors, as of `register`.
         """
         # Without this, @registry.handler without its brackets would silently register nothing.
-        _check_event_type(event_type, routed=self._route is not None)
+        _check_event_type(event_type, routed=self.route is not None)
 
         def decorate(function: _H) -> _H:
             self.register(
@@ -151,18 +151,15 @@ class EventHandlerRegistry:
         """The types that have a handler, sorted."""
         return sorted(self._by_type)
 
-    @property
-    def by_key(self) -> dict[bytes, Registration] | None:
-        """Registrations by what stands before the first colon; None where a route decides."""
-        return None if self._route is not None else self._by_key
-
     def resolve(self, event_bytes: bytes) -> tuple[Registration, bytes]:
         """Return the registration and the payload of an event.
 
         Errors: `EventDecodeError`, naming the type or the kind of the first bytes.
+
+        :meta private:
         """
-        if self._route is not None:
-            return self._resolve_routed(self._route, event_bytes)
+        if self.route is not None:
+            return self._resolve_routed(self.route, event_bytes)
         key, colon, payload = event_bytes.partition(b":")
         registration = self._by_key.get(key)
         if registration is None or not colon:
@@ -199,33 +196,11 @@ class EventHandlerRegistry:
 
     @property
     def registrations(self) -> list[Registration]:
-        """Every handler as a drain calls it, by event type."""
+        """Every handler as a drain calls it, by event type.
+
+        :meta private:
+        """
         return [self._by_type[event_type] for event_type in self.event_types]
-
-    @property
-    def has_batches(self) -> bool:
-        """Whether any handler takes batches."""
-        return any(one.batch_call is not None for one in self._by_type.values())
-
-    @property
-    def has_timeouts(self) -> bool:
-        """Whether any handler has a timeout of its own."""
-        return any(one.timeout is not None for one in self._by_type.values())
-
-    @property
-    def has_async(self) -> bool:
-        """Whether any handler is to be awaited."""
-        return any(one.is_async for one in self._by_type.values())
-
-    @property
-    def has_outside(self) -> bool:
-        """Whether any handler runs outside the transaction."""
-        return any(not one.transactional for one in self._by_type.values())
-
-    @property
-    def needs_connection(self) -> bool:
-        """Whether any handler wants a connection that only reads."""
-        return any(one.needs_connection for one in self._by_type.values())
 
     def validate(self, event_bytes: bytes) -> None:
         """Let the handler of an event check its payload, where it does. Errors as `process`."""
@@ -272,15 +247,15 @@ class EventHandlerRegistry:
 def _check_event_type(event_type: object, *, routed: bool) -> None:
     if not isinstance(event_type, str) or not event_type:
         allowed = 'a non-empty str, as in @registry.handler("deposit")'
-        raise ConfigError.for_field("event_type", event_type, allowed)
+        raise not_allowed("event_type", event_type, allowed)
     if ":" in event_type and not routed:
         allowed = "without ':', at which an event is split; give the registry a route to allow it"
-        raise ConfigError.for_field("event_type", event_type, allowed)
+        raise not_allowed("event_type", event_type, allowed)
     try:
         event_type.encode()
     except UnicodeEncodeError:
         allowed = "text that UTF-8 can hold (no lone surrogates)"
-        raise ConfigError.for_field("event_type", event_type, allowed) from None
+        raise not_allowed("event_type", event_type, allowed) from None
 
 
 def _seconds_of(timeout: Duration | None, event_type: str, *, transactional: bool) -> float | None:

@@ -20,9 +20,9 @@ from azoth_dlq.engine.rate import Rate
 from azoth_dlq.engine.run import Run
 from azoth_dlq.engine.stop import Stop, StopOfOne
 from azoth_dlq.engine.surroundings import Surroundings
-from azoth_dlq.errors import ConfigError, InvalidStateError
+from azoth_dlq.errors import InvalidStateError, not_allowed
 from azoth_dlq.filters import LetterFilter
-from azoth_dlq.metrics import DlqMetrics
+from azoth_dlq.metrics import DlqMetrics, MetricsRecorder
 from azoth_dlq.queue import DeadLetterQueue
 from azoth_dlq.registration import check_callable
 from azoth_dlq.registry import EventHandlerRegistry
@@ -79,7 +79,7 @@ class DlqReplayer:
         self._config = DlqReplayConfig() if config is None else config
         self._clock = clock
         self._stop = Stop()
-        self._metrics = DlqMetrics()
+        self._metrics = MetricsRecorder()
         self._rate = Rate(self._config.rate_limit)
         self._surroundings = Surroundings(
             clock, self._stop.wait if sleep is None else sleep, self._stop, self._metrics
@@ -323,4 +323,4 @@ class DlqReplayer:
 
 def _check(name: str, value: object, expected: Any, allowed: str) -> None:
     if not isinstance(value, expected):
-        raise ConfigError.for_field(name, value, allowed)
+        raise not_allowed(name, value, allowed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from azoth_dlq.clock import rfc3339
 from azoth_dlq.engine.failure import one_line
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import not_allowed
 from azoth_dlq.event_type import shown_event_type
 from azoth_dlq.kernels.eligibility import Rules, parse_timestamp
 from azoth_dlq.next_attempt import next_attempt
@@ -205,5 +205,5 @@ def checked_redact(redact: object) -> Redact:
     if redact is None:
         return as_it_is
     if not callable(redact):
-        raise ConfigError.for_field("redact", redact, "a callable that takes and returns a text")
+        raise not_allowed("redact", redact, "a callable that takes and returns a text")
     return redact

@@ -16,7 +16,7 @@ from azoth_dlq import (
 from azoth_dlq.engine.drain import Drain
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.surroundings import Surroundings
-from azoth_dlq.metrics import DlqMetrics
+from azoth_dlq.metrics import MetricsRecorder
 from tests.conformance.backend import Backend
 from tests.conftest import Clock
 
@@ -80,7 +80,7 @@ class Work:
                 self.clock,
                 lambda _seconds: None,
                 self.stop,
-                DlqMetrics(),
+                MetricsRecorder(),
                 on_progress=on_progress,
             ),
         )

@@ -126,7 +126,7 @@ def test_a_handler_left_behind_keeps_its_letter_until_it_is_over(
 def test_drains_killed_at_random_instants_charge_the_letters_that_were_called(
     scene: Scene, attack: Attack, kinds: list[str]
 ) -> None:
-    count = attack.size(3, long=200)
+    count = attack.size(1, long=200)
     kills, struck = Kills(scene, kinds), 0
     while struck < count or not kills.were_full:
         kills.have_letters(200)
@@ -177,7 +177,7 @@ def test_sigterm_gives_back_what_is_claimed_ahead_and_lets_calls_end(
 def test_drains_ended_at_random_instants_call_each_letter_once(
     scene: Scene, attack: Attack, kind: str
 ) -> None:
-    ends = attack.size(2, long=100)
+    ends = attack.size(1, long=100)
     chance = random.Random(AT_ONCE)
     letters: list[int] = []
     for _ in range(ends):

@@ -80,7 +80,7 @@ def test_processes_that_stand_still_longer_than_any_timeout_go_on_where_they_wer
     dlq_file: DlqFile, attack: Attack
 ) -> None:
     """What they hold is theirs all the while: a lock, or the claim of a call outside."""
-    pauses = attack.size(2, long=60)
+    pauses = attack.size(1, long=60)
     events = ("takes:1", "outside:1", "ok:", "outside_batch:", "batch:1", "outside:", "ok:")
     letters = dlq_file.add(*events * (60 * pauses))
     programs = _start(dlq_file, busy_timeout=TIMEOUT_SECONDS)

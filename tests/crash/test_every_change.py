@@ -64,7 +64,7 @@ class Faulty:
     def drains(self, how: Callable[[int], Fault]) -> Iterator[tuple[DlqFile, Outcome]]:
         """One for each change that a drain makes, or for every so many; what is left of each is
         done afterwards."""
-        for at in itertools.count(1, self._attack.size(11, long=1)):
+        for at in itertools.count(1, self._attack.size(23, long=1)):
             self._folder.mkdir()
             shutil.copy(self._original, self._folder)
             file = DlqFile(self._folder / self._original.name)

@@ -101,7 +101,7 @@ def test_a_loss_of_power_leaves_everything_done_once_or_waiting(
     for loss in _losses(disk, record):
         # Behind the latest that was told, the next one may be done, too.
         possible = all_told[: len(loss.told) + 1]
-        for _ in range(attack.size(2, long=200)):
+        for _ in range(attack.size(1, long=200)):
             rebuilt = _rebuilt(tmp_path / "rebuilt", loss.disk.after_loss(dice))
             small.assert_whole(rebuilt)
             assert _found(rebuilt) in (possible[len(loss.told) - 1 :] if is_durable else possible)

@@ -95,7 +95,7 @@ class Crowd:
 def test_drains_killed_at_random_instants_do_everything_once(
     dlq_file: DlqFile, attack: Attack, processes: int
 ) -> None:
-    blows = attack.size(6, long=500)
+    blows = attack.size(3, long=500)
     crowd = Crowd(dlq_file, processes, signal.SIGKILL, blows, attack.size(5_000, long=20_000))
     while crowd.struck < blows:
         crowd.drain(charged_at_a_blow=1)
@@ -107,7 +107,7 @@ def test_drains_killed_at_random_instants_do_everything_once(
 def test_drains_interrupted_at_random_instants_charge_nobody(
     dlq_file: DlqFile, attack: Attack, processes: int
 ) -> None:
-    blows = attack.size(4, long=100)
+    blows = attack.size(2, long=100)
     crowd = Crowd(dlq_file, processes, signal.SIGINT, blows, attack.size(3_000, long=20_000))
     while crowd.struck < blows:
         crowd.drain(charged_at_a_blow=0)

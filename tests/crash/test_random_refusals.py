@@ -219,7 +219,7 @@ class Trial:
 def test_what_is_refused_of_a_letter_costs_it_alone(
     tmp_path: Path, part: int, attack: Attack
 ) -> None:
-    for seed in range(size := attack.size(60, long=3000)):
+    for seed in range(size := attack.size(30, long=3000)):
         trial = Trial(tmp_path / f"{seed}.db", part * size + seed)
         ended = trial.drain()
         trial.check(ended)

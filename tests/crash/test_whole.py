@@ -382,7 +382,7 @@ def test_whatever_happens_to_a_file_each_letter_is_in_one_place_and_done_once(
         run_state_machine_as_test(
             OfThisWorld,
             settings=settings(
-                max_examples=attack.size(25, long=400),
+                max_examples=attack.size(15, long=400),
                 stateful_step_count=attack.size(20, long=50),
                 derandomize=not attack.is_long,
                 # A short history tells what went wrong; to shrink it would take minutes.

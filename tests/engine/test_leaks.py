@@ -64,7 +64,7 @@ def test_drains_keep_nothing_of_their_letters(path: Path, attack: Attack) -> Non
     registry = every_outcome.a_registry()
     letters = attack.size(20_000, long=1_000_000) // PORTIONS
     shared: list[object] = [None, True, registry, every_outcome.CONFIG, Event, ValueError]
-    shared += (registry.by_key or {}).values()
+    shared += registry.registrations
     seen = []
     for _ in range(PORTIONS):
         # sqlite3 keeps up to 200 cursors in mind that are gone, until their connection is, too.

@@ -11,7 +11,7 @@ from azoth_dlq.engine.phases import Phases
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.surroundings import Surroundings
 from azoth_dlq.engine.turns import Turns
-from azoth_dlq.metrics import DlqMetrics
+from azoth_dlq.metrics import MetricsRecorder
 
 # The turns of several drains, by the monotonic clock: each period of 0.82 s ends with 0.22 s.
 PERIOD = 0.82
@@ -28,7 +28,7 @@ class Scenery:
         monkeypatch.setattr("azoth_dlq.engine.turns.monotonic", lambda: self.now)
         monkeypatch.setattr("azoth_dlq.engine.turns.sleep", self.sleep)
         config = DlqReplayConfig(**settings)  # type: ignore[arg-type]  # of several types
-        around = Surroundings(lambda: 0, self.sleep, self.stop, DlqMetrics())
+        around = Surroundings(lambda: 0, self.sleep, self.stop, MetricsRecorder())
         self.turns = Turns(config, around, Phases())
 
     def sleep(self, seconds: float) -> None:

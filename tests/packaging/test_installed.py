@@ -39,10 +39,10 @@ def test_the_demonstration_prints_what_the_readme_shows(
     assert steady(printed) == steady(DEMO.shown(unpacked))
 
 
-def test_the_tests_of_a_built_wheel_pass(
+def test_the_suite_of_cibuildwheel_passes(
     installed: Environment, unpacked: Path, tmp_path: Path
 ) -> None:
-    """Those that cibuildwheel runs, with the files that it gives them."""
+    """With the files that it gives its tests."""
     settings = tomllib.loads((unpacked / "pyproject.toml").read_text("utf-8"))
     cibuildwheel = settings["tool"]["cibuildwheel"]
     for name in cibuildwheel["test-sources"]:
@@ -50,8 +50,19 @@ def test_the_tests_of_a_built_wheel_pass(
         copy(unpacked / name, tmp_path / name)
     python, *arguments = shlex.split(cibuildwheel["test-command"])
     assert python == "python"
-    printed = installed.run("-W", "error", *arguments, "-q", cwd=tmp_path)
-    assert " passed" in printed
+    _pass(installed, arguments, tmp_path)
+
+
+def test_the_suite_of_the_sdist_passes(
+    installed: Environment, unpacked: Path, tmp_path: Path
+) -> None:
+    """All of it; what needs a compiler or git is skipped."""
+    _pass(installed, ["-m", "pytest", "-n", "auto"], shutil.copytree(unpacked, tmp_path / "sdist"))
+
+
+def _pass(installed: Environment, arguments: list[str], folder: Path) -> None:
+    printed = installed.run("-W", "error", *arguments, "-q", cwd=folder)
+    assert " passed" in printed.splitlines()[-1]
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])

@@ -15,6 +15,7 @@ from azoth_dlq.errors import (
     EventDecodeError,
     InvalidStateError,
     StorageError,
+    not_allowed,
 )
 from azoth_dlq.store.base import Busy, StorageFault
 from azoth_dlq.store.sqlite import open_for_looking
@@ -40,21 +41,21 @@ def test_a_config_error_is_a_value_error() -> None:
 
 
 def test_a_field_error_names_field_value_and_what_is_allowed() -> None:
-    error = ConfigError.for_field("batch_size", 0, "an int of 1 or more")
+    error = not_allowed("batch_size", 0, "an int of 1 or more")
     assert str(error) == "batch_size=0: must be an int of 1 or more"
 
 
 def test_a_long_value_is_shortened_in_the_message() -> None:
-    error = ConfigError.for_field("backoff", "x" * 10_000, "a text")
+    error = not_allowed("backoff", "x" * 10_000, "a text")
     assert len(str(error)) < 100
 
 
 def test_a_value_whose_repr_fails_is_shown_by_its_type() -> None:
-    assert "clock=<_Unshowable" in str(ConfigError.for_field("clock", _Unshowable(), "callable"))
+    assert "clock=<_Unshowable" in str(not_allowed("clock", _Unshowable(), "callable"))
 
 
 def test_an_integer_too_long_to_print_still_makes_a_message() -> None:
-    assert "batch_size=" in str(ConfigError.for_field("batch_size", 10**5000, "less"))
+    assert "batch_size=" in str(not_allowed("batch_size", 10**5000, "less"))
 
 
 def test_a_storage_error_has_no_report_unless_given_one() -> None:

@@ -18,9 +18,9 @@ from azoth_dlq.metrics import (
     BUCKET_BOUNDS,
     OTHER_TYPES,
     PHASES,
-    DlqMetrics,
     DlqMetricsSnapshot,
     Histogram,
+    MetricsRecorder,
 )
 
 SECOND = 1_000_000
@@ -34,14 +34,14 @@ def _calls(*seconds: float) -> tuple[list[int], float]:
     return counts, sum(seconds)
 
 
-def _changed(metrics: DlqMetrics) -> dict[str, Any]:
+def _changed(metrics: MetricsRecorder) -> dict[str, Any]:
     """What of a snapshot is not as it is at first."""
     first = DlqMetricsSnapshot().as_dict()
     return {k: v for k, v in metrics.snapshot().as_dict().items() if v != first[k]}
 
 
 def test_everything_starts_at_zero_and_unlooked() -> None:
-    assert DlqMetrics().snapshot().as_dict() == {
+    assert MetricsRecorder().snapshot().as_dict() == {
         **dict.fromkeys((field.name for field in dataclasses.fields(DlqMetricsSnapshot)), 0),
         "oldest_due": None,
         "attempts": {},
@@ -51,7 +51,7 @@ def test_everything_starts_at_zero_and_unlooked() -> None:
 
 
 def test_the_time_of_drains_adds_up_by_phase() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     before = metrics.snapshot()
     for _ in range(2):
         metrics.spent({"plan": 1.5, "commit": 0.25})
@@ -62,7 +62,7 @@ def test_the_time_of_drains_adds_up_by_phase() -> None:
 
 
 def test_the_counts_of_groups_add_up() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.record(successes=8, failures=1, snoozed=1, permanent_failures=2)
     metrics.record(successes=4, permanent_failures=1, skipped=5)
     assert _changed(metrics) == {
@@ -76,7 +76,7 @@ def test_the_counts_of_groups_add_up() -> None:
 
 
 def test_a_check_sets_its_time_and_leaves_the_counts() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.record(successes=3)
     metrics.checked(1_795_000_000)
     metrics.record(successes=1)
@@ -84,7 +84,7 @@ def test_a_check_sets_its_time_and_leaves_the_counts() -> None:
 
 
 def test_a_snapshot_does_not_follow_later_counts() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.record(attempts={("a", "failed"): 1}, handler_seconds={"a": _calls(0.1)})
     before = metrics.snapshot()
     told = before.as_dict()
@@ -96,11 +96,11 @@ def test_a_snapshot_does_not_follow_later_counts() -> None:
 
 def test_a_snapshot_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(DlqMetrics().snapshot(), "successes", 1)  # noqa: B010 -- mypy knows it is frozen
+        setattr(MetricsRecorder().snapshot(), "successes", 1)  # noqa: B010 -- mypy knows it is frozen
 
 
 def test_what_is_done_to_the_mappings_of_a_snapshot_changes_no_counter() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.record(attempts={("a", "failed"): 1}, handler_seconds={"a": _calls(0.1)})
     told = metrics.snapshot().as_dict()
     snapshot: Any = metrics.snapshot()
@@ -110,7 +110,7 @@ def test_what_is_done_to_the_mappings_of_a_snapshot_changes_no_counter() -> None
 
 
 def test_a_snapshot_pickles_whole_and_hashes() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.record(attempts={("a", "failed"): 1}, handler_seconds={"a": _calls(0.1)})
     metrics.looked(at=5 * SECOND, depth=3, due=2, oldest_due=SECOND)
     snapshot = metrics.snapshot()
@@ -120,7 +120,7 @@ def test_a_snapshot_pickles_whole_and_hashes() -> None:
 
 
 def test_snapshots_are_equal_where_they_count_the_same_letters() -> None:
-    one, other = DlqMetrics(), DlqMetrics()
+    one, other = MetricsRecorder(), MetricsRecorder()
     one.record(successes=2)
     other.looked(at=999_999, depth=9, due=9, oldest_due=1)
     for _ in range(2):
@@ -139,7 +139,7 @@ def test_snapshots_are_equal_where_they_count_the_same_letters() -> None:
 
 def test_a_snapshot_does_not_wait_for_a_count_that_is_under_way() -> None:
     """As in a signal handler, whose thread would wait for itself."""
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     seen: list[DlqMetricsSnapshot] = []
 
     class Interrupting(dict[tuple[str, str], int]):
@@ -156,7 +156,7 @@ def test_a_snapshot_does_not_wait_for_a_count_that_is_under_way() -> None:
 
 
 def test_attempts_add_up_by_type_and_outcome() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.record(attempts={("a", "succeeded"): 2, ("a", "failed"): 1, ("", "failed"): 1})
     metrics.record(attempts={("a", "succeeded"): 3, ("b", "snoozed"): 1})
     snapshot = metrics.snapshot()
@@ -174,7 +174,7 @@ def test_attempts_add_up_by_type_and_outcome() -> None:
 
 
 def test_durations_of_calls_add_up_by_type() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.record(handler_seconds={"a": _calls(0.5, 20.0), "b": _calls(0.25)})
     metrics.record(handler_seconds={"a": _calls(0.5)})
     histograms = metrics.snapshot().handler_seconds
@@ -187,7 +187,7 @@ def test_durations_of_calls_add_up_by_type() -> None:
 
 @pytest.mark.parametrize("given", [len(BUCKET_BOUNDS), len(BUCKET_BOUNDS) + 2])
 def test_counts_that_do_not_fit_the_bounds_are_refused_and_nothing_is_added(given: int) -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     with pytest.raises(ValueError, match="one more than BUCKET_BOUNDS"):
         metrics.record(
             successes=1,
@@ -200,7 +200,7 @@ def test_counts_that_do_not_fit_the_bounds_are_refused_and_nothing_is_added(give
 
 
 def test_types_beyond_the_first_two_hundred_are_counted_together() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     for first in range(0, 1000, 100):
         names = [f"type {n}" for n in range(first, first + 100)]
         metrics.record(
@@ -234,7 +234,7 @@ def test_a_histogram_without_calls_is_all_zero() -> None:
 
 
 def test_a_snapshot_is_ready_for_json() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.record(attempts={("a", "failed"): 1}, handler_seconds={"a": _calls(0.25, 99.0)})
     metrics.looked(at=5 * SECOND, depth=3, due=2, oldest_due=SECOND)
     plain = metrics.snapshot().as_dict()
@@ -251,7 +251,7 @@ def test_a_snapshot_is_ready_for_json() -> None:
 
 
 def test_a_look_sets_the_gauges() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.looked(at=100 * SECOND + 500_000, depth=7, due=4, oldest_due=40 * SECOND)
     assert _changed(metrics) == {
         "depth": 7,
@@ -264,7 +264,7 @@ def test_a_look_sets_the_gauges() -> None:
 
 
 def test_a_look_that_finds_none_due_has_no_oldest_and_no_lag() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.looked(at=100 * SECOND, depth=7, due=4, oldest_due=40 * SECOND)
     metrics.looked(at=101 * SECOND, depth=7, due=0, oldest_due=None)
     snapshot = metrics.snapshot()
@@ -272,7 +272,7 @@ def test_a_look_that_finds_none_due_has_no_oldest_and_no_lag() -> None:
 
 
 def test_a_letter_that_failed_after_the_look_does_not_lag() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.looked(at=SECOND, depth=1, due=1, oldest_due=2 * SECOND)
     snapshot = metrics.snapshot()
     assert (snapshot.oldest_due, snapshot.lag) == (2.0, 0.0)
@@ -291,7 +291,7 @@ def test_a_letter_that_failed_after_the_look_does_not_lag() -> None:
     ],
 )
 def test_depth_and_due_go_down_between_looks(counts: dict[str, Any], depth: int, due: int) -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.looked(at=9 * SECOND, depth=100, due=50, oldest_due=SECOND)
     metrics.record(**counts)
     snapshot = metrics.snapshot()
@@ -300,7 +300,7 @@ def test_depth_and_due_go_down_between_looks(counts: dict[str, Any], depth: int,
 
 
 def test_the_next_look_has_the_last_word() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.looked(at=SECOND, depth=10, due=5, oldest_due=SECOND)
     metrics.record(successes=5)
     metrics.looked(at=2 * SECOND, depth=8, due=6, oldest_due=SECOND)
@@ -311,7 +311,7 @@ def test_the_next_look_has_the_last_word() -> None:
 
 
 def test_drains_are_counted_and_the_last_tells_whether_failures_stopped_it() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.drained(stopped=True)
     assert _changed(metrics) == {"drains": 1, "stopped": True}
     metrics.drained(stopped=False)
@@ -319,14 +319,14 @@ def test_drains_are_counted_and_the_last_tells_whether_failures_stopped_it() -> 
 
 
 def test_lost_groups_are_counted() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.lost_group()
     metrics.lost_group()
     assert _changed(metrics) == {"lost_groups": 2}
 
 
 def test_a_charged_death_is_counted_and_its_letter_no_longer_due() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
     metrics.looked(at=SECOND, depth=5, due=3, oldest_due=SECOND)
     metrics.record(failures=1, charged_deaths=1)
     metrics.record(failures=1, charged_deaths=1)
@@ -336,14 +336,14 @@ def test_a_charged_death_is_counted_and_its_letter_no_longer_due() -> None:
 
 
 def test_what_was_added_last_is_not_added_again() -> None:
-    metrics, groups = DlqMetrics(), [object(), object()]
+    metrics, groups = MetricsRecorder(), [object(), object()]
     for of in (groups[0], groups[0], groups[1], None, None):
         metrics.record(successes=1, of=of)
     assert _changed(metrics) == {"successes": 4, "groups": 4}
 
 
 def test_groups_counted_by_several_threads_at_once_all_count_and_none_shows_in_part() -> None:
-    metrics = DlqMetrics()
+    metrics = MetricsRecorder()
 
     def count() -> bool:
         whole = True

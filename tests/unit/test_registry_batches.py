@@ -92,7 +92,7 @@ def test_a_handle_batch_that_is_none_is_none() -> None:
     registry.register("a", handler)
     registry.process_batched(None, _events("a", "a"))
     assert handler.calls == [(0, b"0"), (1, b"1")]
-    assert not registry.has_batches
+    assert registry.registrations[0].batch_call is None
     with pytest.raises(InvalidStateError, match="Singly has no handle_batch"):
         registry.resolve(b"a:")[0].call_batch(None, [])
 
@@ -156,14 +156,6 @@ def test_a_route_leads_to_batches(handler: Batches) -> None:
     registry.register("a:b", handler)
     registry.process_batched(None, [(1, b"xy"), (2, b"\xff\xff")])
     assert handler.calls == [[(1, b"y"), (2, b"\xff")]]
-
-
-def test_batches_are_told_of() -> None:
-    registry = EventHandlerRegistry()
-    registry.register("single", Batches().handle)
-    assert not registry.has_batches
-    registry.register("a", Batches())
-    assert registry.has_batches
 
 
 @given(st.lists(st.sampled_from(["a", "b", "single"]), max_size=20), st.integers(1, 5))

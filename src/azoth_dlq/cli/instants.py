@@ -9,7 +9,7 @@ from typing import Final
 from azoth_dlq import clock
 from azoth_dlq.clock import EPOCH, to_datetime
 from azoth_dlq.durations import parse_duration
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import ConfigError, not_allowed
 
 _FORMS: Final = (
     "a date such as 2026-11-30, with a time of day such as '2026-11-30 03:00' (local time) or "
@@ -30,7 +30,7 @@ def parse_instant(text: str, field: str) -> datetime:
         with suppress(ConfigError):
             ago = parse_duration(text, field)
             return to_datetime(clock.now() - ago) if ago <= clock.now() else EPOCH
-    raise ConfigError.for_field(field, text, _FORMS)
+    raise not_allowed(field, text, _FORMS)
 
 
 def _latest(time_of_day: time) -> datetime:

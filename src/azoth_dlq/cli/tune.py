@@ -207,7 +207,7 @@ def _without_external(
         return registry, []
     types = ", ".join(external)
     way = "--call-external calls them, for real and many times for a letter"
-    if registry.by_key is None:
+    if registry.route is not None:
         raise click.UsageError(
             f"{name} has a route of its own, so that the letters of handlers that reach other "
             f"systems cannot be left out ({types}); {way}"

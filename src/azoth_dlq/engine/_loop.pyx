@@ -68,7 +68,7 @@ cdef class Batch:
 
     cdef bint take(self, row, registration) except -1:
         """Whether the letter belongs to the run; its bytes may have to be fetched."""
-        cdef bint routed = self.resolver.by_key is None
+        cdef bint routed = self.resolver.is_routed
         event_id, event_bytes = row[len(row) - 2], row[len(row) - 1]
         if event_bytes is None:
             event_bytes = self.late(row)

@@ -1,8 +1,7 @@
 cdef class Resolver:
     cdef object registry, registration, call, batch_call, validate
-    cdef dict by_key
     cdef bytes key
-    cdef bint transactional
+    cdef bint is_routed, transactional
 
     cdef bytes resolve(self, bytes event_bytes)
     cdef int use(self, registration) except -1

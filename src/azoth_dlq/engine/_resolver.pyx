@@ -13,7 +13,7 @@ cdef class Resolver:
 
     def __cinit__(self, registry):
         self.registry = registry
-        self.by_key = registry.by_key
+        self.is_routed = registry.route is not None
         self.key = None
 
     cdef bytes resolve(self, bytes event_bytes):
@@ -25,7 +25,7 @@ cdef class Resolver:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(event_bytes)
         cdef const char *colon
         cdef Py_ssize_t length
-        if self.by_key is not None and azdlq_utf8_valid(text, size):
+        if not self.is_routed and azdlq_utf8_valid(text, size):
             colon = <const char *> memchr(text, b":", size)
             length = colon - text if colon != NULL else -1
             if length >= 0 and self.is_same_key(text, length):
@@ -41,7 +41,7 @@ cdef class Resolver:
         self.batch_call = registration.batch_call
         self.validate = registration.validate
         self.transactional = registration.transactional
-        if self.by_key is not None:
+        if not self.is_routed:
             self.key = registration.event_type.encode()
         return 0
 

@@ -53,7 +53,7 @@ class CallsAtOnce:
         self._rate = surroundings.rate
         self._most = config.concurrency
         self._timeout = None if config.timeout is None else config.timeout.total_seconds()
-        self._has_timeouts = self._timeout is not None or registry.has_timeouts
+        self._has_timeouts = False  # any that was claimed
         self._room = Room(self._most, config.memory_limit // 2)
         self._failures_in_row = surroundings.failures_in_row
         most_in_row = config.stop_on_consecutive_failures
@@ -198,8 +198,8 @@ class CallsAtOnce:
         self._room.allot(group.next_calls, self._store)
         self._flights.marks = self._room.marks
         for call in group.next_calls:
-            if call.timeout is None:
-                call.timeout = self._timeout
+            call.timeout = call.timeout or self._timeout
+            self._has_timeouts |= call.timeout is not None
         single = [call for call in group.next_calls if not call.is_batch]
         if single:
             ids, slots = [c.ids[0] for c in single], [c.slot or 0 for c in single]

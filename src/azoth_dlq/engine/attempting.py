@@ -52,10 +52,11 @@ class Attempting:
         self._recovery = recovery
         self._calls = calls
         # A chunk is let go only when the next is there.
-        most = max(_CHUNK, registry.batch.max_batch_size if registry.has_batches else 0)
+        has_batches = any(one.batch_call is not None for one in registry.registrations)
+        most = max(_CHUNK, registry.batch.max_batch_size if has_batches else 0)
         self.largest_chunk = max(1, min(most, config.memory_limit // (2 * INLINE)))
         self._chunk = self.largest_chunk
-        self._fetches_for_one = not registry.has_batches  # where a group ends at a call outside
+        self._fetches_for_one = not has_batches  # where a group ends at a call outside
         self.ack_seconds = _FIRST_ACK_SECONDS
 
     @property

@@ -148,7 +148,7 @@ class Drain:
             raise
 
     def _work(self, look: Look, limit: int | None, lasting: float | None) -> None:
-        if self._registry.needs_connection:
+        if any(one.needs_connection for one in self._registry.registrations):
             self._store.reader()
         self._pause()
         self._groups.phases.begin("plan")

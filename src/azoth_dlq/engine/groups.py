@@ -91,8 +91,9 @@ class Groups:
     def _calls(self) -> CallsInTurn | CallsAtOnce:
         """Who calls handlers outside the transaction."""
         config, registry = self._config, self._registry
-        has_timeouts = config.timeout is not None or registry.has_timeouts
-        if registry.has_outside and (config.concurrency > 1 or registry.has_async or has_timeouts):
+        outside = [one for one in registry.registrations if not one.transactional]
+        some_at_once = config.concurrency > 1 or config.timeout is not None
+        if outside and (some_at_once or any(one.is_async or one.timeout for one in outside)):
             from azoth_dlq.engine.at_once import CallsAtOnce  # noqa: PLC0415 -- few drains need it
 
             return CallsAtOnce(self._store, registry, config, self._around)

@@ -66,7 +66,7 @@ class CallsInTurn:
     def settles_alone(self) -> bool:
         """Whether nothing goes into a group but the outcome of a call. A route is a program's own
         code as handlers are, which no group calls that is to keep an outcome."""
-        return self._settled_alone or (self.is_amid and self._registry.by_key is None)
+        return self._settled_alone or (self.is_amid and self._registry.route is not None)
 
     def limited(self, limits: Limits, _group: Group) -> Limits:
         """What bounds the letters of a group beside those that are called."""

@@ -313,7 +313,7 @@ def _following(
 ) -> Iterator[tuple[Row, bytes]]:
     """Letters of the same handler with their payloads, up to the first that is of another, or
     that comes late, or cannot be read."""
-    routed = registry.by_key is None
+    routed = registry.route is not None
     for row in rows:
         if _is_alone(row) or not isinstance(row[-1], bytes) or type(row[-2]) is not int:
             return

@@ -11,7 +11,7 @@ from azoth_dlq.engine.plan import Depth
 from azoth_dlq.engine.rate import Rate
 from azoth_dlq.engine.stop import Stop
 from azoth_dlq.engine.tally import Tally
-from azoth_dlq.metrics import DlqMetrics
+from azoth_dlq.metrics import MetricsRecorder
 from azoth_dlq.report import ReplayReport
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Surroundings:
         clock: Callable[[], int],
         sleep: Callable[[float], None],
         stop: Stop,
-        metrics: DlqMetrics,
+        metrics: MetricsRecorder,
         *,
         on_progress: Callable[[ReplayReport], None] | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol
 
 from azoth_dlq import clock
-from azoth_dlq.errors import ConfigError, ExchangeError
+from azoth_dlq.errors import ExchangeError, not_allowed
 from azoth_dlq.exchange.csv_rows import CsvWriter
 from azoth_dlq.exchange.lines import letter_line, line_of
 from azoth_dlq.exchange.members import MemberWriter
@@ -59,7 +59,7 @@ def export(  # noqa: PLR0913 -- one keyword a choice
     StorageError.
     """
     if form not in ("jsonl", "csv"):
-        raise ConfigError.for_field("form", form, "'jsonl' or 'csv'")
+        raise not_allowed("form", form, "'jsonl' or 'csv'")
     selection = Selection() if selection is None else selection
     if not isinstance(target, (str, os.PathLike)):
         exporting = _Export(store, selection)

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from azoth_dlq.acting import find, wanted_of
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import not_allowed
 from azoth_dlq.exchange.lines import TABLES
 from azoth_dlq.kernels.eligibility import format_timestamp
 from azoth_dlq.store.whole import Origins
@@ -43,7 +43,7 @@ def selected(store: Letters, which: LetterFilter, now: int) -> Selection:
     ConfigError, StorageError."""
     if which.ids is not None and which.parked is None:
         allowed = "True or False beside ids, which are of one of the tables"
-        raise ConfigError.for_field("parked", which.parked, allowed)
+        raise not_allowed("parked", which.parked, allowed)
     ids = [
         None if which.is_empty else find(store, wanted_of(which, parked=parked), now)
         for parked in (False, True)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azoth_dlq.clock import EPOCH, MICROSECOND
-from azoth_dlq.errors import ConfigError
+from azoth_dlq.errors import not_allowed
 from azoth_dlq.kernels.eligibility import Rules, parse_timestamp, select
 from azoth_dlq.kernels.templates import fingerprint
 from azoth_dlq.store.sqlite import search_statements as sql
@@ -166,7 +166,7 @@ class _Group:
         if len(self._found) > 1:
             some = ", ".join(sorted(self._found)[:_GROUPS_NAMED])
             allowed = f"digits that only one group begins with, not several ({some})"
-            raise ConfigError.for_field("group", self._digits, allowed)
+            raise not_allowed("group", self._digits, allowed)
 
 
 def _of_state(rows: Iterable[_Row], rules: Rules, *, due: bool) -> Iterator[_Row]:
