@@ -17,7 +17,6 @@ import pytest
 from azoth_dlq import (
     DeadLetterQueue,
     DlqReplayConfig,
-    DlqReplayer,
     EventHandlerRegistry,
     clock,
 )
@@ -151,8 +150,7 @@ def test_first_call(
     waits: list[float] = []
     registry = EventHandlerRegistry()
     registry.register("deposit", lambda *_: called.append(time.perf_counter()))
-    replayer = DlqReplayer(idle_queue, registry, CONFIG)
-    surroundings = Surroundings(clock.now, time.sleep, Stop(), replayer.metrics)
+    surroundings = Surroundings(clock.now, time.sleep, Stop(), MetricsRecorder())
 
     def before_each() -> None:
         called.clear()

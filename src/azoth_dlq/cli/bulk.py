@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -128,11 +129,18 @@ dry_run_option: Callable[[Any], Any] = click.option(
 
 
 def consent_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--all`, `--dry-run`, `--yes`, `--as` and `--json` to a command."""
+    """Add `--all`, `--dry-run`, `--yes` and `--as`, which come as `consent`, and `--json`."""
+
+    @wraps(command)
+    def consenting(*, every: bool, yes: bool, dry_run: bool, by: str | None, **rest: Any) -> int:
+        done: int = command(consent=Consent(every, yes, dry_run, by), **rest)
+        return done
+
     every = click.option("--all", "every", is_flag=True, help="Every letter, whatever it is.")
+    decorated: Callable[..., Any] = consenting
     for decorate in (json_option, by_option, yes_option, dry_run_option, every):
-        command = decorate(command)
-    return command
+        decorated = decorate(decorated)
+    return decorated
 
 
 def change_letters(task: Task, *, as_json: bool) -> int:

@@ -52,15 +52,12 @@ if TYPE_CHECKING:
 @consent_options
 @parked_option
 @filter_options()
-def command(  # noqa: PLR0913 -- one keyword an option
+def command(
     *,
     database: str,
     target: str | None,
     parked: bool,
-    every: bool,
-    dry_run: bool,
-    yes: bool,
-    by: str | None,
+    consent: Consent,
     as_json: bool,
     **conditions: Any,
 ) -> int:
@@ -87,6 +84,5 @@ def command(  # noqa: PLR0913 -- one keyword an option
         announced="will be deleted for good",
         elsewhere="leave out --parked to discard those" if parked else "give --parked for those",
     )
-    consent = Consent(every, yes, dry_run, by)
     wanted = wanted_of(conditions, parked=parked)
     return change_letters(Task(database, change, wanted, consent), as_json=as_json)

@@ -42,13 +42,10 @@ if TYPE_CHECKING:
 @database_argument
 @consent_options
 @filter_options(by_parking=True)
-def command(  # noqa: PLR0913 -- one keyword an option
+def command(
     *,
     database: str,
-    every: bool,
-    dry_run: bool,
-    yes: bool,
-    by: str | None,
+    consent: Consent,
     as_json: bool,
     **conditions: Any,
 ) -> int:
@@ -70,6 +67,4 @@ def command(  # noqa: PLR0913 -- one keyword an option
         elsewhere="`azoth-dlq discard` deletes those",
         does_more=has_only_age,
     )
-    return change_letters(
-        Task(database, change, wanted, Consent(every, yes, dry_run, by)), as_json=as_json
-    )
+    return change_letters(Task(database, change, wanted, consent), as_json=as_json)

@@ -56,17 +56,13 @@ _CHANGE: Final = Change(
 @database_argument
 @consent_options
 @filter_options()
-def command(  # noqa: PLR0913 -- one keyword an option
+def command(
     *,
     database: str,
-    every: bool,
-    dry_run: bool,
-    yes: bool,
-    by: str | None,
+    consent: Consent,
     as_json: bool,
     **conditions: Any,
 ) -> int:
     """Move permanent failures in DB back among the dead letters, to be attempted afresh."""
-    consent = Consent(every, yes, dry_run, by)
     wanted = wanted_of(conditions, parked=True)
     return change_letters(Task(database, _CHANGE, wanted, consent), as_json=as_json)
