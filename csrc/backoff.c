@@ -23,7 +23,7 @@ static const int64_t FIBONACCI[] = {
 
 azdlq_result azdlq_backoff_check(const azdlq_backoff *backoff)
 {
-    if (backoff->kind < AZDLQ_FIXED || backoff->kind > AZDLQ_FIBONACCI) {
+    if (backoff->kind < 0 || backoff->kind >= AZDLQ_KINDS) {
         return AZDLQ_INVALID;
     }
     if (backoff->initial_us < 0 || backoff->max_us < 0 || backoff->jitter > AZDLQ_JITTER_ONE) {

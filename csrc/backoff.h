@@ -6,7 +6,7 @@
 
 #include "result.h"
 
-enum { AZDLQ_FIXED = 0, AZDLQ_EXPONENTIAL = 1, AZDLQ_FIBONACCI = 2 };
+enum { AZDLQ_FIXED = 0, AZDLQ_EXPONENTIAL = 1, AZDLQ_FIBONACCI = 2, AZDLQ_KINDS = 3 };
 
 #define AZDLQ_JITTER_ONE (UINT64_C(1) << 32)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 _DOCS = Path(__file__).parent
+_OF_A_MODULE = re.compile(r"~(?:\w+\.)*|<factory>|<function \w+>")
 _LINK = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)[^)]*\)")
 
 project = "azoth-dlq"
@@ -79,7 +80,16 @@ def within_the_site(_app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = _LINK.sub(told, source[0])
 
 
+def readable(_app: Sphinx, *found: Any) -> tuple[str | None, str | None]:
+    """A signature without what only its module means."""
+    signature, returned = found[-2:]
+    if signature is not None:
+        signature = _OF_A_MODULE.sub(lambda match: "" if match[0][0] == "~" else "…", signature)
+    return signature, returned
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("help-of-commands", Help)
     app.connect("source-read", within_the_site)
+    app.connect("autodoc-process-signature", readable)
     return {"parallel_read_safe": True}

@@ -13,13 +13,16 @@ import sys
 import threading
 import urllib.request
 from collections import Counter
+from http.client import HTTPException
 from importlib import import_module
+from pathlib import Path
 
 from azoth_dlq import DeadLetterQueue, DlqReplayer, ParkedLetter, ReplayReport
 
 GATHER_SECONDS = 10.0
 TIMEOUT_SECONDS = 10.0
 MOST_SHOWN = 5
+LONGEST = 300
 
 
 class Notifier:
@@ -27,7 +30,7 @@ class Notifier:
     and must not wait for a chat."""
 
     def __init__(self, url: str, *, gather: float = GATHER_SECONDS) -> None:
-        self._url = url
+        self._request = urllib.request.Request(url, headers={"Content-Type": "application/json"})
         self._gather = gather
         self._lock = threading.Lock()
         self._by_type: Counter[str] = Counter()
@@ -65,10 +68,9 @@ class Notifier:
         if not (by_type or stops):
             return
         body = json.dumps({"text": message(by_type, examples, stops)}).encode()
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
         try:
-            urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
-        except OSError as error:
+            urllib.request.urlopen(self._request, body, TIMEOUT_SECONDS).close()
+        except (OSError, HTTPException) as error:
             print(f"not sent, kept for the next message: {error}", file=sys.stderr)
             with self._lock:
                 self._by_type += by_type
@@ -81,19 +83,24 @@ def message(by_type: Counter[str], examples: list[ParkedLetter], stops: int) -> 
     if stops:
         lines.append("The replay has stopped: what the handlers need seems to be down.")
     if by_type:
-        types = ", ".join(f"{name}: {number}" for name, number in by_type.most_common(MOST_SHOWN))
+        commonest = by_type.most_common(MOST_SHOWN)
+        types = ", ".join(f"{_plain(name)}: {number}" for name, number in commonest)
         lines.append(f"Letters parked: {by_type.total()} ({types})")
-        lines += [f"• {one.permanent_failure_id}: {_first_line(one.reason)}" for one in examples]
+        lines += [f"• {one.permanent_failure_id}: {_plain(one.reason)}" for one in examples]
     return "\n".join(lines)
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+def _plain(text: str) -> str:
+    """Its first line, as no chat takes for markup: who writes letters may choose some of it."""
+    line = "".join(c if c.isprintable() else "?" for c in text.partition("\n")[0][:LONGEST])
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def main(database: str, handlers: str, url: str) -> int:
     module, _, attribute = handlers.partition(":")
     registry = getattr(import_module(module), attribute)
+    if not Path(database).is_file():
+        sys.exit(f"there is no file {database}")
     notifier = Notifier(url)
     with DeadLetterQueue.open(database) as dlq:
         replayer = DlqReplayer(
@@ -107,5 +114,9 @@ def main(database: str, handlers: str, url: str) -> int:
 
 
 if __name__ == "__main__":
+    try:
+        DB, HANDLERS, URL = sys.argv[1:]
+    except ValueError:
+        sys.exit("usage: notify.py DB MODULE:REGISTRY URL")
     sys.path.insert(0, "")
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(DB, HANDLERS, URL))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import sys
 from contextlib import closing
@@ -23,6 +24,14 @@ def test_there_is_a_page_for_each_command() -> None:
     pages = {path.stem for path in (DOCS / "commands").glob("*.md")} - {"index"}
     context = click.Context(azoth_dlq)
     assert pages == set(azoth_dlq.list_commands(context))
+
+
+def test_the_readme_and_the_tests_name_each_command() -> None:
+    readme = (DOCS.parent / "README.md").read_text("utf-8")
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("cli/test_*.py"))
+    for name in azoth_dlq.list_commands(click.Context(azoth_dlq)):
+        assert re.search(rf"`(azoth-dlq )?{name}[ `]", readme), name
+        assert f'"{name}"' in tests, name
 
 
 @on_a_posix_shell

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
@@ -104,12 +106,53 @@ def test_a_message_that_cannot_be_sent_is_told(tmp_path: Path, chat: Chat) -> No
         assert (dlq.count(), dlq.permanent_failure_count()) == (0, 1000)
 
 
-def test_what_could_not_be_sent_goes_with_the_next_message(chat: Chat) -> None:
+def test_an_answer_that_is_none_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            asked, _ = server.accept()
+            with asked:
+                asked.recv(65536)
+                asked.sendall(b"garbage\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        done = notify(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}/")
+    assert done.returncode == 1
+    assert "not sent, kept for the next message" in done.stderr
+
+
+def test_what_letters_say_is_no_markup() -> None:
+    text = the_module().message(
+        Counter({"<!channel>": 1}), [ParkedLetter(1, 1, 1, "x", "a <@all>\x1b[31m & b\nc")], 0
+    )
+    assert text == "Letters parked: 1 (&lt;!channel&gt;: 1)\n• 1: a &lt;@all&gt;?[31m &amp; b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["a.db"], "usage: notify.py DB MODULE:REGISTRY URL"),
+        (["a.db", "json:loads", "http://x"], "there is no file a.db"),
+    ],
+)
+def test_wrong_arguments_make_no_file(tmp_path: Path, arguments: list[str], told: str) -> None:
+    command = [sys.executable, str(NOTIFY), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"{told}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def the_module() -> Any:
     spec = spec_from_file_location("notify", NOTIFY)
     assert spec is not None
     assert spec.loader is not None
     module: Any = module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_what_could_not_be_sent_goes_with_the_next_message(chat: Chat) -> None:
+    module = the_module()
     chat.refused = 1
     notifier = module.Notifier(chat.url, gather=0.02)
     notifier.on_parked(ParkedLetter(17, 1, 42, "bad", "poison"))

@@ -45,7 +45,7 @@ static inline azdlq_backoff take_backoff(input *in)
 {
     azdlq_backoff backoff;
     uint8_t kind = take_byte(in);
-    backoff.kind = kind < 250 ? kind % 3 : 252 - kind;
+    backoff.kind = kind < 250 ? kind % AZDLQ_KINDS : 252 - kind;
     backoff.initial_us = take_number(in);
     backoff.max_us = take_number(in);
     backoff.jitter = take_byte(in) % 2 ? (uint64_t)take_number(in) & (2 * AZDLQ_JITTER_ONE - 1) : 0;
@@ -54,7 +54,7 @@ static inline azdlq_backoff take_backoff(input *in)
 
 static inline int is_backoff(const azdlq_backoff *backoff)
 {
-    int is_kind = backoff->kind == 0 || backoff->kind == 1 || backoff->kind == 2;
+    int is_kind = 0 <= backoff->kind && backoff->kind < AZDLQ_KINDS;
     return is_kind && backoff->initial_us >= 0 && backoff->max_us >= 0
         && backoff->jitter <= UINT64_C(4294967296);
 }

@@ -6,7 +6,7 @@ cimport cython
 @cython.final
 @cython.freelist(64)
 cdef class Event:
-    """What `handle_batch` gets for each letter: the event's id and its payload (bytes)."""
+    """What `handle_batch` gets for each letter: `event_id` and `payload` (bytes), to be read."""
 
     def __cinit__(self, event_id, bytes payload not None):
         self.event_id = event_id

@@ -20,10 +20,9 @@ from azoth_dlq.kernels.backoff import EXPONENTIAL, FIBONACCI, FIXED, delay
 if TYPE_CHECKING:
     from datetime import timedelta
 
-_NAMES: Final = {FIXED: "fixed", EXPONENTIAL: "exponential", FIBONACCI: "fibonacci"}
-_TEXT_FORMS: Final = (
-    f"fixed=DELAY, exponential=INITIAL,MAX or fibonacci=INITIAL,MAX, each {TEXT_FORMS}"
-)
+NAMES: Final = {FIXED: "fixed", EXPONENTIAL: "exponential", FIBONACCI: "fibonacci"}
+FORMS: Final = "fixed=DELAY, exponential=INITIAL,MAX or fibonacci=INITIAL,MAX"
+_TEXT_FORMS: Final = f"{FORMS}, each {TEXT_FORMS}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,8 +38,8 @@ class BackoffStrategy:
     max_us: int
 
     def __post_init__(self) -> None:
-        if self.kind not in _NAMES:
-            raise not_allowed("kind", self.kind, f"one of {sorted(_NAMES)}")
+        if self.kind not in NAMES:
+            raise not_allowed("kind", self.kind, f"one of {sorted(NAMES)}")
         for name in ("initial_us", "max_us"):
             value = getattr(self, name)
             if type(value) is not int or not 0 <= value <= MAX_US:
@@ -68,7 +67,7 @@ class BackoffStrategy:
     def parse(cls, text: str) -> Self:
         """Read `fixed=30` (seconds), `exponential=10,3600` or, with units, `fibonacci=1s,10m`."""
         name, _, values = text.partition("=")
-        kind = next((kind for kind, known in _NAMES.items() if known == name), None)
+        kind = next((kind for kind, known in NAMES.items() if known == name), None)
         delays = values.split(",")
         if kind is None or len(delays) != (1 if kind == FIXED else 2):
             raise not_allowed("backoff", text, _TEXT_FORMS)
@@ -83,10 +82,10 @@ class BackoffStrategy:
         return from_microseconds(delay(self.kind, self.initial_us, self.max_us, attempt))
 
     def __str__(self) -> str:
-        return f"{_NAMES[self.kind]}={','.join(self._seconds())}"
+        return f"{NAMES[self.kind]}={','.join(self._seconds())}"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}.{_NAMES[self.kind]}({', '.join(self._seconds())})"
+        return f"{type(self).__name__}.{NAMES[self.kind]}({', '.join(self._seconds())})"
 
     def _seconds(self) -> list[str]:
         durations = (self.initial_us,) if self.kind == FIXED else (self.initial_us, self.max_us)

@@ -28,7 +28,8 @@ _GROUP: Final = re.compile(r"[0-9a-f]{4,16}")
 class LetterFilter:
     """Letters that fit all of what is given; None: any.
 
-    - `ids`: a collection of ints and of ranges of step 1; kept as `IdRanges`.
+    - `ids`: a collection of ints and of ranges of step 1; kept as sorted ranges, which say them
+      as text (`1-3,17`).
     - `group`: the fingerprint of a group of errors, or its first digits, four or more, that no
       other group's begins with.
     - `error`: a text somewhere in the first error or in the latest, or, of a permanent failure, in

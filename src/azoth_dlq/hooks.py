@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class Attempt(NamedTuple):
-    """An attempt whose outcome is committed.
+    """An attempt whose outcome is committed: "succeeded", "failed", "snoozed", or "died" (with its
+    process).
 
     `event_type` is that of the handler; where the event led to none, or its process died, what the
     event names, "" where that may be payload or is not known. `error` is at most 4096 bytes of

@@ -133,8 +133,9 @@ class OnCall:
         return self._act("requeue", _given(which), change, parked=True, by=by)
 
     def purge(self, older_than: Duration, *, by: str | None = None) -> Purged:
-        """Delete permanent failures that were parked so long ago, and what is kept of attempts of
-        so long ago, a bounded number in each transaction; how many of each. `by` as of `edit`."""
+        """Delete permanent failures that were parked so long ago (a timedelta or seconds), and what
+        is kept of attempts of so long ago, a bounded number in each transaction; how many of
+        each. `by` as of `edit`."""
         from azoth_dlq.acting import Purge  # noqa: PLC0415 -- who only adds letters needs none
 
         purge = Purge(self._store, older_than, by)

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _BY_ERROR_TYPE: Final = "by-error-type"
-_ORDER_BY: Final = {
+ORDER_BY: Final = {
     "fifo": "failed_at ASC",
     "lifo": "failed_at DESC",
     "by-retry-count": "retry_count ASC, failed_at ASC",
 }
-_TEXT_FORMS: Final = f"{', '.join(_ORDER_BY)} or {_BY_ERROR_TYPE}=TEXT,TEXT,…"
+TEXT_FORMS: Final = f"{', '.join(ORDER_BY)} or {_BY_ERROR_TYPE}=TEXT,TEXT,…"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,8 +42,8 @@ class ReplayPriority:
         if self.name == _BY_ERROR_TYPE:
             object.__setattr__(self, "error_types", _validated(self.error_types))
             object.__setattr__(self, "_ranker", ErrorTypes(self.error_types))
-        elif self.name not in _ORDER_BY:
-            names = f"one of {', '.join([*_ORDER_BY, _BY_ERROR_TYPE])}"
+        elif self.name not in ORDER_BY:
+            names = f"one of {', '.join([*ORDER_BY, _BY_ERROR_TYPE])}"
             raise not_allowed("name", self.name, names)
         elif self.error_types:
             raise not_allowed("error_types", self.error_types, f"() for {self.name}")
@@ -63,8 +63,8 @@ class ReplayPriority:
         name, separator, texts = text.partition("=")
         if name == _BY_ERROR_TYPE and separator:
             return cls.by_error_type(texts.split(","))
-        if text not in _ORDER_BY:
-            raise not_allowed("priority", text, _TEXT_FORMS)
+        if text not in ORDER_BY:
+            raise not_allowed("priority", text, TEXT_FORMS)
         return cls(text)
 
     @property
@@ -94,7 +94,7 @@ class ReplayPriority:
         It compares `failed_at` as text, which for one written form is the order of the instants.
         """
         if self.name != _BY_ERROR_TYPE:
-            return _ORDER_BY[self.name]
+            return ORDER_BY[self.name]
         cases = " ".join(
             f"WHEN error_message LIKE {_like_pattern(text)} THEN {place}"
             for place, text in enumerate(self.error_types)

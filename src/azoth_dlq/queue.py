@@ -31,9 +31,9 @@ class DeadLetterQueue(OnCall):
 
     Each method joins a transaction that is open on the connection and leaves the commit to its
     owner; otherwise it commits itself. Ids of dead letters and of permanent failures are two
-    spaces. A queue belongs to one thread and one process. Errors: StorageError (the database),
-    ConfigError (an argument that is not allowed), InvalidStateError (closed, or in another thread
-    or a forked process).
+    spaces. A queue belongs to one thread and one process; `with` closes it. Errors: StorageError
+    (the database), ConfigError (an argument that is not allowed), InvalidStateError (closed, or in
+    another thread or a forked process).
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -157,9 +157,10 @@ class DeadLetterQueue(OnCall):
         force: bool = False,
         resume: bool = True,
     ) -> ExportReport:
-        """Write the letters that fit now (all: None) to a file that `import_from` reads, or with
-        `form` "csv" to a table for people, which has payloads on demand; or to a binary stream.
-        They are of both tables, but where the filter's `parked` says of which; its `ids` need that.
+        """Write the letters that fit now (all: None) to a file, or to a binary stream: with `form`
+        "jsonl" one that `import_from` reads, with "csv" a table for people, which has payloads on
+        demand. They are of both tables, but where the filter's `parked` says of which; its `ids`
+        need that.
 
         A file gets its name when it is whole and on the disk, and replaces none (but with `force`).
         The same export goes on with what an interrupted one left (but without `resume`). `gzip`:

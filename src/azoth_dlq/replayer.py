@@ -113,8 +113,9 @@ class DlqReplayer:
 
     @property
     def activity(self) -> Activity:
-        """What goes on now: how many handlers are being called at once, whether a locked file is
-        waited for. It goes on changing."""
+        """What goes on now, and goes on changing: `calls`, how many handlers are being called at
+        once (None: one after the other), and `waited`, for how many seconds a locked file has been
+        waited for (None: it is not)."""
         return self._surroundings.activity
 
     def drain(

@@ -28,7 +28,7 @@ def test_letters_are_used_up(workplace: Workplace) -> None:
 
 def test_a_queue_is_empty(workplace: Workplace) -> None:
     workplace.make()
-    assert trouble(workplace, 1) == "azoth-dlq: no letter is due"
+    assert trouble(workplace, 1) == "azoth-dlq: no letter is due; there is none to try with"
 
 
 def test_all_letters_fail(workplace: Workplace) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from azoth_dlq import ReplayPriority
+from azoth_dlq.priority import ORDER_BY
 from tests.conftest import Scene
 
 # The same four instants, an hour apart and oldest first, in forms whose texts sort otherwise.
@@ -88,9 +89,7 @@ def test_error_text_that_is_not_utf8_is_searched_too(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "priority",
     [
-        ReplayPriority.FIFO,
-        ReplayPriority.LIFO,
-        ReplayPriority.BY_RETRY_COUNT,
+        *map(ReplayPriority, ORDER_BY),
         ReplayPriority.by_error_type(["time_out", "HTTP 503", "x"]),
     ],
     ids=str,

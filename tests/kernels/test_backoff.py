@@ -7,15 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azoth_dlq.backoff import NAMES
 from azoth_dlq.kernels import backoff
 from tests.kernels import twins, vectors
 from tests.kernels.buffers import MAKERS, int64, zeros
 
-KINDS = {
-    "fixed": backoff.FIXED,
-    "exponential": backoff.EXPONENTIAL,
-    "fibonacci": backoff.FIBONACCI,
-}
+KINDS = {name: kind for kind, name in NAMES.items()}
 LONGEST = 2**63 - 1
 
 kinds = st.sampled_from(sorted(KINDS.values()))

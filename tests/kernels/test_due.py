@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azoth_dlq.kernels import backoff
+from azoth_dlq.backoff import NAMES
 from azoth_dlq.kernels.eligibility import NONE, UNREADABLE, Rules, Verdict, due
 from tests.kernels import twins
 from tests.kernels.buffers import int64, zeros
@@ -22,7 +22,7 @@ rule_sets = st.builds(
     now=st.one_of(st.integers(-100, 200), st.integers(-(2**63), 2**63 - 1)),
     max_retries=st.integers(0, 2**31 - 1) | st.integers(0, 9),
     min_age=durations,
-    kind=st.sampled_from([backoff.FIXED, backoff.EXPONENTIAL, backoff.FIBONACCI]),
+    kind=st.sampled_from(sorted(NAMES)),
     initial=durations,
     maximum=durations,
     jitter=st.just(0.0) | st.floats(0, 1),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azoth_dlq.backoff import NAMES
 from azoth_dlq.kernels import backoff
 from azoth_dlq.kernels.eligibility import Rules, Selection, Verdict, format_timestamp, select
 from azoth_dlq.kernels.order import ErrorTypes
@@ -30,7 +31,7 @@ rule_sets = st.builds(
     now=st.just(NOW),
     max_retries=st.integers(0, 4),
     min_age=st.integers(0, 20 * SECOND),
-    kind=st.sampled_from([backoff.FIXED, backoff.EXPONENTIAL, backoff.FIBONACCI]),
+    kind=st.sampled_from(sorted(NAMES)),
     initial=st.integers(0, 20 * SECOND),
     maximum=st.integers(0, 60 * SECOND),
     jitter=st.just(0.0) | st.floats(0, 1),

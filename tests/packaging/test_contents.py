@@ -10,6 +10,9 @@ from zipfile import ZipFile
 import pytest
 from packaging.utils import parse_wheel_filename
 
+from tests.packaging.environment import output_of
+
+ROOT = Path(__file__).parents[2]
 OF_A_BUILD = {".c", ".h", ".o", ".pxd", ".pyx", ".txt", ".cmake", ".ninja"}
 
 
@@ -48,6 +51,17 @@ def test_the_sdist_holds_all_that_is_worked_with(sdist: Path) -> None:
         assert PurePosixPath(path) in names
     assert not {name for name in names if name.suffix in {".so", ".pyd", ".pyc", ".db-azoth"}}
     assert not {name.parts[0] for name in names if name.parts} & {".ci", ".git", ".github", "build"}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs git's list of files")
+def test_the_sdist_holds_nothing_that_only_lies_there(sdist: Path) -> None:
+    """Files that git knows, and none that is a link, of which the target would be taken."""
+    listed = output_of("git", "ls-files", "--stage", cwd=ROOT).splitlines()
+    known = {line.partition("\t")[2]: line[:6] for line in listed}
+    assert "120000" not in known.values()
+    with tarfile.open(sdist) as archive:
+        names = {info.name.partition("/")[2] for info in archive if not info.isdir()}
+    assert names - {"PKG-INFO"} <= known.keys()
 
 
 def test_a_wheel_holds_the_package_and_nothing_of_its_build(

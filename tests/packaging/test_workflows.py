@@ -94,7 +94,8 @@ def test_a_workflow_may_do_little_and_runs_what_is_pinned(workflow: Path) -> Non
     assert "\npermissions: {}\n" in text
     granted = set(re.findall(r"^      ([\w-]+): (?:read|write)\b", text, re.MULTILINE))
     assert granted <= {"contents", "id-token"}
-    assert "contents: write" not in text
+    for wide in ("contents: write", "write-all", "read-all", "pull_request_target"):
+        assert wide not in text
     assert "://" not in text
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import find, given
 from hypothesis import strategies as st
 
-from azoth_dlq.backoff import BackoffStrategy
+from azoth_dlq.backoff import FORMS, NAMES, BackoffStrategy
 from azoth_dlq.durations import MAX_US, Duration, from_microseconds
 from azoth_dlq.errors import ConfigError
 from azoth_dlq.kernels.backoff import EXPONENTIAL, FIBONACCI, FIXED
@@ -117,6 +117,12 @@ def test_fields_that_no_strategy_has_are_refused(fields: tuple[Any, ...], named:
 def test_a_strategy_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(BackoffStrategy.fixed(1), "initial_us", 2)  # noqa: B010 -- mypy knows it is frozen
+
+
+@pytest.mark.parametrize("name", NAMES.values())
+def test_each_kind_is_told_and_drawn(name: str) -> None:
+    assert f"{name}=" in FORMS
+    assert find(STRATEGIES.map(str), lambda text: text.startswith(f"{name}="))
 
 
 @given(STRATEGIES)

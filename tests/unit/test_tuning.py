@@ -193,7 +193,7 @@ def test_a_trial_shares_the_plan_among_all_that_are_due() -> None:
 @pytest.mark.parametrize(
     ("report", "told"),
     [
-        ({"succeeded": 0}, "no letter is due"),
+        ({"succeeded": 0}, "no letter is due; there is none to try with"),
         ({"succeeded": 0, "waiting": 3}, r"no letter is due; 3 are not yet \(--now takes them"),
         (
             {"succeeded": 0, "waiting": 1, "parked": 3, "exhausted": 2, "unreadable": 1},

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from azoth_dlq.backoff import FORMS as BACKOFF_FORMS
 from azoth_dlq.cli.database import FILE
 from azoth_dlq.cli.help import Setting
 from azoth_dlq.config import DlqReplayConfig
 from azoth_dlq.errors import ConfigError
+from azoth_dlq.priority import ORDER_BY
+from azoth_dlq.priority import TEXT_FORMS as PRIORITY_FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
@@ -25,10 +28,10 @@ _HELP: Final = {
     "enabled": "Whether `run` replays at all; a drain does not ask.",
     "check_interval": "The longest that `run` sleeps between two looks for due letters.",
     "max_retries": "Attempts before a letter is parked.",
-    "backoff": "The delay after a failed attempt: fixed=S, exponential=S,MAX or fibonacci=S,MAX.",
+    "backoff": f"The delay after a failed attempt: {BACKOFF_FORMS}.",
     "min_age": "The least time since the failure or the last attempt.",
     "batch_size": "Letters that one cycle of a program attempts; drains do not ask.",
-    "priority": "fifo, lifo, by-retry-count or by-error-type=TEXT,TEXT,…",
+    "priority": f"{PRIORITY_FORMS}.",
     "stop_on_consecutive_failures": "Failures in a row that end a drain; never: however many.",
     "jitter": "The share of its backoff by which a delay may be lessened, 0 to 1.",
     "max_transaction_time": "After how long a group of letters is committed.",
@@ -61,7 +64,7 @@ _METAVARS: Final = {
 }
 _FLAGS: Final = {"rate_limit": "rate"}
 _WORDS: Final = {
-    "priority": ("fifo", "lifo", "by-retry-count"),
+    "priority": tuple(ORDER_BY),
     "stop_on_consecutive_failures": ("never",),
     "timeout": ("never",),
     "retention": ("never",),

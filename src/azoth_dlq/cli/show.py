@@ -95,7 +95,12 @@ def _patterns(
 @database_argument
 @parked_option
 @filter_options()
-@click.option("--payload/--no-payload", default=True, help="Whether to show the event's bytes.")
+@click.option(
+    "--payload/--no-payload",
+    default=True,
+    show_default=True,
+    help="Whether to show the event's bytes.",
+)
 @click.option(
     "--redact",
     metavar="REGEX",

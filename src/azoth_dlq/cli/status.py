@@ -89,8 +89,8 @@ class Settings(NamedTuple):
 
     \b
     For the textfile collector of node_exporter, in a crontab (one line):
-      * * * * * cd /var/lib/node_exporter && azoth-dlq status /srv/projection.db --prometheus
-        > azoth.prom.tmp && mv azoth.prom.tmp azoth.prom
+      * * * * * cd /var/lib/node_exporter && /srv/.venv/bin/azoth-dlq status /srv/projection.db
+        --prometheus > azoth.prom.tmp && mv azoth.prom.tmp azoth.prom
     """,
 )
 @database_argument

@@ -239,7 +239,8 @@ def _seconds(duration: float | timedelta) -> float:
 def _check(base: Trial) -> None:
     report = base.report
     if not report.attempted:
-        raise NothingToTune("; ".join(["no letter is due", *_others(report)]))
+        others = [*_others(report)] or ["there is none to try with"]
+        raise NothingToTune("; ".join(["no letter is due", *others]))
     if not report.succeeded:
         commonest = f"; the commonest error: {report.errors[0][0]}" if report.errors else ""
         raise NothingToTune(f"none of {report.attempted:,} letters succeeded{commonest}")
