@@ -89,6 +89,7 @@ def coverage(session: nox.Session) -> None:
     suite = ["pytest", "-n", "auto", "-m", "not attack", *left_out]
     # Traced, calls take several times as long, and tests of time fail: other tasks hold to those.
     session.run("coverage", "run", "-m", *suite, success_codes=[0, 1])
+    session.run("python", "-m", "tests.cython_lines")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", *session.posargs)
 

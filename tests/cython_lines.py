@@ -1,10 +1,16 @@
-"""The plugin of coverage.py for lines of Cython, with those that stand in `.pxd` files."""
+"""The plugin of coverage.py for lines of Cython, with those that stand in `.pxd` files.
+
+`python -m tests.cython_lines` deletes data that cannot be combined: of processes that were killed
+as they wrote it, which have lines and not yet whose they are.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from coverage import CoverageData
+from coverage.exceptions import DataError
 from Cython import Coverage
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -30,3 +36,18 @@ def coverage_init(registry: Any, _options: object) -> None:
     plugin = Plugin()
     registry.add_configurer(plugin)
     registry.add_file_tracer(plugin)
+
+
+def _is_torn(path: Path) -> bool:
+    data = CoverageData(basename=str(path))
+    try:
+        data.read()
+    except DataError:
+        return True
+    compiled = [name for name in data.measured_files() if name.endswith((".pyx", ".pxd"))]
+    return not all(data.file_tracer(name) for name in compiled)
+
+
+if __name__ == "__main__":
+    for found in filter(_is_torn, Path.cwd().glob(".coverage.*")):
+        found.unlink()
