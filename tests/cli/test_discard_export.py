@@ -150,3 +150,9 @@ def test_an_import_is_in_the_audit(mixed: Workplace) -> None:
         {"file": "a.jsonl"},
     )
     assert (action["matched"], action["done"], action["details"]) == (5, 5, {"whole": True})
+
+
+def test_letters_are_written_to_a_file_that_is_read_again(mixed: Workplace) -> None:
+    done = mixed.run("discard", "projection.db", "--all", "--yes", "--export", "-")
+    assert "--export takes a file: it is read again" in error_line(done, 2)
+    assert mixed.count("dead_letter_queue") == 5

@@ -179,3 +179,8 @@ def test_a_file_that_is_none_is_told(workplace: Workplace) -> None:
     assert "there is no file" in error_line(workplace.run("groups", "none.db"), 1)
     (workplace.folder / "text.db").write_text("no database at all" * 99)
     error_line(workplace.run("groups", "text.db"), 1)
+
+
+def test_times_that_cannot_be_read_are_told(workplace: Workplace) -> None:
+    workplace.make("ok", failed_at="some day")
+    assert any("failed at times that cannot be read" in line for line in table(workplace))

@@ -243,6 +243,7 @@ def test_letters_that_fit_all_the_options_are_listed(
         (["--limit", "-1"], "'--limit': '-1': must be a whole number, 0 or more"),
         (["--limit", "many"], "'--limit': 'many': must be a whole number, 0 or more"),
         (["--eror", "x"], "--error"),
+        (["--ids", "--json"], "--ids and --json cannot go together; give one of them"),
     ],
 )
 def test_wrong_options_are_told(workplace: Workplace, arguments: list[str], told: str) -> None:

@@ -212,3 +212,10 @@ def test_a_drain_beside_it_is_seen(letters: Workplace) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--prometheus", "--exit-code"])
+def test_what_is_of_one_look_is_refused(workplace: Workplace, option: str) -> None:
+    workplace.make("ok")
+    done = workplace.run(*WATCH, option)
+    assert "--watch goes on; --prometheus and --exit-code are of one look" in error_line(done, 2)

@@ -93,6 +93,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], bytes], str]] = {
     "Latin-1": (lambda letter: json.dumps(letter).encode()[:-1] + b',"\xe9":1}', "is not UTF-8"),
     "UTF-16": (lambda letter: json.dumps(letter).encode("utf-16"), "is not UTF-8"),
     "the first line again": (lambda _: b'{"format":"azoth-dlq","version":1}', "table must be"),
+    "a last line without a number": (lambda _: b'{"end":true}', "does not tell how many letters"),
     "a last line too early": (lambda _: b'{"end":true,"letters":2}', "tells of 2 letters"),
 }
 

@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, ReplayReport, StorageError
+from azoth_dlq.cli.findings import print_findings
 from azoth_dlq.tuning import candidates, search
 from azoth_dlq.tuning.candidates import Candidate
 from azoth_dlq.tuning.copies import Facts, copy_of, room_for_copies
@@ -326,3 +327,19 @@ def test_each_copy_is_as_the_file_was(tmp_path: Path) -> None:
         assert not path.exists()
     with DeadLetterQueue.open(file) as queue:
         assert queue.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        (gains(cache_size=1.2), "Tried again together: +20%"),
+        (gains(max_transaction_time=1.2), "Other writers of the file wait for up to"),
+        (gains(), "No setting without a risk is better than those given"),
+    ],
+)
+def test_the_verdict_says_what_was_found(
+    cost: Cost, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mock.patch.dict(PHASES, handlers=1.0):
+        print_findings(found(MadeUp(cost)), "shop.db", as_json=False)
+    assert told in capsys.readouterr().out
