@@ -6,12 +6,17 @@ import ast
 import re
 from typing import Any
 
+import pytest
+
 from azoth_dlq.cli import azoth_dlq
 from tests.house.checkout import ROOT, settings
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 # Programs that the extras bring, by the name of what is installed.
 OF_PYTHON = {"python", "python3", "pip", "."}
+NEEDS_SCRIPTS = pytest.mark.skipif(
+    not (ROOT / ".ci").is_dir(), reason="an sdist has no scripts of CI"
+)
 
 
 # The scripts of CI that do what a session does, for those that it does not run by name.
@@ -44,6 +49,7 @@ def test_every_task_is_named_and_there_is_no_other() -> None:
     assert len(named) > 10
 
 
+@NEEDS_SCRIPTS
 def test_ci_runs_every_task() -> None:
     files = (ROOT / ".github" / "workflows").glob("*.yml")
     workflows = "\n".join(path.read_text(encoding="utf-8") for path in files)
@@ -52,6 +58,7 @@ def test_ci_runs_every_task() -> None:
     assert by_name | {name for names in BY_SCRIPT.values() for name in names} == _sessions()
 
 
+@NEEDS_SCRIPTS
 def test_every_program_that_is_named_is_there() -> None:
     extras = settings()["project"]["optional-dependencies"]
     installed = {re.split(r"[<>=\[]", one)[0] for one in [*extras["dev"], *extras["test"]]}
@@ -76,6 +83,7 @@ def test_what_is_asked_of_no_command_is_asked_of_none() -> None:
     assert sorted(modules) == sorted(one.__module__ for one in callbacks if one is not None)
 
 
+@NEEDS_SCRIPTS
 def test_hooks_and_ci_have_the_linters_of_the_task() -> None:
     noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 from packaging.tags import sys_tags
 from packaging.utils import parse_wheel_filename
 
-from tests.packaging.environment import Environment
+from tests.packaging.environment import Environment, system_without_build_tools
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,11 +59,12 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """A clean environment with the wheel and what its tests need. On its PATH there is nothing
-    else: no compiler, no build tool."""
+    """A clean environment with the wheel and what its tests need. On its PATH there is no compiler
+    and no build tool."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, with_pip=True)
-    environment = Environment(folder)
+    system = system_without_build_tools(tmp_path_factory.mktemp("system") / "bin")
+    environment = Environment(folder, system)
     for tool in ("cc", "gcc", "clang", "cl", "cmake", "ninja", "git"):
         assert shutil.which(tool, path=environment.path) is None
     options = ["--quiet", "--only-binary", ":all:"]
