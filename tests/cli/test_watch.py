@@ -70,7 +70,8 @@ def first_lines(workplace: Workplace, *arguments: str, lines: int = 3) -> list[s
 def test_elsewhere_each_look_is_a_line(letters: Workplace) -> None:
     lines = first_lines(letters, *WATCH)
     form = (
-        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: depth 32, due now 31, next due in \d+ d \d+ h, "
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00: depth 32, due now 31, "
+        r"next due in \d+ d( \d+ (h|min|s))?, "
         r"shrinks by \S+, empty in \?, parked 0 \(\+0\), stopped no, not due 1, in the future 1; "
         r"most failed with \(31\) refused\n"
     )
