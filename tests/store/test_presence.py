@@ -63,7 +63,7 @@ def test_a_lock_is_an_empty_file_and_writes_none_beside_it(path: Path) -> None:
 
 
 def test_each_group_is_told_whether_other_drains_go_on(path: Path) -> None:
-    with open_connection(path) as ours, open_connection(path) as theirs:
+    with closing(open_connection(path)) as ours, closing(open_connection(path)) as theirs:
         store, another = SqliteStore(ours), SqliteStore(theirs)
 
         def has_others() -> bool:
