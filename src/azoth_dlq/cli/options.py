@@ -31,7 +31,7 @@ _HELP: Final = {
     "backoff": f"The delay after a failed attempt: {BACKOFF_FORMS}.",
     "min_age": "The least time since the failure or the last attempt.",
     "batch_size": "Letters that one cycle of a program attempts; drains do not ask.",
-    "priority": f"{PRIORITY_FORMS}.",
+    "priority": PRIORITY_FORMS,
     "stop_on_consecutive_failures": "Failures in a row that end a drain; never: however many.",
     "jitter": "The share of its backoff by which a delay may be lessened, 0 to 1.",
     "max_transaction_time": "After how long a group of letters is committed.",
