@@ -134,7 +134,20 @@ def test_only_the_release_that_a_tag_names_is_published(tmp_path: Path) -> None:
     assert wrong.returncode == 1
     assert f"the tag must be v{version}" in wrong.stderr
     (tmp_path / f"azoth_dlq-{version}.tar.gz").touch()
-    (tmp_path / "azoth_dlq-9.9.9-cp311-cp311-win_amd64.whl").touch()
-    strange = check(f"v{version}")
-    assert strange.returncode == 1
-    assert "and nothing else; it holds:" in strange.stderr
+    wheel = f"azoth_dlq-{version}-cp311-cp311-win_amd64.whl"
+    (tmp_path / wheel).touch()
+    for strange in (
+        "azoth_dlq-9.9.9-cp311-cp311-win_amd64.whl",
+        f"azoth_dlq-{version}-cp311-cp311-win evil.whl",
+        f"azoth_dlq-{version.replace('.', 'x')}-cp311-cp311-win_amd64.whl",
+        ".hidden",
+        f"{wheel}.old",
+    ):
+        (tmp_path / strange).touch()
+        refused = check(f"v{version}")
+        assert refused.returncode == 1
+        assert "and nothing else; it holds:" in refused.stderr
+        (tmp_path / strange).unlink()
+    empty = check(f"v{version}")
+    assert empty.returncode == 1
+    assert empty.stdout.startswith("Checking")  # what it is named is right; it is no package
