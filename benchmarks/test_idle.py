@@ -206,6 +206,4 @@ def test_letters_never_seen_waiting_pay_nothing(
     benchmark.pedantic(once, rounds=25)
     ratio = min(seconds for seconds, _ in rounds) / min(seconds for _, seconds in rounds)
     # Where its changes are journaled apart, as for a function in an index, it is 1.3.
-    figure(
-        "deletes with the indexes of waiting letters / without", ratio, at_most=1.15, floor=1.25
-    )
+    figure("deletes with the indexes of waiting letters / without", ratio, at_most=1.15, floor=1.25)

@@ -6,8 +6,9 @@ import gc
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -24,6 +25,7 @@ from tests.unit.refusals import REFUSALS, Refusal
 
 CALLS = 300
 SPARE = 50  # blocks and references that may come and go; what is leaked is one a call
+ROUNDS = 3  # in each of which a leak is seen
 
 
 def _refuse(refusal: Refusal) -> None:
@@ -51,6 +53,25 @@ def _held(given: list[Any]) -> tuple[int, list[int]]:
     return sys.getallocatedblocks(), [sys.getrefcount(one) for one in given]
 
 
+def _kept(call: Callable[[], object], calls: int, given: list[Any]) -> list[int]:
+    """By how much so many calls leave more blocks, and more or fewer references to what was given,
+    where it is more than comes and goes, in every round."""
+    kept: list[int] = []
+    for _ in range(ROUNDS):
+        blocks_before, before = _held(given)
+        for _ in range(calls):
+            call()
+        blocks, after = _held(given)
+        changes = [
+            blocks - blocks_before,
+            *(abs(b - a) for a, b in zip(before, after, strict=True)),
+        ]
+        kept = [change for change in changes if change >= SPARE]
+        if not kept:
+            break
+    return kept
+
+
 @pytest.fixture(scope="module", autouse=True)
 def frozen() -> Iterator[None]:
     """What is there already is looked at by no collection."""
@@ -64,13 +85,7 @@ def frozen() -> Iterator[None]:
 def test_an_error_leaves_no_reference_behind(refusal: Refusal, attack: Attack) -> None:
     for _ in range(20):
         _refuse(refusal)
-    given = _given(refusal)
-    blocks_before, before = _held(given)
-    for _ in range(CALLS):
-        _refuse(refusal)
-    blocks, after = _held(given)
-    assert blocks - blocks_before < SPARE
-    assert [b - a for a, b in zip(before, after, strict=True) if abs(b - a) > SPARE] == []
+    assert _kept(lambda: _refuse(refusal), CALLS, _given(refusal)) == []
     attack.struck("call of a compiled module that ends in an error", CALLS)
 
 
@@ -170,12 +185,7 @@ def test_an_error_of_any_call_of_the_loop_leaves_no_reference_behind(
     while _attempt(at, error):
         for _ in range(20):
             _attempt(at, error)
-        before = _held([error, kind])
-        for _ in range(CALLS // 3):
-            _attempt(at, error)
-        blocks, references = _held([error, kind])
-        assert blocks - before[0] < SPARE, at
-        assert max(b - a for a, b in zip(before[1], references, strict=True)) < SPARE, at
+        assert _kept(partial(_attempt, at, error), CALLS // 3, [error, kind]) == [], at
         attack.struck("call of the loop over letters that ends in an error", CALLS // 3)
         at += 1
     assert at > 40

@@ -14,6 +14,7 @@ import pytest
 
 from azoth_dlq import DeadLetterQueue, DlqReplayConfig, DlqReplayer, EventHandlerRegistry
 from azoth_dlq.cli import main
+from azoth_dlq.store.sqlite import migrations
 from tests.versions.make import DATA, EDITED, EDITED_PARKED, WHO
 
 KEPT = sorted(DATA.glob("azoth-dlq-*.db"))
@@ -37,6 +38,18 @@ CHANGES = [
     ["discard", "--parked", "--all", "--yes"],
     ["purge", "--parked-for", "0", "--yes"],
 ]
+
+
+@pytest.fixture(params=["this version", "one that needs a further step"], autouse=True)
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which opens the files."""
+    if request.param != "this version":
+        number = migrations.LATEST + 1
+        columns = (("dead_letter_queue", "azoth_colour", "TEXT"),)
+        step = migrations.Migration(number, "colours", number, (), columns)
+        monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, step))
+        monkeypatch.setattr(migrations, "LATEST", number)
+        monkeypatch.setattr(migrations, "REQUIRED", migrations.REQUIRED | {number})
 
 
 @pytest.fixture(params=KEPT, ids=lambda path: path.stem)

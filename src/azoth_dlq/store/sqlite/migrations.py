@@ -162,6 +162,7 @@ STEPS = (
 LATEST = STEPS[-1].number
 ALL = frozenset(step.number for step in STEPS)
 REQUIRED = frozenset({1, 2, 5})  # for whatever but a run's polls
+_READ = frozenset({1, 2, 5})  # taken together; of a later step each reader asks for itself
 _HISTORY_SINCE = 2
 _NUMBERED_TABLES = ("dead_letter_queue", "permanent_failures")
 
@@ -180,6 +181,12 @@ class Schema(NamedTuple):
 
     @property
     def migrated(self) -> bool:
+        """Whether it has what reads tell beyond the crate's columns."""
+        return self.applied >= _READ
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has what writes need."""
         return self.applied >= REQUIRED
 
     @property
@@ -246,14 +253,14 @@ def inspect(connection: sqlite3.Connection) -> Schema:
     )
 
 
-def migrate(connection: sqlite3.Connection, numbers: frozenset[int] = REQUIRED) -> None:
-    """Make what is missing of these steps, within the caller's transaction."""
+def migrate(connection: sqlite3.Connection, numbers: frozenset[int] | None = None) -> None:
+    """Make what is missing of these steps, or of the required, within the caller's transaction."""
     cursor = own_cursor(connection)
     if not inspect(connection).has_queue:
         cursor.execute(DEAD_LETTER_QUEUE)
         cursor.execute(EVENT_ID_INDEX)
     cursor.execute(MIGRATIONS)
-    missing = numbers - inspect(connection).applied
+    missing = (REQUIRED if numbers is None else numbers) - inspect(connection).applied
     for step in STEPS:
         if step.number not in missing:
             continue

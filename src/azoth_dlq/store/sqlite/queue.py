@@ -296,7 +296,7 @@ class SqliteQueue:
     def _schema_now(self) -> Schema:
         """What the file has. Only what is committed is remembered: an open transaction may yet be
         rolled back."""
-        if self._schema is not None and self._schema.migrated:
+        if self._schema is not None and self._schema.complete:
             return self._schema
         schema = inspect(self._connection)
         if not self._connection.in_transaction:
@@ -307,7 +307,7 @@ class SqliteQueue:
     def _writing(self, *, changes_letters: bool = False) -> Iterator[None]:  # noqa: ARG002 -- for drains
         """A transaction of our own, or a savepoint in the one that is open; whether what is written
         changes letters that there are (a drain may have planned them)."""
-        migrated = self._known_schema().migrated
+        complete = self._known_schema().complete
         joined = self._connection.in_transaction
         begin, commit, undo = (
             (sql.SAVEPOINT_VERB, sql.RELEASE_VERB, sql.UNDO_VERB)
@@ -317,7 +317,7 @@ class SqliteQueue:
         try:
             self._execute(begin)
             try:
-                if not migrated:
+                if not complete:
                     migrate(self._connection)
                 yield
                 self._execute(commit)

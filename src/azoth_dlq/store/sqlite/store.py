@@ -198,7 +198,7 @@ class SqliteStore(SqliteOutside):
     def _prepare_file(self) -> None:
         try:
             # Looked up anew, and under the lock: another program may have migrated the file since.
-            if not inspect(self._connection).migrated:
+            if not inspect(self._connection).complete:
                 # In a transaction of its own: it must outlive a group that is lost.
                 migrate(self._connection)
                 self._execute(sql.COMMIT)
