@@ -182,8 +182,8 @@ def test_what_a_file_says_of_drains_paints_no_terminal(painted: Workplace, attac
     settings = json.dumps({"max_retries": FORGED, FORGED: 1}, ensure_ascii=False)
     painted.execute("UPDATE azoth_dlq_state SET value = ? WHERE key = 'settings'", settings)
     painted.execute(
-        "UPDATE azoth_dlq_history SET outcome = ?1, error_type = ?1, message = ?1, traceback = ?1",
-        FORGED,
+        "UPDATE azoth_dlq_history SET outcome = ?, error_type = ?, message = ?, traceback = ?",
+        *[FORGED] * 4,
     )
     painted.execute("INSERT INTO azoth_dlq_drainers VALUES (?, ?, 7, 0)", NAME, FORGED)
     planted = Path(f"{database}-azoth-{NAME}")
