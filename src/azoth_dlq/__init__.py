@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 else:
     from importlib import import_module
 
+    # It puts another module in its own place, so that of two threads that import it at once one may
+    # find it empty (CPython 3.13.0).
+    import_module("collections.abc")
+
     # A name comes with its module when it is asked for first (PEP 562).
     _NAMES = {
         "_event": ["Event"],
