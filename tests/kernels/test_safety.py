@@ -43,8 +43,8 @@ def refused_unchanged() -> None:
 
 
 def refused_tally() -> None:
-    rows: Iterator[Any] = chain(repeat((1, "boom 1", STAMP, 0, b"ok:"), 2000), [()])
-    with pytest.raises(TypeError, match="row 2000 must be a tuple"):
+    rows: Iterator[Any] = chain(repeat((1, "boom 1", STAMP, 0, b"ok:"), 200), [()])
+    with pytest.raises(TypeError, match="row 200 must be a tuple"):
         templates.tally(rows, shown_event_type)
 
 
