@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 from azoth_dlq import DeadLetterQueue
+from tests import forked
 from tests.cli.views import HANDLERS as VIEWED
 from tests.conftest import heeding_interrupts
+from tests.fork_server import Order
 
 if TYPE_CHECKING:
     from tests.cli.terminals import Terminal
@@ -89,10 +92,7 @@ class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.database = folder / "projection.db"
-        # Whoever runs the tests may have set them; what a user has is neither.
-        beside = ("PYTHONPATH", "PYTHONUNBUFFERED", "AZOTH_DLQ_DB")
-        self.environment = {n: value for n, value in os.environ.items() if n not in beside}
-        self.environment["TZ"] = "UTC"
+        self.environment = {**forked.users_environment(), "TZ": "UTC"}
         self.module("handlers", HANDLERS)
 
     def module(self, name: str, source: str) -> None:
@@ -149,10 +149,22 @@ class Workplace:
             return subprocess.Popen([*command, *arguments], **settings)
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        done = self._run_anew(*arguments, **options) if options else self._run(*arguments)
+        assert "Traceback" not in (done.stderr or "")
+        return done
+
+    def _run_anew(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, **options) as process:
             stdout, stderr = process.communicate(timeout=60)
-        assert "Traceback" not in (stderr or "")
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        order = Order("azoth_dlq", list(arguments), str(self.folder), self.environment)
+        with _text_file() as stdout, _text_file() as stderr:
+            code = forked.start(order, stdout, stderr).wait(timeout=60)
+            for said in (stdout, stderr):
+                said.seek(0)
+            return subprocess.CompletedProcess(arguments, code, stdout.read(), stderr.read())
 
     def drain(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return self.run(
@@ -185,6 +197,10 @@ class Workplace:
         return subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
         )
+
+
+def _text_file() -> IO[str]:
+    return TemporaryFile("w+", encoding="utf-8")
 
 
 def last_error_line(done: subprocess.CompletedProcess[str], code: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.crash.processes import DlqFile
+from tests.crash.processes import DlqFile, Program
 
 MAX_RETRIES = 2
 
@@ -13,14 +13,15 @@ def assert_a_crowd_dies_no_more_often_than_one(
     """So many processes at a time; `deadly` is one of the events."""
     letters = file.add(*events)
     culprit = letters[events.index(deadly)]
-    deaths = 0
+    programs: list[Program] = []
     while file.left():
-        programs = [
+        programs += [
             file.start(max_retries=MAX_RETRIES, max_transaction_time=0.005, yield_time=0)
             for _ in range(processes)
         ]
-        deaths += sum(program.wait() != 0 for program in programs)
-        assert deaths <= MAX_RETRIES + 1
+        ends = [(program.wait(), program.said) for program in programs]
+        deaths = sum(status != 0 for status, _ in ends)
+        assert deaths <= MAX_RETRIES + 1, (ends, file.charges())
         assert set(file.charges()) <= {culprit}
     assert file.effects() == [letter for letter in letters if letter != culprit]
     assert list(file.parked()) == [culprit]

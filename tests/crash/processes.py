@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -19,7 +17,8 @@ from typing import Any, NamedTuple, Self
 import pytest
 
 from azoth_dlq import DeadLetterQueue
-from tests.conftest import heeding_interrupts
+from tests import forked
+from tests.fork_server import Order
 
 ROOT = Path(__file__).parents[2]
 NEEDS_SIGKILL = pytest.mark.skipif(
@@ -42,26 +41,26 @@ class Program:
     def __init__(
         self, module: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> None:
-        """`environment`: beside that of the test."""
-        with heeding_interrupts():
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", f"tests.crash.{module}", *arguments],
-                cwd=ROOT,
-                env={**os.environ, **(environment or {})},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+        """`environment`: beside what a user has."""
+        order = Order(
+            f"tests.crash.{module}",
+            list(arguments),
+            str(ROOT),
+            {**forked.users_environment(), **(environment or {})},
+        )
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb") as theirs:
+            self._process = forked.start(order, theirs, theirs)
+        self._words = os.fdopen(reading, encoding="utf-8")
         self.said: list[str] = []
         self._heard: SimpleQueue[str | None] = SimpleQueue()
         # A process whose words nobody hears would stop amid one of them, and keep its locks.
         Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._heard.put(line.rstrip("\n"))
-        self._process.stdout.close()
+        with self._words:
+            for line in self._words:
+                self._heard.put(line.rstrip("\n"))
         self._heard.put(None)
 
     def wait_for(self, text: str) -> None:

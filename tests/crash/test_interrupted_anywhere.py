@@ -256,11 +256,12 @@ def fresh(tmp_path: Path, path: Path) -> Fresh:
 
 
 def instants(times: Counter[Line], every: int) -> list[tuple[Line, int]]:
-    """The first and the last time of each line: of those that set up and clean up all, of the
-    others one in `every`."""
+    """The first and the last time of one line in `every`; of those that set up and clean up six
+    times as many."""
     chosen = []
     for number, line in enumerate(sorted(times)):
-        if Path(line[0]).name in CLEANING_UP or number % every == 0:
+        cleans_up = Path(line[0]).name in CLEANING_UP
+        if number % (max(1, every // 6) if cleans_up else every) == 0:
             chosen += [(line, time) for time in sorted({1, times[line]})]
     return chosen
 
@@ -284,7 +285,7 @@ def interrupt_everywhere(path: Path, fresh: Fresh, attack: Attack) -> None:
     with fresh() as queue:
         assert not drain(queue, undisturbed)
     interrupted = 0
-    for instant in instants(undisturbed.times, attack.size(13, long=1)):
+    for instant in instants(undisturbed.times, attack.size(12, long=1)):
         with fresh() as queue:
             called.clear()
             before = state(queue.connection)

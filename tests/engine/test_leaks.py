@@ -62,7 +62,7 @@ def unheard() -> Iterator[None]:
 @pytest.mark.usefixtures("unheard")
 def test_drains_keep_nothing_of_their_letters(path: Path, attack: Attack) -> None:
     registry = every_outcome.a_registry()
-    letters = attack.size(20_000, long=1_000_000) // PORTIONS
+    letters = attack.size(8_000, long=1_000_000) // PORTIONS
     shared: list[object] = [None, True, registry, every_outcome.CONFIG, Event, ValueError]
     shared += registry.registrations
     seen = []

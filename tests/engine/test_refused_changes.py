@@ -86,9 +86,10 @@ def test_a_row_that_cannot_be_read_nor_parked_keeps_no_letter_from_being_done(
 
 
 def test_a_table_that_refuses_every_failure_ends_the_drain_before_all_are_called(
-    scene: Scene,
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    letters = [scene.letter("fails") for _ in range(1200)]
+    monkeypatch.setattr("azoth_dlq.engine.recovery._MOST_ASIDE", 100)
+    letters = [scene.letter("fails") for _ in range(120)]
     _refuse_changes(scene, "true")
     with pytest.raises(StorageError, match="it is to stay"):
         scene.drain()

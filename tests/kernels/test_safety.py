@@ -59,9 +59,9 @@ def refused_buffers() -> None:
 
 
 def finished_calls() -> None:
-    selection = eligibility.select([ROW] * 2000, RULES, rank="retry_count")
-    assert len(selection.ids()) == len(selection.unchanged([ROW] * 2000, 0, None)) == 2000
-    order.ErrorTypes(["timeout"] * 500).rank("é timeout")
+    selection = eligibility.select([ROW] * 500, RULES, rank="retry_count")
+    assert len(selection.ids()) == len(selection.unchanged([ROW] * 500, 0, None)) == 500
+    order.ErrorTypes(["timeout"] * 100).rank("é timeout")
     order.argsort(zeros(1000), zeros(1000), out=zeros(1000))
     words = [
         (n, f"only {chr(97 + n % 26)} {chr(65 + n // 26)}", STAMP, n, b"ok:") for n in range(99)
