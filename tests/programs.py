@@ -17,5 +17,5 @@ def run_program(program: str, folder: Path) -> str:
         check=True,
         timeout=60,
     )
-    assert done.stderr == ""
+    assert done.stderr == "", done.stderr
     return done.stdout
