@@ -102,7 +102,7 @@ def letters_of(config: pytest.Config) -> int:
 
 
 def rounds_of(config: pytest.Config) -> int:
-    return 2 if config.getoption("--quick") else 5
+    return 3 if config.getoption("--quick") else 5
 
 
 @pytest.fixture(scope="session")
