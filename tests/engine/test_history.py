@@ -100,8 +100,12 @@ def test_attempts_are_told_oldest_first_each_with_its_time(scene: Scene) -> None
 
 @pytest.mark.parametrize("transactional", [True, False], ids=["within", "outside"])
 def test_its_duration_is_that_of_the_call(scene: Scene, transactional: bool) -> None:
+    calls: list[float] = []
+
     def slow(*_args: object) -> None:
+        began = time.perf_counter()
         time.sleep(0.05)
+        calls.append(time.perf_counter() - began)
         raise ValueError("late")
 
     scene.registry.register("slow", slow, transactional=transactional)
@@ -109,7 +113,8 @@ def test_its_duration_is_that_of_the_call(scene: Scene, transactional: bool) -> 
     letter = scene.letter("slow")
     [attempt] = _drained(scene, letter)
     assert attempt.duration is not None
-    assert 0.05 <= attempt.duration.total_seconds() < 0.095
+    # Not that of both, nor of their group: a busy machine may make either call longer.
+    assert calls[1] - 1e-6 <= attempt.duration.total_seconds() < sum(calls)
 
 
 def test_an_event_without_a_handler_is_recorded_without_frames(scene: Scene) -> None:
