@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 LONGEST_ORDER = 64 * 1024
 
@@ -71,8 +71,8 @@ def _become(order: Order, descriptors: list[int]) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     # As the interpreter makes them of what they are now.
-    sys.stdout = os.fdopen(1, "w", closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.stdout = _text(1, sys.stdout)
+    sys.stderr = _text(2, sys.stderr, buffering=1)
     os.chdir(order.folder)
     os.environ.clear()
     os.environ.update(order.environment)
@@ -80,6 +80,10 @@ def _become(order: Order, descriptors: list[int]) -> None:
     sys.argv = [order.module, *order.arguments]
     sys.path[0] = order.folder
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _text(number: int, before: TextIO, buffering: int = -1) -> TextIO:
+    return os.fdopen(number, "w", buffering, before.encoding, before.errors, closefd=False)
 
 
 def main() -> None:

@@ -52,7 +52,8 @@ class Forked:
         self.returncode: int | None = None
         self._is_over = Event()
 
-    def over(self, status: int) -> None:
+    def over(self, status: int | None) -> None:
+        """None where the server has ended before it."""
         self.returncode = status
         self._is_over.set()
 
@@ -62,7 +63,7 @@ class Forked:
     def wait(self, timeout: float | None = None) -> int:
         if not self._is_over.wait(timeout):
             raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-        assert self.returncode is not None
+        assert self.returncode is not None, "the server that it was forked off has ended"
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -114,6 +115,8 @@ class ForkServer:
             else:
                 running[pid] = Forked(pid)
                 self._started.put(running[pid])
+        for forked in running.values():
+            forked.over(None)
 
     def _close(self) -> None:
         self._control.shutdown(socket.SHUT_RDWR)
