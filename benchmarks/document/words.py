@@ -92,7 +92,7 @@ REPEAT_COMMANDS = (
 )
 
 QUICK = """
-**This run was made with `--quick`**: small files and two rounds. It shows that all works, and
+**This run was made with `--quick`**: small files and few rounds. It shows that all works, and
 measures little.
 """
 
