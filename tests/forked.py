@@ -11,10 +11,10 @@ import pkgutil
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import IO, Any
 
@@ -25,7 +25,18 @@ from tests.fork_server import LONGEST_ORDER, Order
 
 ROOT = Path(__file__).parents[1]
 # What the interpreter and its libraries heed when they start, and never again.
-_HEEDED_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "COVERAGE_", "ASAN_", "UBSAN_", "TSAN_")
+_HEEDED_AT_START = (
+    "PYTHON",
+    "LC_",
+    "LANG",
+    "LD_",
+    "COVERAGE_",
+    "ASAN_",
+    "UBSAN_",
+    "TSAN_",
+    "TMPDIR",
+    "SQLITE_TMPDIR",
+)
 _NO_USER_HAS = ("PYTHONPATH", "PYTHONUNBUFFERED", "AZOTH_DLQ_DB")
 # What a command, a drain or a program imports beside the package.
 _BESIDE = [
@@ -47,15 +58,25 @@ def users_environment() -> dict[str, str]:
 class Forked:
     """What tests need of `subprocess.Popen`."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self) -> None:
+        self.pid = 0  # until it has begun
         self.returncode: int | None = None
+        self._has_begun = Event()
         self._is_over = Event()
+
+    def begun(self, pid: int) -> None:
+        self.pid = pid
+        self._has_begun.set()
 
     def over(self, status: int | None) -> None:
         """None where the server has ended before it."""
         self.returncode = status
+        self._has_begun.set()
         self._is_over.set()
+
+    def wait_until_begun(self) -> None:
+        assert self._has_begun.wait(60), "the server does not answer"
+        assert self.pid, "the server has ended"
 
     def poll(self) -> int | None:
         return self.returncode
@@ -91,7 +112,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
             )
         self._ordering = Lock()
-        self._started: SimpleQueue[Forked] = SimpleQueue()
+        self._ordered: deque[Forked] = deque()  # those of which nothing has been heard
         Thread(target=self._listen, daemon=True).start()
         atexit.register(self._close)
 
@@ -102,20 +123,24 @@ class ForkServer:
     def start(self, order: Order, stdout: IO[Any], stderr: IO[Any]) -> Forked:
         with self._ordering:
             descriptors = [stdout.fileno(), stderr.fileno()]
+            forked = Forked()
+            self._ordered.append(forked)
             socket.send_fds(self._control, [_message(order)], descriptors)
-            return self._started.get(timeout=60)
+        forked.wait_until_begun()
+        return forked
 
     def _listen(self) -> None:
         running: dict[int, Forked] = {}
-        while message := self._control.recv(LONGEST_ORDER):
-            answer: dict[str, Any] = json.loads(message)
-            pid = answer["pid"]
-            if "status" in answer:
-                running.pop(pid).over(answer["status"])
-            else:
-                running[pid] = Forked(pid)
-                self._started.put(running[pid])
-        for forked in running.values():
+        with suppress(ConnectionResetError):  # it ended with orders that it had not read
+            while message := self._control.recv(LONGEST_ORDER):
+                answer: dict[str, Any] = json.loads(message)
+                pid = answer["pid"]
+                if "status" in answer:
+                    running.pop(pid).over(answer["status"])
+                else:
+                    running[pid] = self._ordered.popleft()
+                    running[pid].begun(pid)
+        for forked in (*running.values(), *self._ordered):
             forked.over(None)
 
     def _close(self) -> None:
@@ -128,7 +153,8 @@ class ForkServer:
 def fork_server_of_tests() -> ForkServer | None:
     """None where processes are all started anew: only Linux tells of the end of a process by a
     descriptor, and a measure of coverage begins with its process."""
-    if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):
+    is_told = sys.platform == "linux" and hasattr(os, "pidfd_open")  # not in every build
+    if not is_told or any(name.startswith("COVERAGE_") for name in os.environ):
         return None
     ours = [
         module.name

@@ -149,6 +149,7 @@ class Workplace:
             return subprocess.Popen([*command, *arguments], **settings)
 
     def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """`options` of Popen: then what its children say is waited for, too."""
         done = self._run_anew(*arguments, **options) if options else self._run(*arguments)
         assert "Traceback" not in (done.stderr or "")
         return done
@@ -161,7 +162,11 @@ class Workplace:
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         order = Order("azoth_dlq", list(arguments), str(self.folder), self.environment)
         with _text_file() as stdout, _text_file() as stderr:
-            code = forked.start(order, stdout, stderr).wait(timeout=60)
+            process = forked.start(order, stdout, stderr)
+            try:
+                code = process.wait(timeout=60)
+            finally:
+                process.kill()  # where it hangs
             for said in (stdout, stderr):
                 said.seek(0)
             return subprocess.CompletedProcess(arguments, code, stdout.read(), stderr.read())

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 import tomllib
 from contextlib import closing
@@ -176,7 +177,7 @@ def test_copies_are_removed_though_a_handler_changes_the_directory(workplace: Wo
 def test_a_child_that_a_handler_forked_removes_no_copies(workplace: Workplace) -> None:
     workplace.add_handler(FORKING)
     workplace.make("forks", *["ok"] * 20)
-    done = tune(workplace, "--budget", ENOUGH)
+    done = tune(workplace, "--budget", ENOUGH, stdin=subprocess.DEVNULL)  # its children, too, end
     assert done.returncode == 0, done.stderr
     assert "No such file" not in done.stderr
     assert leftovers(workplace) == []
